@@ -100,7 +100,7 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if k < 1:
         raise DataError(f"k must be 1 or more, got {k}")
     num_rows, num_items = scores.shape
-    # one more than asked for: where it equals the k-th, equal scores were left out and `largest` chose among them freely
+    # one more than asked for: where it equals the k-th, equal scores were left out and the choice among them was free
     values, indices = largest(scores, min(k + 1, num_items))
     if bool(values[:, :1].isnan().any()):  # NaN counts as the highest of all
         row = int(values[:, 0].isnan().nonzero()[0])
