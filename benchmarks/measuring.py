@@ -98,14 +98,16 @@ def report(title: str, results: Mapping[str, Mapping[str, Any]]) -> None:
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a table with its title above and the machine below; the first column is text, the others are numbers."""
     here = machine()
-    versions = ", ".join(f"{name} {here[name]}" for name in ("python", "torch", "dgl", "numpy"))
-    caption = f"{here['cpu']}, {here['cores']} cores, {here['torch_threads']} torch threads; {versions}"
-    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+    table = Table()
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left")
     for row in rows:
         table.add_row(*map(str, row))
-    Console().print(table)
+    console = Console(highlight=False)
+    console.print(title, soft_wrap=True)
+    console.print(table)
+    versions = ", ".join(f"{name} {here[name]}" for name in ("python", "torch", "dgl", "numpy"))
+    console.print(f"{here['cpu']}, {here['cores']} cores, {here['torch_threads']} torch threads; {versions}", soft_wrap=True)
 
 
 def write_json(path: Path, result: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ items, the graded sets anew at each step, autograd's backward, torch's Adam as i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -41,7 +42,7 @@ class Vectors:
 
 
 def normalized(rows: Tensor, columns: Tensor, values: Tensor, size: int) -> Tensor:
-    """D^-1/2 A D^-1/2 as a sparse CSR matrix [size, size], D the row sums of A."""
+    """D^-1/2 A D^-1/2 as a sparse CSR matrix (faster in torch than COO) [size, size], D the row sums of A."""
     degrees = torch.zeros(size).index_add_(0, rows, values)
     scale = torch.where(degrees > 0, degrees.clamp(min=1e-12).rsqrt(), torch.zeros_like(degrees))
     values = scale[rows] * values * scale[columns]
@@ -175,9 +176,14 @@ class PlainSampler:
             self.known.setdefault(user, set()).add(item)
         self.rng = np.random.default_rng(seed)
 
+    @property
+    def clicks(self) -> int:
+        """Observations per epoch."""
+        return len(self.users)
+
     def __len__(self) -> int:
         """Batches per epoch."""
-        return -(-len(self.users) // self.batch_size)
+        return math.ceil(len(self.users) / self.batch_size)
 
     def epoch(self) -> Iterator[Triples]:
         """All observations once."""
