@@ -18,9 +18,19 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
+import torch
+
 from benchmarks.measuring import arguments, chosen, peak_gib, print_table, write_json
+from benchmarks.plain_evaluation import evaluate_plainly
+from benchmarks.plain_training import PlainDAMRS, PlainSampler, PlainTraining
 from benchmarks.workloads import SIZES, load_workload, write_mmrec
+from damrs_dgl.assembly import load_dataset
+from damrs_dgl.console import Console
+from damrs_dgl.graphs.build import load_graph
 from damrs_dgl.recipe import Recipe
+from damrs_dgl.stages.build_graphs import build_graphs
+from damrs_dgl.stages.fit import fit
+from damrs_dgl.stages.workspace import Workspace
 
 SIDES = {
     "shipped": "shipped: the fit stage, one epoch",
@@ -41,27 +51,18 @@ def run_side(side: str, folder: Path, steps: int) -> None:
     """What a measured process does."""
     recipe = Recipe.model_validate_json((folder / "recipe.json").read_text(encoding="utf-8"))
     if side == "shipped":
-        _fit(recipe, folder)
+        fit(workspace(recipe, folder))
     else:
         _train_plainly(recipe, folder, steps if side == "plain" else 0)
     print(json.dumps({"peak_gib": peak_gib()}))
 
 
-def _fit(recipe: Recipe, folder: Path) -> None:
-    from damrs_dgl import stages
-    from damrs_dgl.run import Run
-
-    stages.fit(recipe, Run(folder / "run"), restart=True)
+def workspace(recipe: Recipe, folder: Path) -> Workspace:
+    """The run in `folder` as the command line opens it."""
+    return Workspace(recipe, run=folder / "run", device="cpu", console=Console())
 
 
 def _train_plainly(recipe: Recipe, folder: Path, steps: int) -> None:
-    import torch
-
-    from benchmarks.plain_evaluation import evaluate_plainly
-    from benchmarks.plain_training import PlainDAMRS, PlainSampler, PlainTraining
-    from damrs_dgl.assembly import load_dataset
-    from damrs_dgl.graphs.build import load_graph
-
     data = load_dataset(recipe)
     model = PlainDAMRS(load_graph(folder / "run" / "graphs" / "graph.bin"), recipe)
     if not steps:
@@ -72,9 +73,8 @@ def _train_plainly(recipe: Recipe, folder: Path, steps: int) -> None:
         training.step(batch)
     with torch.no_grad():
         vectors = model()
-        pairs = ((part.users, part.items) for part in (data.validation, data.train))
-        relevant, seen = pairs
-        evaluate_plainly(vectors.users, vectors.items, relevant=relevant, seen=seen, ks=recipe.evaluation.ks)
+    relevant, seen = ((part.users, part.items) for part in (data.validation, data.train))
+    evaluate_plainly(vectors.users, vectors.items, relevant=relevant, seen=seen, ks=recipe.evaluation.ks)
 
 
 def main() -> None:
@@ -105,14 +105,11 @@ def main() -> None:
 
 def prepare(folder: Path, data: str, overrides: list[str]) -> str:
     """Write the data set, its recipe for one epoch, and a run with the graph; returns what is planted."""
-    from damrs_dgl import stages
-    from damrs_dgl.run import Run
-
     workload = load_workload(data, overrides)
     values = {**write_mmrec(workload.dataset, folder), "training.epochs": 1}
     recipe = workload.recipe.with_values(values)
     (folder / "recipe.json").write_text(recipe.model_dump_json(), encoding="utf-8")
-    stages.build_graphs(recipe, Run(folder / "run"))
+    build_graphs(workspace(recipe, folder))
     return workload.note
 
 

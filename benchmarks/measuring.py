@@ -107,7 +107,9 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
     console.print(title, soft_wrap=True)
     console.print(table)
     versions = ", ".join(f"{name} {here[name]}" for name in ("python", "torch", "dgl", "numpy"))
-    console.print(f"{here['cpu']}, {here['cores']} cores, {here['torch_threads']} torch threads; {versions}", soft_wrap=True)
+    console.print(
+        f"{here['cpu']}, {here['cores']} cores, {here['torch_threads']} torch threads; {versions}", soft_wrap=True
+    )
 
 
 def write_json(path: Path, result: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ items, the graded sets anew at each step, autograd's backward, torch's Adam as i
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -47,7 +48,9 @@ def normalized(rows: Tensor, columns: Tensor, values: Tensor, size: int) -> Tens
     scale = torch.where(degrees > 0, degrees.clamp(min=1e-12).rsqrt(), torch.zeros_like(degrees))
     values = scale[rows] * values * scale[columns]
     indices = torch.stack([rows, columns])
-    return torch.sparse_coo_tensor(indices, values, (size, size), check_invariants=False).coalesce().to_sparse_csr()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
+        return torch.sparse_coo_tensor(indices, values, (size, size), check_invariants=False).coalesce().to_sparse_csr()
 
 
 class PlainDAMRS(nn.Module):

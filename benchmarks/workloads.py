@@ -91,5 +91,5 @@ def write_mmrec(dataset: MultimodalDataset, folder: Path) -> dict[str, object]:
     np.savetxt(folder / "data.inter", np.concatenate(rows), fmt="%d", delimiter="\t", header=header, comments="")
     for name, content in dataset.features.items():
         np.save(folder / f"{name}.npy", content.values)
-    files = {name: {"features": f"{name}.npy"} for name in dataset.features}
+    files = {name: f"{name}.npy" for name in dataset.features}
     return {"data": {"format": "mmrec", "path": str(folder), "interactions": "data.inter", "modalities": files}}
