@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -12,12 +12,32 @@ Pairs = tuple[Tensor, Tensor]
 """Users and items, int64 [n] each."""
 
 
+Rank = Callable[[Tensor, int], Tensor]
+"""The k best items [k] of one user's scores [I], best first."""
+
+
+def by_sorting(scores: Tensor, k: int) -> Tensor:
+    """Equal scores by lower index, as the protocol asks: a stable sort."""
+    return torch.argsort(scores, descending=True, stable=True)[:k]
+
+
+def by_top_k(scores: Tensor, k: int) -> Tensor:
+    """Less work, but equal scores come in an order that torch does not promise."""
+    return torch.topk(scores, k).indices
+
+
 def evaluate_plainly(
-    user_emb: Tensor, item_emb: Tensor, *, relevant: Pairs, seen: Pairs, ks: Sequence[int] = (5, 10, 20, 50)
+    user_emb: Tensor,
+    item_emb: Tensor,
+    *,
+    relevant: Pairs,
+    seen: Pairs,
+    ks: Sequence[int] = (5, 10, 20, 50),
+    rank: Rank = by_sorting,
 ) -> dict[str, float]:
     """Recall, precision, NDCG and MAP at each k, averaged over users with relevant and with seen items.
 
-    The same as damrs_dgl's `evaluate_ranking(...).metrics`, but that equal scores may rank in any order.
+    The same as damrs_dgl's `evaluate_ranking(...).metrics`; no pair may be both relevant and seen.
     """
     scores = user_emb @ item_emb.T
     wanted, known = items_by_user(relevant), items_by_user(seen)
@@ -26,7 +46,7 @@ def evaluate_plainly(
     for user in users:
         row = scores[user]
         row[known[user]] = -torch.inf
-        ranked = torch.topk(row, min(max(ks), len(row))).indices.tolist()
+        ranked = rank(row, min(max(ks), len(row))).tolist()
         relevant_items = set(wanted[user])
         hits = [item in relevant_items for item in ranked]
         for k in ks:

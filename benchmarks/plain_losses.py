@@ -84,9 +84,10 @@ def item_relation_alignment(
     losses = []
     for cosine, (similar, less_similar) in zip(cosines, graded_sets(cosines, k), strict=True):
         phi = torch.exp(cosine / temperature)
-        near, less_near = phi.gather(1, similar), phi.gather(1, less_similar)
-        r, t = near.sum(dim=1), less_near.sum(dim=1)
-        n = phi @ pool - (near * pool[similar]).sum(dim=1) - (less_near * pool[less_similar]).sum(dim=1)
+        members = torch.cat([similar, less_similar], dim=1)
+        near = phi.gather(1, members)
+        r, t = near[:, :k].sum(dim=1), near[:, k:].sum(dim=1)
+        n = phi @ pool - (near * pool[members]).sum(dim=1)
         losses.append(-torch.log(r / (r + t + n) + epsilon) - torch.log(t / (t + n) + epsilon))
     return torch.stack(losses).mean()
 
@@ -95,7 +96,7 @@ def item_relation_alignment(
 def graded_sets(cosines: Sequence[Tensor], k: int) -> list[tuple[Tensor, Tensor]]:
     """The k similar and the k less similar items [A, k] of each anchor in each relation, from its cosines [A, I]."""
     shares = [torch.softmax(cosine, dim=1) for cosine in cosines]
-    total = torch.stack(shares).sum(dim=0)
+    total = sum(shares)
     sets = []
     for share in shares:
         similar = torch.topk(share + total, k, dim=1).indices
