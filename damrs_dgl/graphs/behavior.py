@@ -53,24 +53,23 @@ def behavior_neighbors(
     by_user = sparse.csr_matrix((np.ones(len(users), dtype=np.int32), (users, items)), shape=(num_users, num_items))
     by_item = by_user.T.tocsr()
     loops = np.arange(num_items)
-    found = [(loops, loops, np.ones(num_items, dtype=np.int32))]
+    found = [(loops, loops, np.ones(num_items, dtype=np.int64))]
     below_min_count = 0
     for start, stop in _blocks(by_user, by_item):
         counts = by_item[start:stop] @ by_user
-        counts.data[counts.indices == np.repeat(loops[start:stop], np.diff(counts.indptr))] = 0  # an item with itself
-        rare = (counts.data > 0) & (counts.data < min_count)
-        below_min_count += int(np.count_nonzero(rare))
-        counts.data[rare] = 0
-        counts.eliminate_zeros()
-        rows, neighbors, weights = _most_frequent(counts, k)
-        found.append((rows + start, neighbors, weights))
+        rows = np.repeat(np.arange(stop - start), np.diff(counts.indptr))
+        others = counts.indices != rows + start
+        frequent = others & (counts.data >= min_count)
+        below_min_count += int(np.count_nonzero(others)) - int(np.count_nonzero(frequent))
+        best = _most_frequent(rows[frequent], counts.indices[frequent], counts.data[frequent], num_items, k)
+        found.append((best[0] + start, *best[1:]))
         if progress is not None:
             progress(stop, num_items, _LABEL)
     rows, neighbors, weights = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    order = np.lexsort((neighbors, rows))
+    order = np.argsort(rows * num_items + neighbors)
     return BehaviorNeighbors(
-        torch.from_numpy(rows[order].astype(np.int64)),
-        torch.from_numpy(neighbors[order].astype(np.int64)),
+        torch.from_numpy(rows[order]),
+        torch.from_numpy(neighbors[order]),
         torch.from_numpy(weights[order].astype(np.float32)),
         below_min_count,
     )
@@ -82,21 +81,31 @@ def _blocks(by_user: sparse.csr_matrix, by_item: sparse.csr_matrix) -> Iterator[
     reached = np.concatenate([[0], np.cumsum(user_degrees[by_item.indices])])
     values = np.minimum(np.diff(reached[by_item.indptr]), by_item.shape[0])
     filled = np.cumsum(values)
+    most = int(np.diff(by_item.indptr).max(initial=0))
+    most_rows = 2**62 // ((most + 1) * max(len(values), 1))  # the keys of `_most_frequent` are int64
     start = 0
     while start < len(values):
         before = filled[start - 1] if start else 0
         stop = max(start + 1, int(np.searchsorted(filled, before + _BLOCK_VALUES, side="right")))
+        stop = min(stop, start + most_rows)
         yield start, stop
         start = stop
 
 
-def _most_frequent(counts: sparse.csr_matrix, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(rows, columns, counts) of the k highest counts of every row, ties by lower column."""
-    counts.sort_indices()
-    sizes = np.diff(counts.indptr)
-    rows = np.repeat(np.arange(len(sizes)), sizes)
-    most = int(counts.data.max(initial=0))
-    order = np.argsort(rows * (most + 1) + (most - counts.data), kind="stable")  # each row keeps its place
-    best = np.arange(len(rows)) - np.repeat(counts.indptr[:-1], sizes) < k
-    order = order[best]
-    return rows[best], counts.indices[order], counts.data[order]
+def _most_frequent(
+    rows: np.ndarray, columns: np.ndarray, counts: np.ndarray, num_columns: int, k: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(rows, columns, counts) of the k highest counts of every row, ties by lower column; int64, in this order.
+
+    One key holds all three, (row, how far the count is below the highest, column): sorting plain numbers is much faster
+    than sorting their places.
+    """
+    most = int(counts.max(initial=0))
+    keys = (rows * (most + 1) + (most - counts)) * num_columns + columns
+    keys.sort()
+    sizes = np.bincount(rows)
+    taken = np.minimum(sizes, k)
+    skipped = np.repeat(sizes.cumsum() - sizes - (taken.cumsum() - taken), taken)  # by the rows above, before each
+    places, columns = np.divmod(keys[np.arange(len(skipped)) + skipped], num_columns)
+    rows, below = np.divmod(places, most + 1)
+    return rows, columns, most - below
