@@ -103,9 +103,12 @@ class TripleSampler:
                 items,
                 self._sample(users.unique(), generator),
                 self._sample(items, generator),
-                self._others(items, generator),
             )
-            yield Batch(*(t if t is None else t.to(self.device, non_blocking=True) for t in tensors))
+            others = self._others(items, generator)
+            yield Batch(
+                *(tensor.to(self.device, non_blocking=True) for tensor in tensors),
+                softmax_items=None if others is None else others.to(self.device, non_blocking=True),
+            )
 
     def _negatives(self, users: Tensor, generator: torch.Generator) -> Tensor:
         """One uniform unknown item per user [B]."""
