@@ -96,19 +96,17 @@ class TripleSampler:
             positive = keys - users * self.num_items
             negative = self._negatives(users, generator)
             items = torch.cat([positive, negative]).unique()
-            tensors = (
+            tensors = [
                 users,
                 positive,
                 negative,
                 items,
                 self._sample(users.unique(), generator),
                 self._sample(items, generator),
-            )
-            others = self._others(items, generator)
-            yield Batch(
-                *(tensor.to(self.device, non_blocking=True) for tensor in tensors),
-                softmax_items=None if others is None else others.to(self.device, non_blocking=True),
-            )
+            ]
+            if self.softmax_sample is not None and len(items) + self.softmax_sample < self.num_items:
+                tensors.append(self._others(items, self.softmax_sample, generator))
+            yield Batch(*(tensor.to(self.device, non_blocking=True) for tensor in tensors))
 
     def _negatives(self, users: Tensor, generator: torch.Generator) -> Tensor:
         """One uniform unknown item per user [B]."""
@@ -122,9 +120,7 @@ class TripleSampler:
             return distinct
         return distinct[torch.randperm(len(distinct), generator=generator)[: self.anchors]]
 
-    def _others(self, items: Tensor, generator: torch.Generator) -> Tensor | None:
-        """Uniform items that are not in `items`, distinct, ascending; None where no sample is asked for."""
-        if self.softmax_sample is None or len(items) + self.softmax_sample >= self.num_items:
-            return None
-        drawn = torch.randperm(self.num_items, generator=generator)[: self.softmax_sample + len(items)]
-        return drawn[torch.isin(drawn, items, invert=True)][: self.softmax_sample].sort().values
+    def _others(self, items: Tensor, size: int, generator: torch.Generator) -> Tensor:
+        """`size` uniform items that are not in `items`, distinct, ascending."""
+        drawn = torch.randperm(self.num_items, generator=generator)[: size + len(items)]
+        return drawn[torch.isin(drawn, items, invert=True)][:size].sort().values
