@@ -68,7 +68,7 @@ class Relation(nn.Module):
         source, target = relation_scales(relation)
         weight = relation.edata.get(WEIGHT)
         # Every layout that forward and backward ask for is made once, here, and not at the first training step.
-        self.graph = relation.local_var().formats(["csc", "csr", "coo"]).to(device)
+        self.graph = relation.local_var().formats(["csc", "csr"]).to(device)
         self.graph.create_formats_()
         self.register_buffer("source_scale", source.unsqueeze(-1).to(device), persistent=False)
         self.register_buffer("target_scale", target.unsqueeze(-1).to(device), persistent=False)
