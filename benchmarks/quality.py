@@ -1,7 +1,7 @@
 """Test quality over seeds: plain backbones and DA-MRS around each, on one recipe's data. Prints a table, writes JSON.
 
-    python benchmarks/quality.py tiktok-paper --seeds 3 --jobs 2
-    python benchmarks/quality.py baby --systems mf,lightgcn
+    python -m benchmarks.quality tiktok-paper --seeds 3 --jobs 2
+    python -m benchmarks.quality baby --systems mf,lightgcn
 
 A system is a plain backbone (`mf`) or DA-MRS around one (`damrs:mf`). Every run stops early on validation Recall@20;
 the test split is read once, at its best epoch. Finished runs stand in the JSON file and are not run again.
@@ -22,6 +22,7 @@ from typing import Any
 from damrs_dgl.recipe import Recipe, load_recipe
 
 SYSTEMS = ("mf", "lightgcn", "vbpr", "damrs:mf", "damrs:lightgcn", "damrs:vbpr")
+Job = tuple[str, str, int, list[str]]  # recipe, system, seed, further overrides
 REPORTED = ("recall@20", "precision@20", "ndcg@20")
 
 
@@ -87,6 +88,26 @@ def spread(values: list[float]) -> str:
     return f"{mean(values):.4f} ± {stdev(values):.4f}" if len(values) > 1 else f"{values[0]:.4f}"
 
 
+def run_all(jobs: list[Job], path: Path, processes: int, threads: int | None) -> list[dict[str, Any]]:
+    """The results of all jobs, in their order; what stands in the JSON file already is not run again.
+
+    `threads` per run; None shares the cores among the processes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known = {result["recipe_hash"]: result for result in (json.loads(path.read_text()) if path.exists() else [])}
+    hashes = [digest(load_recipe(recipe, overrides_of(system, seed, extra))) for recipe, system, seed, extra in jobs]
+    threads = threads or max(1, (os.cpu_count() or 1) // processes)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        missing = [job for job, key in zip(jobs, hashes, strict=True) if key not in known]
+        for done in as_completed([pool.submit(run, *job, threads) for job in missing]):
+            latest = done.result()
+            known[latest["recipe_hash"]] = latest
+            path.write_text(json.dumps(list(known.values()), indent=1))
+            print(f"{latest['system']} seed {latest['seed']}: {latest['test']['recall@20']:.4f}", file=sys.stderr)
+    return [known[key] for key in hashes]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", help="a shipped recipe or a file")
@@ -97,27 +118,10 @@ def main() -> None:
     parser.add_argument("-o", dest="overrides", action="append", default=[], help="a recipe override; repeatable")
     parser.add_argument("--json", type=Path, help="where results are kept [runs/quality-<recipe>.json]")
     options = parser.parse_args()
-    path = options.json or Path("runs") / f"quality-{Path(options.recipe).stem}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     systems = options.systems.split(",")
-    known = json.loads(path.read_text()) if path.exists() else []
-    jobs, results = [], []
-    for seed in range(options.seeds):
-        for system in systems:
-            wanted = digest(load_recipe(options.recipe, overrides_of(system, seed, options.overrides)))
-            found = next((result for result in known if result["recipe_hash"] == wanted), None)
-            results += [found] if found else []
-            jobs += [] if found else [(options.recipe, system, seed, options.overrides)]
-    threads = options.threads or max(1, (os.cpu_count() or 1) // options.jobs)
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        for done in as_completed([pool.submit(run, *job, threads) for job in jobs]):
-            results.append(done.result())
-            known.append(done.result())
-            path.write_text(json.dumps(known, indent=1))
-            latest = results[-1]
-            print(f"{latest['system']} seed {latest['seed']}: {latest['test']['recall@20']:.4f}", file=sys.stderr)
-    show(results, systems)
+    jobs = [(options.recipe, system, seed, options.overrides) for seed in range(options.seeds) for system in systems]
+    path = options.json or Path("runs") / f"quality-{Path(options.recipe).stem}.json"
+    show(run_all(jobs, path, options.jobs, options.threads), systems)
 
 
 if __name__ == "__main__":

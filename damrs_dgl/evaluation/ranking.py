@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from damrs_dgl.errors import DataError, TrainingError
+from damrs_dgl.selection import largest
 
 # A block of scores stays below 2**26 numbers (256 MiB of float32), however many items there are.
 _MAX_BLOCK_SCORES = 2**26
@@ -99,9 +100,9 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if k < 1:
         raise DataError(f"k must be 1 or more, got {k}")
     num_rows, num_items = scores.shape
-    # one more than asked for: where it equals the k-th, equal scores were left out and topk chose among them freely
-    values, indices = torch.topk(scores, min(k + 1, num_items), dim=1)
-    if bool(values[:, :1].isnan().any()):  # topk takes NaN for the highest of all
+    # one more than asked for: where it equals the k-th, equal scores were left out and the choice among them was free
+    values, indices = largest(scores, min(k + 1, num_items))
+    if bool(values[:, :1].isnan().any()):  # NaN counts as the highest of all
         row = int(values[:, 0].isnan().nonzero()[0])
         raise TrainingError(f"a score in row {row} is not a number", fix="look for NaN in the embeddings")
     if num_items > k:

@@ -5,7 +5,6 @@ In the set tensors -1 stands for "no item".
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from damrs_dgl.losses.user_preference import rows_per_chunk
+from damrs_dgl.selection import largest
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ def graded_item_sets(
             torch.softmax(work, dim=1, out=share)
             total.add_(share)
         for relation, share in enumerate(shares):
-            _, similar = _top_k(torch.add(total, share, out=work), width)
+            _, similar = largest(torch.add(total, share, out=work), width)
             share.scatter_(1, similar, -1.0)  # below every softmax: out of the second choice
-            values, less_similar = _top_k(share, width)
+            values, less_similar = largest(share, width)
             sets[0, relation, start : start + rows, :width] = similar
             sets[1, relation, start : start + rows, :width] = less_similar.masked_fill_(values < 0, -1)
     return GradedSets(sets[0], sets[1])
@@ -73,27 +73,3 @@ def graded_item_sets_plain(
     shares = torch.stack([torch.softmax((t if anchors is None else t[anchors]) @ t.T, dim=1) for t in tables])
     similar = (shares + shares.sum(dim=0)).topk(k, dim=2).indices
     return GradedSets(similar, shares.scatter(2, similar, -1.0).topk(k, dim=2).indices)
-
-
-def _top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Largest k of each row [n, I], as torch.topk, in half its time on the CPU.
-
-    Column c belongs to group c mod G. Each of the k largest lies in one of the k groups with the largest maxima, so
-    only those groups' members are sorted. With G >= 64 k groups torch.topk takes its fast path, a partial sort.
-    """
-    columns = scores.shape[1]
-    size = min(columns // (64 * k), math.isqrt(columns // k)) if columns >= 64 * k else 0
-    if size < 2:
-        return torch.topk(scores, k, dim=1)
-    groups = columns // size
-    rest = columns - groups * size  # fewer than a group's number of columns: one more member of the first groups
-    maxima = scores[:, : groups * size].view(-1, size, groups).amax(dim=1)
-    if rest:
-        maxima[:, :rest] = torch.maximum(maxima[:, :rest], scores[:, groups * size :])
-    best = maxima.topk(k, dim=1, sorted=False).indices
-    members = best.unsqueeze(2) + torch.arange(0, columns, groups, device=scores.device)
-    members = members.view(len(scores), -1)
-    outside = members >= columns
-    candidates = scores.gather(1, members.masked_fill(outside, 0)).masked_fill_(outside, -math.inf)
-    values, order = candidates.topk(k, dim=1)
-    return values, members.gather(1, order)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from damrs_dgl.dgl_backend import dgl, has_cuda
 from damrs_dgl.graphs.schema import INTERACTED_BY, INTERACTS, WEIGHT
@@ -50,7 +51,7 @@ def convolve(
         received = dgl.ops.copy_u_sum(relation, messages)
     else:
         received = dgl.ops.u_mul_e_sum(relation, messages, weight.unsqueeze(-1))
-    return received * target_scale
+    return received.mul_(target_scale)  # in place: no gradient needs what it overwrites
 
 
 class Relation(nn.Module):
@@ -148,8 +149,32 @@ class UserItemConvolution(nn.Module):
         self.to_users = make_relation(graph, INTERACTED_BY, device)
 
     def forward(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        user_sum, item_sum = users, items
+        return _MeanOfLayers.apply(users, items, self)
+
+    @torch.no_grad()
+    def mean_of_layers(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """The same without a gradient; memory is three tables, however many layers."""
+        user_sum, item_sum = users.clone(), items.clone()
         for _ in range(self.num_layers):
             users, items = self.to_users(items), self.to_items(users)
-            user_sum, item_sum = user_sum + users, item_sum + items
-        return user_sum / (self.num_layers + 1), item_sum / (self.num_layers + 1)
+            user_sum += users
+            item_sum += items
+        return user_sum.div_(self.num_layers + 1), item_sum.div_(self.num_layers + 1)
+
+
+class _MeanOfLayers(torch.autograd.Function):
+    """(1 / (L+1)) sum_l A_hat^l with A_hat = [0, R; R^T, 0] symmetric: the gradient of this map is the map itself.
+
+    So nothing is kept for backward, and no layer's gradient goes through autograd.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, users: Tensor, items: Tensor, convolution: UserItemConvolution) -> tuple[Tensor, Tensor]:
+        ctx.convolution = convolution
+        return convolution.mean_of_layers(users, items)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+        user_grad, item_grad = (grad.contiguous() for grad in grads)
+        return *ctx.convolution.mean_of_layers(user_grad, item_grad), None

@@ -1,0 +1,106 @@
+"""What the approximations of the alignment losses cost in quality, and what they save: DA-MRS around LightGCN, TikTok.
+
+    python -m benchmarks.approximations --seeds 5
+    python -m benchmarks.approximations --seeds 5 --jobs 2 --patience 10
+
+Exact: AU and AI over all users and items of the batch, graded item sets anew at each step. Beside it: fewer anchors,
+and sets that are kept for an epoch or several. Every run stops early on validation Recall@20 and the test split is read
+at its best epoch. Seconds per epoch are measured apart, all rows in alternation, and are medians. Finished runs stand
+in the JSON file and are not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from math import sqrt
+from pathlib import Path
+from statistics import mean, median, stdev
+from time import perf_counter
+from typing import Any
+
+from benchmarks.quality import run_all, spread
+
+# Row -> (anchors, refresh); the first is the exact one.
+ROWS: dict[str, tuple[str, str]] = {
+    "exact": ("all", "step"),
+    "sets once an epoch": ("all", "epoch"),
+    "sets every 5 epochs": ("all", "5"),
+    "512 anchors": ("512", "step"),
+    "128 anchors": ("128", "step"),
+    "32 anchors": ("32", "step"),
+    "128 anchors and sets every 5 epochs": ("128", "5"),
+}
+
+
+def overrides_of(row: str, patience: int) -> list[str]:
+    anchors, refresh = ROWS[row]
+    return [f"losses.anchors={anchors}", f"losses.refresh={refresh}", f"training.patience={patience}"]
+
+
+def epoch_seconds(recipe_name: str, rows: list[str], repeats: int) -> dict[str, float]:
+    """Median seconds of a training epoch (validation apart) of each row; the rows take turns."""
+    import torch
+
+    from damrs_dgl.assembly import build_recipe_graph, load_dataset, prepare_training
+    from damrs_dgl.recipe import load_recipe
+
+    recipe = load_recipe(recipe_name)
+    dataset = load_dataset(recipe)
+    graph = build_recipe_graph(recipe, dataset).graph
+    taken: dict[str, list[float]] = {row: [] for row in rows}
+    for _ in range(repeats):
+        for row in rows:
+            one_epoch = [*overrides_of(row, 1), "training.epochs=1", "training.evaluate_every=1"]
+            trainer = prepare_training(load_recipe(recipe_name, one_epoch), dataset, graph, device=torch.device("cpu"))
+            started = perf_counter()
+            taken[row].append(trainer.fit().history[-1].get("train_seconds", perf_counter() - started))
+    return {row: median(times) for row, times in taken.items()}
+
+
+def show(results: dict[str, list[dict[str, Any]]], seconds: dict[str, float]) -> None:
+    """A Markdown table, and the fastest row whose mean is no more than a standard error below the exact one's."""
+    print(
+        "| row | seeds | test Recall@20 | test NDCG@20 | best epochs | seconds per epoch | within one standard error |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    exact = [run["test"]["recall@20"] for run in results["exact"]]
+    bound = mean(exact) - (stdev(exact) / sqrt(len(exact)) if len(exact) > 1 else 0.0)
+    within = []
+    for row, runs in results.items():
+        recalls = [run["test"]["recall@20"] for run in runs]
+        if mean(recalls) >= bound:
+            within.append(row)
+        ndcgs = spread([run["test"]["ndcg@20"] for run in runs])
+        epochs = ", ".join(str(run["best_epoch"]) for run in runs)
+        verdict = "yes" if row in within else "no"
+        print(f"| {row} | {len(runs)} | {spread(recalls)} | {ndcgs} | {epochs} | {seconds[row]:.2f} | {verdict} |")
+    print(f"\nThe fastest within one standard error of exact ({bound:.4f}): {min(within, key=seconds.__getitem__)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="tiktok-paper")
+    parser.add_argument("--rows", default=",".join(ROWS), help="by commas; exact is always there")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
+    parser.add_argument("--threads", type=int, help="threads of a run [cores / jobs]")
+    parser.add_argument("--patience", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=3, help="epochs timed of each row; 0: none")
+    parser.add_argument("--json", type=Path, default=Path("runs/approximations.json"))
+    options = parser.parse_args()
+    rows = [row for row in ROWS if row == "exact" or row in options.rows.split(",")]
+    jobs = [
+        (options.recipe, "damrs:lightgcn", seed, overrides_of(row, options.patience))
+        for row in rows
+        for seed in range(options.seeds)
+    ]
+    found = run_all(jobs, options.json, options.jobs, options.threads)
+    results = {row: found[place * options.seeds : (place + 1) * options.seeds] for place, row in enumerate(rows)}
+    seconds = epoch_seconds(options.recipe, rows, options.repeats) if options.repeats else dict.fromkeys(rows, 0.0)
+    show(results, seconds)
+    print(json.dumps({"seconds_per_epoch": seconds}))
+
+
+if __name__ == "__main__":
+    main()
