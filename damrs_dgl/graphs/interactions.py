@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from damrs_dgl.data.dataset import Interactions
@@ -20,7 +19,7 @@ def interaction_edges(train: Interactions) -> EdgeLists:
 
 
 def _by_target(sources: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """One sort of the pairs as single numbers, in place: no permutation is made, and ids have half the size after it."""
+    """One sort of the pairs as single numbers, in place: no permutation is made, and the ids shrink to half."""
     num_sources = int(sources.max()) + 1 if len(sources) else 1
     keys = targets * num_sources + sources
     keys.numpy().sort()
