@@ -118,7 +118,9 @@ class Losses(Section):
         default=8192, description="That sample: items drawn at each step, beside the batch's own; bias 1/softmax_sample"
     )
     refresh: Literal["step", "epoch"] | Count = Field(
-        default="step", description="When the graded item sets are computed anew; a number: every so many epochs"
+        default="step",
+        description="When the graded item sets are computed anew: the anchors' at each step, or all items' every epoch "
+        "or so many epochs; all is the less work where there are fewer items than steps x anchors",
     )
 
 
