@@ -1,0 +1,59 @@
+"""Cornac's LightGCN, one epoch for each line on standard input: the other process of cornac_lightgcn.py.
+
+Runs in Cornac's environment and imports nothing of this project. After each epoch it prints the seconds from the first
+batch's sampling to the last batch's optimiser step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+os.environ.setdefault("DGLBACKEND", "pytorch")
+
+import numpy as np
+import torch
+from cornac.data import Dataset
+from cornac.models import LightGCN
+
+ENDLESS = 1_000_000
+
+
+def in_turn(train: Dataset) -> Dataset:
+    """The same data set, but for each epoch it waits for a line, and it times the epoch that follows."""
+    batches = train.uij_iter
+
+    def uij_iter(*arguments: Any, **options: Any) -> Iterator[tuple[np.ndarray, ...]]:
+        if not sys.stdin.readline():
+            raise SystemExit
+        started = time.perf_counter()
+        yield from batches(*arguments, **options)
+        print(time.perf_counter() - started, flush=True)
+
+    train.uij_iter = uij_iter
+    return train
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pairs", help=".npy file of (user, item) rows")
+    parser.add_argument("--layers", type=int, required=True)
+    parser.add_argument("--dim", type=int, required=True)
+    parser.add_argument("--batch_size", type=int, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    pairs = np.load(options.pairs, allow_pickle=False)
+    train = Dataset.from_uir([(user, item, 1.0) for user, item in pairs.tolist()], seed=0)
+    model = LightGCN(
+        emb_size=options.dim, num_epochs=ENDLESS, batch_size=options.batch_size, num_layers=options.layers, seed=0
+    )
+    model.fit(in_turn(train))
+
+
+if __name__ == "__main__":
+    main()
