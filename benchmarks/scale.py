@@ -14,9 +14,6 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
-import os
-import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -32,6 +29,7 @@ import pyarrow as pa
 import torch
 
 from benchmarks.big_catalogue import big_catalogue
+from benchmarks.measuring import peak_gib, write_json
 from damrs_dgl.assembly import prepare_training
 from damrs_dgl.data.dataset import Interactions, ModalityFeatures, MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
@@ -164,10 +162,6 @@ STAGES: dict[str, Callable[[Path, argparse.Namespace], dict[str, Any]]] = {
 }
 
 
-def peak_gib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
-
-
 def in_own_process(stage: str, folder: Path, options: argparse.Namespace, items: int) -> dict[str, Any]:
     """Run one stage of one size in a fresh interpreter; its result, or what it died of."""
     command = [sys.executable, "-m", "benchmarks.scale", "--stage", stage, "--folder", str(folder)]
@@ -254,15 +248,7 @@ def main() -> None:
         print(json.dumps({**result, "peak_gib": round(peak_gib(), 3)}))
     else:
         rows = [measure(int(items), options) for items in options.items.split(",")]
-        machine = {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "dgl": dgl.__version__,
-        }
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps({"machine": machine, "semantic": options.semantic, "rows": rows}, indent=1))
+        write_json(options.json, {"semantic": options.semantic, "rows": rows})
         show(rows)
         plot(rows, options.plot)
 
