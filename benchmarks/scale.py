@@ -217,6 +217,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
             if points:
                 panel.loglog(*zip(*points, strict=True), marker="o", label=label)
         panel.set(xlabel="items (planted catalogue, 5 users an item, 10 clicks a user)", title=title)
+        panel.xaxis.set_minor_formatter("")
         panel.grid(True, which="both", alpha=0.3)
     panels[1].axhline(20, color="gray", linestyle="--", label="20 GiB")
     panels[0].legend()
