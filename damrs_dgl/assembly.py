@@ -137,6 +137,16 @@ def _refresh_epochs(refresh: str | int) -> int | None:
     return 1 if refresh == "epoch" else None
 
 
+def _softmax_sample(recipe: Recipe, num_items: int) -> int | None:
+    """How many items outside a batch AU's softmax takes; None: all, as it does in small catalogues, or there is none.
+
+    The authors' AU has no softmax.
+    """
+    losses, model = recipe.losses, recipe.model
+    softmax = model.name == "damrs" and model.variant == "paper" and losses.preference_weight > 0
+    return losses.softmax_sample if softmax and num_items > losses.sampled_softmax_above else None
+
+
 @torch.no_grad()
 def representations(model: nn.Module) -> Representations:
     """The model's vectors in evaluation mode, without gradient."""
@@ -199,7 +209,12 @@ def prepare_training(
     model = build_model(recipe, dataset, graph, generator=generator, device=device)
     anchors = None if recipe.losses.anchors == "all" else recipe.losses.anchors
     sampler = TripleSampler(
-        dataset.train, dataset.num_items, batch_size=settings.batch_size, anchors=anchors, device=device
+        dataset.train,
+        dataset.num_items,
+        batch_size=settings.batch_size,
+        anchors=anchors,
+        softmax_sample=_softmax_sample(recipe, dataset.num_items),
+        device=device,
     )
 
     evaluator = SplitEvaluator(recipe, dataset, "validation")

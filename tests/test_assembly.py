@@ -147,7 +147,11 @@ def test_each_loss_key(
 def test_every_loss_key_is_tested_above() -> None:
     marks = test_each_loss_key.pytestmark[0]  # type: ignore[attr-defined]
     tested = {case[0] for case in marks.args[1]}
-    assert tested == set(type(recipe().losses).model_fields) - {"anchors"}  # the sampler's
+    assert tested == set(type(recipe().losses).model_fields) - {
+        "anchors",
+        "softmax_sample",
+        "sampled_softmax_above",
+    }  # the sampler's
 
 
 def test_variants_and_plain_models(data: MultimodalDataset, graph: dgl.DGLGraph) -> None:
@@ -183,6 +187,24 @@ def test_training_keys(data: MultimodalDataset, graph: dgl.DGLGraph) -> None:
         for seed in (1, 1, 2)
     ]
     assert torch.equal(tables[0], tables[1]) and not torch.equal(tables[0], tables[2])
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, None),  # fewer items than the default
+        ({"losses__sampled_softmax_above": 39}, 7),
+        ({"losses__sampled_softmax_above": 40}, None),
+        ({"losses__sampled_softmax_above": 39, "model__variant": "authors"}, None),
+        ({"losses__sampled_softmax_above": 39, "losses__preference_weight": 0.0}, None),
+        ({"losses__sampled_softmax_above": 39, "model__name": "lightgcn"}, None),
+    ],
+)
+def test_the_softmax_is_sampled_above_a_size(
+    data: MultimodalDataset, graph: dgl.DGLGraph, changes: dict[str, object], expected: int | None
+) -> None:
+    asked = recipe(losses__softmax_sample=7, **changes)
+    assert prepare_training(asked, data, graph, device=CPU).sampler.softmax_sample == expected
 
 
 def test_protocols(data: MultimodalDataset) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from damrs_dgl.data.dataset import Interactions
@@ -12,7 +11,7 @@ EdgeLists = dict[tuple[str, str, str], tuple[Tensor, Tensor]]
 
 
 def interaction_edges(train: Interactions) -> EdgeLists:
-    """{(source type, relation, target type): (sources, targets)} int64, ordered by target and then source."""
+    """{(source type, relation, target type): (sources, targets)} int32, ordered by target and then source."""
     return {
         (USER, INTERACTS, ITEM): _by_target(train.users, train.items),
         (ITEM, INTERACTED_BY, USER): _by_target(train.items, train.users),
@@ -20,6 +19,9 @@ def interaction_edges(train: Interactions) -> EdgeLists:
 
 
 def _by_target(sources: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    order = torch.argsort(sources, stable=True)
-    order = order[torch.argsort(targets[order], stable=True)]
-    return sources[order], targets[order]
+    """One sort of the pairs as single numbers, in place: no permutation is made, and the ids shrink to half."""
+    num_sources = int(sources.max()) + 1 if len(sources) else 1
+    keys = targets * num_sources + sources
+    keys.numpy().sort()
+    targets = keys // num_sources
+    return keys.sub_(targets * num_sources).int(), targets.int()

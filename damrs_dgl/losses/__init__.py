@@ -12,7 +12,11 @@ from damrs_dgl.losses.denoised_bpr import (
 )
 from damrs_dgl.losses.graded_sets import GradedSets, graded_item_sets
 from damrs_dgl.losses.item_relations import item_relation_alignment
-from damrs_dgl.losses.user_preference import bernoulli_preference_alignment, preference_alignment
+from damrs_dgl.losses.user_preference import (
+    bernoulli_preference_alignment,
+    preference_alignment,
+    sampled_preference_alignment,
+)
 
 __all__ = [
     "GradedSets",
@@ -28,6 +32,7 @@ __all__ = [
     "norm_sum",
     "preference_alignment",
     "reliability",
+    "sampled_preference_alignment",
     "squared_norm",
     "weighted_bpr",
 ]

@@ -69,6 +69,30 @@ def bernoulli_preference_alignment_plain(user_emb: Tensor, content_emb: Tensor, 
     return ((torch.sigmoid(a) - torch.sigmoid(b)) * (a - b)).mean()
 
 
+def sampled_preference_alignment(
+    user_emb: Tensor, content_emb: Tensor, id_emb: Tensor, log_weights: Tensor, *, chunk_size: int = 128
+) -> Tensor:
+    """`preference_alignment` estimated on some of the items, for catalogues too large to score whole at each step.
+
+    ``content_emb`` and ``id_emb`` are the rows [J, d] of items that are in for certain (ln w = 0) and of items drawn
+    from the others, each of which stands for w of them; ``log_weights`` [J] holds ln w. With S of the N others drawn
+    uniformly without replacement, w = N / S; S = N gives the exact value.
+
+    Z^ = sum_j w_j exp(a_j) is an unbiased estimate of the softmax's denominator, as are the sums of
+    w_j exp(a_j)(a_j - b_j), and P^_j = w_j exp(a_j) / Z^ = softmax(a + ln w)_j. So L^ = sum_j (P^_j - Q^_j)(a_j - b_j)
+    is a smooth function of unbiased means: a self-normalised estimate, whose bias, and that of its gradient, is
+    O(1/S) (importance sampling of a softmax: Bengio, Senecal, IEEE Trans. Neural Networks 19 (2008), 713; ratio
+    estimators: Cochran, Sampling Techniques, 1977, ch. 6). ln w cancels in a - b, so one more column on each side (1
+    for the users, ln w for the items) makes it the same kernel.
+    """
+    ones, offsets = user_emb.new_ones((len(user_emb), 1)), log_weights.unsqueeze(1)
+    users, content, ids = (
+        torch.cat([rows, column], dim=1)
+        for rows, column in ((user_emb, ones), (content_emb, offsets), (id_emb, offsets))
+    )
+    return preference_alignment(users, content, ids, chunk_size=chunk_size)
+
+
 def _softmax_kernel(a: Tensor, b: Tensor, p: Tensor, q: Tensor, with_grad: bool) -> Tensor:
     """Loss [n, 1] of each row of the scores a, b [n, I]; all four matrices are overwritten.
 

@@ -32,21 +32,31 @@ def relation_scales(relation: dgl.DGLGraph) -> tuple[Tensor, Tensor]:
     neighbours is not symmetric) and both factors are row sums: d_i = sum_j A_ij is the weighted in-degree of i.
     """
     weight = relation.edata.get(WEIGHT)
-    targets = relation.in_degrees() if weight is None else dgl.ops.copy_e_sum(relation, weight)
+    sources, targets = relation.edges()  # counted here: in_degrees() and out_degrees() would make, and keep, layouts
+    if weight is None:
+        received = torch.bincount(targets, minlength=relation.num_dst_nodes())
+    else:
+        received = dgl.ops.copy_e_sum(relation, weight)
     if relation.srctypes == relation.dsttypes:
-        return inverse_sqrt(targets), inverse_sqrt(targets)
-    return inverse_sqrt(relation.out_degrees()), inverse_sqrt(targets)
+        return inverse_sqrt(received), inverse_sqrt(received)
+    return inverse_sqrt(torch.bincount(sources, minlength=relation.num_src_nodes())), inverse_sqrt(received)
 
 
 def convolve(
-    relation: dgl.DGLGraph, source_emb: Tensor, source_scale: Tensor, target_scale: Tensor, weight: Tensor | None = None
+    relation: dgl.DGLGraph,
+    source_emb: Tensor,
+    source_scale: Tensor,
+    target_scale: Tensor,
+    weight: Tensor | None = None,
+    *,
+    overwrite: bool = False,
 ) -> Tensor:
     """One step over a relation by DGL built-ins; `relation` may be a full relation or a sampled block.
 
     Shapes: source_emb [n_source, d], source_scale [n_source, 1], target_scale [n_target, 1], weight [edges] or None;
-    returns [n_target, d].
+    returns [n_target, d]. `overwrite`: the messages may take the place of `source_emb`, which the caller gives up.
     """
-    messages = source_emb * source_scale
+    messages = source_emb.mul_(source_scale) if overwrite else source_emb * source_scale
     if weight is None:
         received = dgl.ops.copy_u_sum(relation, messages)
     else:
@@ -57,26 +67,28 @@ def convolve(
 class Relation(nn.Module):
     """The normalised adjacency of one relation as a linear map, held by a DGL graph.
 
-    Shapes: input [n_source, d] -> output [n_target, d].
+    Shapes: input [n_source, d] -> output [n_target, d]. With `differentiable` false there is no gradient, and the
+    layout that it would need is left out.
     """
 
     source_scale: Tensor
     target_scale: Tensor
     weight: Tensor | None
 
-    def __init__(self, relation: dgl.DGLGraph, device: torch.device) -> None:
+    def __init__(self, relation: dgl.DGLGraph, device: torch.device, *, differentiable: bool = True) -> None:
         super().__init__()
         source, target = relation_scales(relation)
         weight = relation.edata.get(WEIGHT)
-        # Every layout that forward and backward ask for is made once, here, and not at the first training step.
-        self.graph = relation.local_var().formats(["csc", "csr", "coo"]).to(device)
+        # Every layout that forward (csc) and backward (csr) ask for is made once, here, not at the first training step.
+        self.graph = relation.local_var().formats(["csc", "csr"] if differentiable else "csc").to(device)
         self.graph.create_formats_()
         self.register_buffer("source_scale", source.unsqueeze(-1).to(device), persistent=False)
         self.register_buffer("target_scale", target.unsqueeze(-1).to(device), persistent=False)
         self.register_buffer("weight", None if weight is None else weight.to(device), persistent=False)
 
-    def forward(self, source_emb: Tensor) -> Tensor:
-        return convolve(self.graph, source_emb, self.source_scale, self.target_scale, self.weight)
+    def forward(self, source_emb: Tensor, *, overwrite: bool = False) -> Tensor:
+        scales = (self.source_scale, self.target_scale)
+        return convolve(self.graph, source_emb, *scales, self.weight, overwrite=overwrite)
 
     def extra_repr(self) -> str:
         return f"edges={self.graph.num_edges()}, weighted={self.weight is not None}, by=dgl"
@@ -105,10 +117,10 @@ class _SparseProduct(torch.autograd.Function):
 class SparseRelation(nn.Module):
     """The same linear map as `Relation`, held by a torch CSR matrix (for a GPU that the installed DGL cannot use).
 
-    Shapes: input [n_source, d] -> output [n_target, d].
+    Shapes: input [n_source, d] -> output [n_target, d]; `differentiable` as in `Relation`.
     """
 
-    def __init__(self, relation: dgl.DGLGraph, device: torch.device) -> None:
+    def __init__(self, relation: dgl.DGLGraph, device: torch.device, *, differentiable: bool = True) -> None:
         super().__init__()
         source_scale, target_scale = relation_scales(relation)
         sources, targets = (ids.long() for ids in relation.edges())
@@ -116,9 +128,11 @@ class SparseRelation(nn.Module):
         values = weight * source_scale[sources] * target_scale[targets]
         shape = (relation.num_dst_nodes(), relation.num_src_nodes())
         self.matrix = _csr(targets, sources, values, shape).to(device)
-        self.transposed = _csr(sources, targets, values, shape[::-1]).to(device)
+        self.transposed = _csr(sources, targets, values, shape[::-1]).to(device) if differentiable else None
 
-    def forward(self, source_emb: Tensor) -> Tensor:
+    def forward(self, source_emb: Tensor, *, overwrite: bool = False) -> Tensor:
+        if self.transposed is None:
+            return self.matrix @ source_emb
         return _SparseProduct.apply(self.matrix, self.transposed, source_emb)
 
     def extra_repr(self) -> str:
@@ -130,10 +144,12 @@ def uses_dgl(device: torch.device) -> bool:
     return device.type == "cpu" or has_cuda()
 
 
-def make_relation(graph: dgl.DGLGraph, name: str, device: torch.device) -> nn.Module:
+def make_relation(
+    graph: dgl.DGLGraph, name: str, device: torch.device, *, differentiable: bool = True
+) -> Relation | SparseRelation:
     """The linear map of one relation of the heterograph, in the form that the device can run."""
     kind = Relation if uses_dgl(device) else SparseRelation
-    return kind(graph[name], device)
+    return kind(graph[name], device, differentiable=differentiable)
 
 
 class UserItemConvolution(nn.Module):
@@ -145,18 +161,22 @@ class UserItemConvolution(nn.Module):
     def __init__(self, graph: dgl.DGLGraph, num_layers: int, device: torch.device) -> None:
         super().__init__()
         self.num_layers = num_layers
-        self.to_items = make_relation(graph, INTERACTS, device)
-        self.to_users = make_relation(graph, INTERACTED_BY, device)
+        # Their gradient is the convolution itself (`_MeanOfLayers`).
+        self.to_items = make_relation(graph, INTERACTS, device, differentiable=False)
+        self.to_users = make_relation(graph, INTERACTED_BY, device, differentiable=False)
 
     def forward(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         return _MeanOfLayers.apply(users, items, self)
 
     @torch.no_grad()
     def mean_of_layers(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """The same without a gradient; memory is three tables, however many layers."""
+        """The same without a gradient; beside the arguments it takes two tables, however many layers."""
         user_sum, item_sum = users.clone(), items.clone()
-        for _ in range(self.num_layers):
-            users, items = self.to_users(items), self.to_items(users)
+        for layer in range(self.num_layers):
+            own = layer > 0  # the arguments stay as they are
+            next_items = self.to_items(users, overwrite=own)
+            del users  # before the next table of its size is made
+            users, items = self.to_users(items, overwrite=own), next_items
             user_sum += users
             item_sum += items
         return user_sum.div_(self.num_layers + 1), item_sum.div_(self.num_layers + 1)

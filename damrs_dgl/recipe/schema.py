@@ -111,8 +111,16 @@ class Losses(Section):
     anchors: Literal["all"] | Count = Field(
         default=128, description="How many of a batch's distinct users and items, sampled, AU and AI are averaged over"
     )
+    sampled_softmax_above: Count = Field(
+        default=100_000, description="Items above which AU's softmax over all is estimated on a sample (paper variant)"
+    )
+    softmax_sample: Count = Field(
+        default=8192, description="That sample: items drawn at each step, beside the batch's own; bias 1/softmax_sample"
+    )
     refresh: Literal["step", "epoch"] | Count = Field(
-        default="step", description="When the graded item sets are computed anew; a number: every so many epochs"
+        default="step",
+        description="When the graded item sets are computed anew: the anchors' at each step, or all items' every epoch "
+        "or so many epochs; all is the less work where there are fewer items than steps x anchors",
     )
 
 

@@ -6,6 +6,7 @@ named functions and values, chosen once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -25,7 +26,11 @@ from damrs_dgl.losses.denoised_bpr import (
 )
 from damrs_dgl.losses.graded_sets import GradedSets, graded_item_sets
 from damrs_dgl.losses.item_relations import item_relation_alignment
-from damrs_dgl.losses.user_preference import bernoulli_preference_alignment, preference_alignment
+from damrs_dgl.losses.user_preference import (
+    bernoulli_preference_alignment,
+    preference_alignment,
+    sampled_preference_alignment,
+)
 from damrs_dgl.models.damrs import mean_over_relations
 from damrs_dgl.models.representations import RankingModel, Representations
 from damrs_dgl.training.sampling import Batch
@@ -58,9 +63,17 @@ class Variant:
 
 
 def _preference_over_all_items(vectors: Representations, batch: Batch) -> Tensor:
-    """Eq. 9-10: softmax over all items."""
-    content = mean_over_relations(list(vectors.relation_items.values()))
-    return preference_alignment(embedding(batch.anchor_users, vectors.users), content, vectors.id_items)
+    """Eq. 9-10: softmax over all items, or its estimate where the batch brings a sample of them."""
+    users = embedding(batch.anchor_users, vectors.users)
+    if batch.softmax_items is None:
+        content = mean_over_relations(list(vectors.relation_items.values()))
+        return preference_alignment(users, content, vectors.id_items)
+    chosen = torch.cat([batch.items, batch.softmax_items])
+    num_others = len(vectors.id_items) - len(batch.items)
+    log_weights = users.new_zeros(len(chosen))
+    log_weights[len(batch.items) :] = math.log(num_others / len(batch.softmax_items))
+    content = mean_over_relations([embedding(chosen, items) for items in vectors.relation_items.values()])
+    return sampled_preference_alignment(users, content, embedding(chosen, vectors.id_items), log_weights)
 
 
 def _preference_over_batch_items(vectors: Representations, batch: Batch) -> Tensor:

@@ -21,6 +21,8 @@ class Batch:
     items: [C] the batch's distinct items (positive and negative), ascending.
     anchor_users [A_u] and anchor_items [A_i]: distinct users and items that the alignment losses are averaged over:
     all that occur in the batch, or a uniform sample of them.
+    softmax_items: [S] a uniform sample, without repetition, of the items that are not in the batch; with `items` it
+    stands for the catalogue in the softmax of L_AU. None: that softmax is over all items.
     """
 
     users: Tensor
@@ -29,6 +31,7 @@ class Batch:
     items: Tensor
     anchor_users: Tensor
     anchor_items: Tensor
+    softmax_items: Tensor | None = None
 
 
 class TripleSampler:
@@ -45,13 +48,22 @@ class TripleSampler:
     num_items: |I|.
     batch_size: triples per step; the last batch of an epoch may be smaller.
     anchors: how many distinct users and items the alignment losses see per step; None for all.
+    softmax_sample: how many items outside the batch stand for all of them in the softmax of L_AU; None, or as many as
+        there are: no sample is drawn.
     device: where the batches go. Everything is drawn on the CPU, so that every device sees the same batches.
 
     Raises DataError where no pair is left.
     """
 
     def __init__(
-        self, train: Interactions, num_items: int, *, batch_size: int, anchors: int | None, device: torch.device
+        self,
+        train: Interactions,
+        num_items: int,
+        *,
+        batch_size: int,
+        anchors: int | None,
+        softmax_sample: int | None = None,
+        device: torch.device,
     ) -> None:
         keys = torch.unique(train.users * num_items + train.items)
         users = torch.div(keys, num_items, rounding_mode="floor")
@@ -68,6 +80,7 @@ class TripleSampler:
         self.num_items = num_items
         self.batch_size = batch_size
         self.anchors = anchors
+        self.softmax_sample = softmax_sample
         self.device = device
 
     def __len__(self) -> int:
@@ -83,14 +96,16 @@ class TripleSampler:
             positive = keys - users * self.num_items
             negative = self._negatives(users, generator)
             items = torch.cat([positive, negative]).unique()
-            tensors = (
+            tensors = [
                 users,
                 positive,
                 negative,
                 items,
                 self._sample(users.unique(), generator),
                 self._sample(items, generator),
-            )
+            ]
+            if self.softmax_sample is not None and len(items) + self.softmax_sample < self.num_items:
+                tensors.append(self._others(items, self.softmax_sample, generator))
             yield Batch(*(tensor.to(self.device, non_blocking=True) for tensor in tensors))
 
     def _negatives(self, users: Tensor, generator: torch.Generator) -> Tensor:
@@ -104,3 +119,8 @@ class TripleSampler:
         if self.anchors is None or len(distinct) <= self.anchors:
             return distinct
         return distinct[torch.randperm(len(distinct), generator=generator)[: self.anchors]]
+
+    def _others(self, items: Tensor, size: int, generator: torch.Generator) -> Tensor:
+        """`size` uniform items that are not in `items`, distinct, ascending."""
+        drawn = torch.randperm(self.num_items, generator=generator)[: size + len(items)]
+        return drawn[torch.isin(drawn, items, invert=True)][:size].sort().values

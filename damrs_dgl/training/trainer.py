@@ -139,9 +139,9 @@ class Trainer:
         names: list[str] = []
         steps: list[Tensor] = []
         for batch in self.sampler.epoch(self.generator):
+            self.optimizer.zero_grad(set_to_none=True)  # before the forward pass, which then has their room
             terms = self.objective(batch)
             names, values = list(terms), torch.stack(list(terms.values()))
-            self.optimizer.zero_grad(set_to_none=True)
             values.sum().backward()
             self.optimizer.step()
             steps.append(values.detach())

@@ -17,6 +17,7 @@ from damrs_dgl.losses.user_preference import (
     bernoulli_preference_alignment_plain,
     preference_alignment,
     preference_alignment_plain,
+    sampled_preference_alignment,
 )
 
 PAIRS = [
@@ -145,3 +146,59 @@ def test_second_derivatives_are_refused(fast, plain) -> None:
     (gradient,) = torch.autograd.grad(weight * fast(*inputs), inputs[0], create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
+
+
+def estimate(scores: Tensor, other_scores: Tensor, weights: Tensor) -> Tensor:
+    """L^ per user from raw scores a, b [..., users, J] and weights [J]: weighted sums, nothing cancelled."""
+    p, q = (weights * torch.exp(s) for s in (scores, other_scores))
+    p, q = p / p.sum(-1, keepdim=True), q / q.sum(-1, keepdim=True)
+    return ((p - q) * (scores - other_scores)).sum(-1)
+
+
+def test_sampled_form_is_the_weighted_estimate() -> None:
+    results = []
+    weights = torch.cat([torch.ones(3), torch.full((5,), 7.5)]).double()
+    for fast in (True, False):
+        user_emb, content_emb, id_emb = inputs = random_inputs(6, 8, 3, 7)
+        if fast:
+            loss = sampled_preference_alignment(*inputs, weights.log(), chunk_size=4)
+        else:
+            loss = estimate(user_emb @ content_emb.T, user_emb @ id_emb.T, weights).mean()
+        results.append((loss.detach(), *torch.autograd.grad(loss, inputs)))
+    for left, right in zip(*results, strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-10, atol=1e-12)
+
+
+def test_a_sample_of_all_items_is_exact() -> None:
+    expected = preference_alignment_plain(*random_inputs(6, 9, 3, 8))
+    order = torch.randperm(9, generator=torch.Generator().manual_seed(0))
+    users, content, ids = random_inputs(6, 9, 3, 8)
+    found = sampled_preference_alignment(users, content[order], ids[order], torch.zeros(9, dtype=torch.float64))
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+
+
+def test_bias_of_the_sampled_form_shrinks_with_the_sample() -> None:
+    """Loss and gradient by the users: mean error over 30,000 draws at S = 10 and S = 40, four times apart."""
+    users, certain, others = 4, 6, 300
+    user_emb, content_emb, id_emb = (0.7 * x.detach() for x in random_inputs(users, certain + others, 3, 9))
+    user_emb.requires_grad_()
+    exact = preference_alignment_plain(user_emb, content_emb, id_emb) * users
+    (exact_grad,) = torch.autograd.grad(exact, user_emb)
+    generator = torch.Generator().manual_seed(1)
+    errors, grad_errors = [], []
+    for size in (10, 40):
+        total, grad, draws, seen = 0.0, torch.zeros_like(exact_grad), 30_000, 0
+        weights = torch.cat([torch.ones(certain), torch.full((size,), others / size)]).double()
+        while seen < draws:
+            drawn = certain + torch.rand(5000, others, generator=generator).topk(size).indices
+            chosen = torch.cat([torch.arange(certain).expand(5000, -1), drawn], dim=1)
+            a, b = ((user_emb @ table.T)[:, chosen].movedim(0, 1) for table in (content_emb, id_emb))
+            loss = estimate(a, b, weights).sum()
+            grad += torch.autograd.grad(loss, user_emb)[0]
+            total += loss.item()
+            seen += 5000
+        errors.append(total / draws - exact.item())
+        grad_errors.append((grad / draws - exact_grad).norm().item())
+    # (1 - S / N) / S is 4.46 times as large; the spread over draws leaves some room.
+    for large, small in (errors, grad_errors):
+        assert 3 < large / small < 6

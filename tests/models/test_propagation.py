@@ -11,6 +11,7 @@ from damrs_dgl.models import propagation
 from damrs_dgl.models.propagation import (
     Relation,
     SparseRelation,
+    UserItemConvolution,
     convolve,
     inverse_sqrt,
     make_relation,
@@ -145,3 +146,30 @@ def test_device_decides_the_form(graph: dgl.DGLGraph, monkeypatch: pytest.Monkey
         assert uses_dgl(torch.device("cuda")) is has_cuda
     monkeypatch.setattr(propagation, "uses_dgl", lambda device: False)
     assert isinstance(make_relation(graph, "visual", CPU), SparseRelation)
+
+
+def test_only_the_layouts_that_are_used_are_made() -> None:
+    """At 50 million edges a layout takes half a gigabyte; and none may be left behind in the graph that was given."""
+    ids = torch.arange(4)
+    made = dgl.heterograph(
+        {
+            ("user", "interacts", "item"): (ids, ids),
+            ("item", "interacted_by", "user"): (ids, ids),
+            ("item", "visual", "item"): (ids, ids.flip(0)),
+        }
+    )
+    convolution = UserItemConvolution(made, 2, CPU)
+    for relation in (convolution.to_items, convolution.to_users):
+        assert isinstance(relation, Relation) and relation.graph.formats() == {"created": ["csc"], "not created": []}
+    visual = make_relation(made, "visual", CPU)
+    assert isinstance(visual, Relation) and sorted(visual.graph.formats()["created"]) == ["csc", "csr"]
+    assert made["interacts"].formats()["created"] == made["visual"].formats()["created"] == ["coo"]
+    assert SparseRelation(made["interacts"], CPU, differentiable=False).transposed is None
+
+
+def test_only_what_is_given_up_is_overwritten(graph: dgl.DGLGraph) -> None:
+    relation = make_relation(graph, "interacts", CPU)
+    x = torch.randn(USERS, 3, generator=torch.Generator().manual_seed(2))
+    given, kept = x.clone(), x.clone()
+    assert torch.equal(relation(given, overwrite=True), relation(kept))
+    assert torch.equal(kept, x) and not torch.equal(given, x)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -9,15 +11,15 @@ from tests.training.builders import make_trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
-CASES = [
+CASES: list[dict[str, Any]] = [
     {"model__variant": variant, "model__backbone": backbone}
     for variant in ("paper", "authors")
     for backbone in ("lightgcn", "mf", "vbpr")
-]
+] + [{"losses__sampled_softmax_above": 10, "losses__softmax_sample": 5, "training__batch_size": 16}]
 
 
 @pytest.mark.parametrize("changes", CASES, ids=str)
-def test_one_step_equals_the_cpu(changes: dict[str, str]) -> None:
+def test_one_step_equals_the_cpu(changes: dict[str, Any]) -> None:
     states = []
     for device in ("cpu", "cuda"):
         trainer = make_trainer(device=device, **changes)
@@ -37,7 +39,7 @@ def test_one_step_equals_the_cpu(changes: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("refresh", ["epoch", "step"])
 @pytest.mark.parametrize("changes", CASES, ids=str)
-def test_a_step_never_waits_for_the_device(changes: dict[str, str], refresh: str) -> None:
+def test_a_step_never_waits_for_the_device(changes: dict[str, Any], refresh: str) -> None:
     trainer = make_trainer(device="cuda", losses__refresh=refresh, **changes)
     trainer.objective.start_epoch(0)
     first, second = list(trainer.sampler.epoch(trainer.generator))[:2]

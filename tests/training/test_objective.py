@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -232,3 +233,27 @@ def test_sampled_anchors_are_unbiased(variant: str) -> None:
         error = float(sample.std()) / len(values) ** 0.5
         assert float(sample.std()) > 0
         assert abs(float(sample.mean()) - whole[name].item()) < 5 * error, name
+
+
+def test_sampled_softmax_with_all_other_items_is_exact() -> None:
+    """The batch's items and a "sample" of all others, in another order: the softmax over all items."""
+    case = Case("paper", "lightgcn")
+    others = torch.tensor(sorted(set(range(24)) - set(case.batch.items.tolist()))).flip(0)
+    assert len(others) > 1
+    sampled = case.objective(replace(case.batch, softmax_items=others))["preference"]
+    case.assert_same(sampled, case.expected()["preference"])
+
+
+def test_sampled_softmax_weighs_the_others() -> None:
+    """Two of the others stand for all: Eq. 9-10 with their exponentials times N / 2, in plain torch."""
+    case = Case("paper", "lightgcn")
+    others = torch.tensor(sorted(set(range(24)) - set(case.batch.items.tolist())))
+    chosen = torch.cat([case.batch.items, others[:2]])
+    weights = torch.ones(len(chosen), dtype=torch.float64)
+    weights[-2:] = len(others) / 2
+    users = case.vectors.users[case.batch.anchor_users]
+    a, b = users @ case.vectors.content()[chosen].T, users @ case.vectors.id_items[chosen].T
+    p, q = (weights * torch.exp(s) for s in (a, b))
+    p, q = p / p.sum(1, keepdim=True), q / q.sum(1, keepdim=True)
+    expected = case.settings.preference_weight * (p * torch.log(p / q) + q * torch.log(q / p)).sum(1).mean()
+    case.assert_same(case.objective(replace(case.batch, softmax_items=others[:2]))["preference"], expected)

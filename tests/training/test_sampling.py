@@ -20,14 +20,26 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def make_sampler(
-    pairs: list[tuple[int, int]], num_items: int, *, batch_size: int = 4, anchors: int | None = None
+    pairs: list[tuple[int, int]],
+    num_items: int,
+    *,
+    batch_size: int = 4,
+    anchors: int | None = None,
+    softmax_sample: int | None = None,
 ) -> TripleSampler:
     users, items = torch.tensor(pairs, dtype=torch.int64).view(-1, 2).T
-    return TripleSampler(Interactions(users, items), num_items, batch_size=batch_size, anchors=anchors, device=CPU)
+    return TripleSampler(
+        Interactions(users, items),
+        num_items,
+        batch_size=batch_size,
+        anchors=anchors,
+        softmax_sample=softmax_sample,
+        device=CPU,
+    )
 
 
 def tensors_of(batch: Batch) -> list[Tensor]:
-    return list(vars(batch).values())
+    return [tensor for tensor in vars(batch).values() if tensor is not None]
 
 
 @st.composite
@@ -148,3 +160,38 @@ def test_every_user_and_item_becomes_an_anchor_equally_often() -> None:
         (batch,) = sampler.epoch(generator)
         counts[batch.anchor_users] += 1
     assert float(((counts - 500) ** 2 / 500).sum()) < 24.32  # 99.9 % point of chi-square with 7 degrees
+
+
+def test_softmax_items_are_distinct_and_not_of_the_batch() -> None:
+    for batch in make_sampler(random_pairs(1), 400, batch_size=32, softmax_sample=50).epoch(seeded(3)):
+        assert batch.softmax_items is not None and batch.softmax_items.dtype == torch.int64
+        drawn = set(batch.softmax_items.tolist())
+        assert len(drawn) == len(batch.softmax_items) == 50
+        assert not drawn & set(batch.items.tolist()) and drawn <= set(range(400))
+
+
+def test_softmax_items_are_uniform() -> None:
+    sampler = make_sampler([(0, 3)], 10, softmax_sample=2)
+    generator, counts, draws = seeded(0), torch.zeros(10), torch.zeros(10)
+    for _ in range(3000):
+        (batch,) = sampler.epoch(generator)
+        assert batch.softmax_items is not None
+        counts[batch.softmax_items] += 1
+        draws += 2 / 8
+        draws[batch.items] -= 2 / 8
+    assert counts[3] == 0
+    # Chi-square with 8 degrees at most (item 3 is always in the batch): 99.9 % point.
+    others = draws > 1
+    assert float(((counts[others] - draws[others]) ** 2 / draws[others]).sum()) < 26.12
+
+
+@pytest.mark.parametrize("softmax_sample", [None, 40, 38])
+def test_without_a_softmax_sample_the_random_stream_is_what_it_was(softmax_sample: int | None) -> None:
+    """A sample as large as the catalogue is none; nothing is drawn for it."""
+    left, right = (
+        make_sampler(random_pairs(2), 40, batch_size=16, anchors=3, softmax_sample=size)
+        for size in (None, softmax_sample)
+    )
+    for one, other in zip(left.epoch(seeded(5)), right.epoch(seeded(5)), strict=True):
+        assert other.softmax_items is None
+        assert all(torch.equal(a, b) for a, b in zip(tensors_of(one), tensors_of(other), strict=True))
