@@ -233,4 +233,5 @@ def prepare_training(
         schedule=Schedule(settings.epochs, settings.patience, settings.evaluate_every, settings.monitor),
         store=store,
         on_epoch=on_epoch,
+        matmul_precision=settings.matmul_precision,
     )

@@ -132,6 +132,10 @@ class Training(Section):
     epochs: int = Field(default=1000, ge=1, description="Epochs at most")
     patience: int = Field(default=25, ge=1, description="Stop after so many evaluations without a better score")
     seed: Seed = Field(default=0, description="Seed of the initial embeddings and all sampling")
+    matmul_precision: Literal["highest", "high", "medium"] = Field(
+        default="highest",
+        description="Matrix products of training in float32; high: TF32, medium: bfloat16, where the hardware has it",
+    )
     evaluate_every: int = Field(default=1, ge=1, description="Epochs between two evaluations on the validation split")
     monitor: Name = Field(
         default="recall@20", description="The validation score: recall, precision, ndcg or map at one of evaluation.ks"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +55,8 @@ class Trainer:
     generator: everything random in training is drawn from it (CPU).
     store: where to keep checkpoints; None trains in memory only.
     on_epoch: called with the progress and the schedule after each epoch is safely stored.
+    matmul_precision: of the matrix products of training steps, as `torch.set_float32_matmul_precision` names it;
+        parameters, sums and the optimiser's state stay float32, and so does validation.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Trainer:
         schedule: Schedule,
         store: CheckpointStore | None = None,
         on_epoch: Callable[[Progress, Schedule], None] | None = None,
+        matmul_precision: str = "highest",
     ) -> None:
         self.model = model
         self.objective = objective
@@ -78,6 +82,7 @@ class Trainer:
         self.schedule = schedule
         self.store = store
         self.on_epoch = on_epoch
+        self.matmul_precision = matmul_precision
         self.progress = Progress()
         self._best_weights: dict[str, Tensor] = {}
 
@@ -118,8 +123,9 @@ class Trainer:
         started = time.perf_counter()
         epoch = self.progress.epoch + 1
         self.model.train()
-        self.objective.start_epoch(epoch - 1)
-        row = {"epoch": float(epoch), **self._steps(epoch)}
+        with _products_in(self.matmul_precision):
+            self.objective.start_epoch(epoch - 1)
+            row = {"epoch": float(epoch), **self._steps(epoch)}
         row["train_seconds"] = time.perf_counter() - started
         in_turn = epoch % self.schedule.evaluate_every == 0
         if in_turn or epoch == self.schedule.epochs:
@@ -202,3 +208,14 @@ class Trainer:
         if self.objective.graded_sets is not None and not self.objective.due(self.progress.epoch):
             state["sets"] = vars(self.objective.graded_sets)
         return state
+
+
+@contextmanager
+def _products_in(precision: str) -> Iterator[None]:
+    """Set torch's precision of float32 matrix products, which is global, and put it back."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

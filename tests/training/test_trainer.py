@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from damrs_dgl.errors import TrainingError
+from damrs_dgl.training.sampling import Batch
 from damrs_dgl.training.trainer import Progress, Schedule, Trainer
 from tests.training.builders import make_trainer, without_times
 
@@ -220,3 +222,27 @@ def test_in_memory_nothing_is_kept() -> None:
     trainer = make_trainer(on_epoch=poison)
     with pytest.raises(TrainingError, match=r"'feedback', .* is no longer finite in epoch 2 \(nothing was kept\)"):
         trainer.fit()
+
+
+def test_matmul_precision_holds_during_training_steps_only() -> None:
+    trainer = make_trainer(training__matmul_precision="high", training__epochs=1)
+    seen: list[str] = []
+    objective, validate = trainer.objective, trainer.validate
+
+    class Watched:
+        graded_sets = None
+        start_epoch = objective.start_epoch
+        due = objective.due
+
+        def __call__(self, batch: Batch) -> dict[str, Tensor]:
+            seen.append(torch.get_float32_matmul_precision())
+            return objective(batch)
+
+    def watched_validation() -> dict[str, float]:
+        seen.append(torch.get_float32_matmul_precision())
+        return validate()
+
+    trainer.objective, trainer.validate = Watched(), watched_validation  # type: ignore[assignment]
+    trainer.fit()
+    assert set(seen[:-1]) == {"high"} and seen[-1] == "highest"
+    assert torch.get_float32_matmul_precision() == "highest"
