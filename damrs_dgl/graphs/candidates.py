@@ -81,7 +81,7 @@ def candidate_neighbors(
             take(name, candidates)
         return _joined(found)
     for name in tables:
-        short = []
+        short = [rows[:0]]
         for candidates, enough in _listed(contents, twins[name], name, wanted):
             short.append(candidates.rows[~enough])
             take(name, _only(candidates, enough))
