@@ -41,7 +41,8 @@ def dense_neighbors(
 ) -> Edges:
     """Eq. 1 as it is written: whole |I| x |I| matrices, then a row at a time. {modality: (items, neighbours)}.
 
-    Equal similarities are in no particular order (the planted catalogue has twins, so recall is just below 1), and each is as exact as a matrix product in `dtype`.
+    Equal similarities are in no particular order (the planted catalogue has some, so its recall stays below 1), and
+    each is as exact as a matrix product in `dtype`.
     """
     similarity = {}
     for name, content in features.items():

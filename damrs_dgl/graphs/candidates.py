@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -135,20 +136,24 @@ class _Scan:
 
     def __init__(self, contents: Mapping[str, Content], twins: Mapping[str, _Twins], wanted: Wanted) -> None:
         self.contents, self.twins, self.wanted = contents, twins, wanted
-        self.usable = wanted.usable.float()
+        self.usable, self.all_usable = wanted.usable.float(), bool(wanted.usable.all())
         self.crowded = {name: group.crowded(wanted.k) for name, group in twins.items()}
 
     def __call__(self, rows: Tensor, modalities: list[str]) -> Iterator[tuple[str, Candidates]]:
         step = max(1, _SCAN_VALUES // max(len(self.usable), 1))
         for block in rows.split(step) if len(rows) else ():
             estimates = {name: self._estimates(name, block) for name in self.contents}
-            # as numbers, 1 or 0, and by multiplication: several times faster than by a mask, and an estimate that
-            # is not above 0 leads to no edge anyway
-            allowed = self.usable.repeat(len(block), 1)
+            # masks as numbers, 1 or 0, and by multiplication: several times faster than by booleans, and an estimate
+            # that is not above 0 leads to no edge anyway
+            masks = {}
             if self.wanted.consistency:
-                for name, part in estimates.items():
-                    allowed *= part.clone().ge_(self.contents[name].threshold)
+                masks = {name: part.clone().ge_(self.contents[name].threshold) for name, part in estimates.items()}
             for name in modalities:
+                # its own mean needs no mask: what is below it comes last
+                others = [mask for other, mask in masks.items() if other != name]
+                if not (others and self.all_usable):
+                    others.append(self.usable)
+                allowed = reduce(torch.mul, others)
                 promise = self._without_crowds(name, estimates[name] * allowed, allowed)
                 best, items = _largest(promise, self.contents[name].scored(self.wanted.k))
                 gathered = {other: part.gather(1, items) for other, part in estimates.items()}
@@ -165,7 +170,7 @@ class _Scan:
         items, starts = self.crowded[name]
         if not len(items):
             return promise
-        part = allowed[:, items]
+        part = allowed.expand_as(promise)[:, items]
         before = part.cumsum(1) - part
         promise[:, items] *= before - before[:, starts] < self.wanted.k
         return promise

@@ -11,8 +11,8 @@ from torch import Tensor
 from damrs_dgl.graphs.projection import Projection
 from damrs_dgl.graphs.similarity import CosineTable, top_k_pairs
 
-_SCORED = (3, 8)  # candidates scored exactly per neighbour wanted, at least and at most
-_SCORED_VALUES = 12288  # between them so many that this number of values is read for each
+_SCORED = (2, 8)  # candidates scored exactly per neighbour wanted, at least and at most
+_SCORED_VALUES = 8192  # between them so many that this number of values is read for each
 _SPARE = 16
 
 
