@@ -17,15 +17,14 @@ in their place, a few times k; an item for which these do not suffice is looked 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import reduce
 
 import torch
 from torch import Tensor
 
+from damrs_dgl.graphs.calibration import calibrated
 from damrs_dgl.graphs.nearest import load_faiss, nearest_rows
-from damrs_dgl.graphs.projection import Projection
 from damrs_dgl.graphs.rescoring import Candidates, Content, best_candidates
+from damrs_dgl.graphs.scan import Scan, Twins, Wanted
 from damrs_dgl.graphs.similarity import CosineTable
 
 Pairs = tuple[Tensor, Tensor]
@@ -33,18 +32,7 @@ Listed = tuple[Candidates, Tensor]
 OnRows = Callable[[int, int], None]
 
 _LISTED = 8  # nearest rows asked of the index, times k
-_SCAN_VALUES = 2**21  # estimates of one modality in memory at once, 8 MB: they stay in the cache
-_PILE = 16
 _LIST_VALUES = 2**21  # values of the rows gathered for the candidates of a block
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is asked for: `k` neighbours, the rule or not, and who takes part (bool [I])."""
-
-    k: int
-    consistency: bool
-    usable: Tensor
 
 
 def candidate_neighbors(
@@ -64,10 +52,10 @@ def candidate_neighbors(
     if method == "faiss":
         load_faiss()  # before the work, not after half of it
     wanted = Wanted(k, consistency, usable)
-    contents = {name: Content(table, Projection(table)) for name, table in tables.items()}
-    twins = {name: _Twins(table.twins) for name, table in tables.items()}
+    twins = {name: Twins(table.twins) for name, table in tables.items()}
+    contents = calibrated(tables, twins, wanted)
     rows = torch.nonzero(usable).squeeze(1)
-    scan = _Scan(contents, twins, wanted)
+    scan = Scan(contents, twins, wanted)
     found: dict[str, list[Pairs]] = {name: [] for name in tables}
     done, total = 0, len(rows) * len(tables)
 
@@ -105,95 +93,7 @@ def _only(found: Candidates, rows: Tensor) -> Candidates:
     return Candidates(found.rows[rows], found.items[rows], found.allowed[rows], estimates)
 
 
-class _Twins:
-    """Items by feature vector: `members[starts[g] : starts[g] + sizes[g]]` have vector g and are in ascending order.
-
-    Groups are in the order of their lowest item, `lowest[g]`; `group[i]` is the group of item i.
-    """
-
-    def __init__(self, twins: Tensor) -> None:
-        self.lowest, self.group, self.sizes = torch.unique(twins, return_inverse=True, return_counts=True)
-        self.members = torch.argsort(self.group, stable=True)
-        self.starts = self.sizes.cumsum(0) - self.sizes
-
-    def of(self, groups: Tensor, most: int | None = None) -> tuple[Tensor, Tensor]:
-        """(position in `groups`, member): the members of each group, only the `most` lowest where that is given."""
-        sizes = self.sizes[groups] if most is None else self.sizes[groups].clamp(max=most)
-        places = torch.repeat_interleave(torch.arange(len(groups), device=groups.device), sizes)
-        offsets = torch.arange(len(places), device=groups.device) - (sizes.cumsum(0) - sizes)[places]
-        return places, self.members[self.starts[groups[places]] + offsets]
-
-    def crowded(self, most: int) -> tuple[Tensor, Tensor]:
-        """Items of groups larger than `most`, group by group, and for each the place where its group starts."""
-        groups = torch.nonzero(self.sizes > most).squeeze(1)
-        places, members = self.of(groups)
-        sizes = self.sizes[groups]
-        return members, (sizes.cumsum(0) - sizes)[places]
-
-
-class _Scan:
-    """Candidates from the estimates of all pairs of some rows, block by block."""
-
-    def __init__(self, contents: Mapping[str, Content], twins: Mapping[str, _Twins], wanted: Wanted) -> None:
-        self.contents, self.twins, self.wanted = contents, twins, wanted
-        self.usable, self.all_usable = wanted.usable.float(), bool(wanted.usable.all())
-        self.crowded = {name: group.crowded(wanted.k) for name, group in twins.items()}
-
-    def __call__(self, rows: Tensor, modalities: list[str]) -> Iterator[tuple[str, Candidates]]:
-        step = max(1, _SCAN_VALUES // max(len(self.usable), 1))
-        for block in rows.split(step) if len(rows) else ():
-            estimates = {name: self._estimates(name, block) for name in self.contents}
-            # masks as numbers, 1 or 0, and by multiplication: several times faster than by booleans, and an estimate
-            # that is not above 0 leads to no edge anyway
-            masks = {}
-            if self.wanted.consistency:
-                masks = {name: part.clone().ge_(self.contents[name].threshold) for name, part in estimates.items()}
-            for name in modalities:
-                # its own mean needs no mask: what is below it comes last
-                others = [mask for other, mask in masks.items() if other != name]
-                if not (others and self.all_usable):
-                    others.append(self.usable)
-                allowed = reduce(torch.mul, others)
-                promise = self._without_crowds(name, estimates[name] * allowed, allowed)
-                best, items = _largest(promise, self.contents[name].scored(self.wanted.k))
-                gathered = {other: part.gather(1, items) for other, part in estimates.items()}
-                yield name, Candidates(block, items, best > 0, gathered)
-
-    def _estimates(self, name: str, block: Tensor) -> Tensor:
-        rows = self.contents[name].projection.rows
-        estimates = rows[block] @ rows.T
-        estimates[self.twins[name].of(self.twins[name].group[block])] = 1.0
-        return estimates
-
-    def _without_crowds(self, name: str, promise: Tensor, allowed: Tensor) -> Tensor:
-        """Of items with the same vector only the k first that are allowed can be among the k best: others leave."""
-        items, starts = self.crowded[name]
-        if not len(items):
-            return promise
-        part = allowed.expand_as(promise)[:, items]
-        before = part.cumsum(1) - part
-        promise[:, items] *= before - before[:, starts] < self.wanted.k
-        return promise
-
-
-def _largest(values: Tensor, count: int) -> Pairs:
-    """(values, columns) of the `count` largest of each row, in no particular order.
-
-    The columns are dealt into piles; the largest lie in the piles with the largest tops, which one pass finds.
-    """
-    width = values.shape[1] // _PILE
-    if width <= 4 * count:
-        return torch.topk(values, min(count, values.shape[1]), dim=1, sorted=False)
-    piled = values[:, : width * _PILE].view(len(values), _PILE, width)
-    piles = torch.topk(piled.amax(1), count, dim=1, sorted=False).indices
-    within = torch.arange(_PILE, device=values.device) * width
-    left_over = torch.arange(width * _PILE, values.shape[1], device=values.device).expand(len(values), -1)
-    columns = torch.cat([(piles[:, :, None] + within).view(len(values), -1), left_over], dim=1)
-    best, chosen = torch.topk(values.gather(1, columns), count, dim=1, sorted=False)
-    return best, columns.gather(1, chosen)
-
-
-def _listed(contents: Mapping[str, Content], twins: _Twins, modality: str, wanted: Wanted) -> Iterator[Listed]:
+def _listed(contents: Mapping[str, Content], twins: Twins, modality: str, wanted: Wanted) -> Iterator[Listed]:
     """Candidates of all usable items from an index over the distinct rows of one modality, and for whom they do."""
     most = _LISTED * wanted.k
     rows = contents[modality].projection.rows
@@ -211,7 +111,7 @@ def _listed(contents: Mapping[str, Content], twins: _Twins, modality: str, wante
 
 
 def _candidates(
-    contents: Mapping[str, Content], twins: _Twins, wanted: Wanted, rows: Tensor, hits: Tensor, most: int
+    contents: Mapping[str, Content], twins: Twins, wanted: Wanted, rows: Tensor, hits: Tensor, most: int
 ) -> Listed:
     """The members of the groups `hits` [n, c] (-1: none; the nearest first) as candidates of the rows.
 

@@ -11,10 +11,6 @@ from torch import Tensor
 from damrs_dgl.graphs.projection import Projection
 from damrs_dgl.graphs.similarity import CosineTable, top_k_pairs
 
-_SCORED = (2, 8)  # candidates scored exactly per neighbour wanted, at least and at most
-_SCORED_VALUES = 8192  # between them so many that this number of values is read for each
-_SPARE = 16
-
 
 @dataclass(frozen=True)
 class Content:
@@ -25,17 +21,11 @@ class Content:
 
     @property
     def threshold(self) -> float:
-        """An estimate below this is a pair below the mean."""
-        return self.table.mean - self.projection.margin
+        """An estimate below this is taken for a pair below the mean without asking.
 
-    def scored(self, k: int) -> int:
-        """How many candidates of an item are scored exactly: a few times k, more where a score is cheap.
-
-        At least 2 k: fewer than k may come before a group of equal ones, of which the k lowest must be among them.
+        Nearer than the margin, or many would be admitted, in the place of others, that are turned away when asked.
         """
-        fewest, most = _SCORED
-        wish = 2 if self.projection.is_exact else min(max(_SCORED_VALUES // self.table.unit.shape[1], fewest), most)
-        return max(wish * k, k + _SPARE)
+        return self.table.mean - self.projection.margin / 4
 
 
 @dataclass(frozen=True)
@@ -61,11 +51,11 @@ def best_candidates(
 ) -> tuple[Tensor, Tensor]:
     """(items, neighbours): the k best candidates by the exact cosine, ties to the lower item.
 
-    Of each row the candidates of the highest estimates (`Content.scored`) are looked at. In the modality itself their
-    consistency is decided by the exact cosine; in another one by the estimate where that is further than its margin
-    from the mean, by the exact cosine where it is not.
+    Of each row the candidates of the highest estimates are looked at (`Projection.scored`). In the modality itself
+    their consistency is decided by the exact cosine; in another one by the estimate where that is further than its
+    margin from the mean, by the exact cosine where it is not.
     """
-    found = _in_order(found, modality, contents[modality].scored(k))
+    found = _in_order(found, modality, contents[modality].projection.scored)
     table = contents[modality].table
     own = (
         found.estimates[modality] if contents[modality].projection.is_exact else table.cosines(found.rows, found.items)

@@ -22,9 +22,10 @@ from damrs_dgl.data.dataset import ModalityFeatures
 
 RESOLUTION = 1e-9
 _FLOAT32_UNIT = 2.0**-24
-_ROWS = 1024  # rows read at a time; fixed, so that the mean's additions always happen in the same order
+_READ_VALUES = 2**17  # read at a time, 1 MB in float64: they stay in the cache. Fixed, so that the mean's additions
+# always happen in the same order
 _PAIR_VALUES = 2**21  # float64 values of one side of the pairs scored at a time
-_GATHERED_VALUES = 2**20  # float32 values of one side of them, 4 MB: they stay in the cache
+_GATHERED_VALUES = 2**19  # float32 values of one side of them, 2 MB: they stay in the cache
 
 
 class CosineTable:
@@ -47,10 +48,13 @@ class CosineTable:
         hashes = torch.zeros(self.num_items, dtype=torch.int64)
         total = torch.zeros(features.dim, dtype=torch.float64)
         multipliers = torch.from_numpy(np.random.default_rng(0).integers(-(2**63), 2**63, features.dim)) | 1
-        for start in range(0, self.num_items, _ROWS):
-            rows = features.block(start, start + _ROWS)
+        self._step = max(1, _READ_VALUES // max(features.dim, 1))
+        for start in range(0, self.num_items, self._step):
+            rows = features.block(start, start + self._step)
             span = slice(start, start + len(rows))
-            hashes[span] = (rows.view(torch.int32).long() * multipliers).sum(1)  # wraps around: exact in any order
+            # two values at a time where their number is even; wraps around: exact in any order
+            bits = rows.view(torch.int64) if features.dim % 2 == 0 else rows.view(torch.int32).long()
+            hashes[span] = (bits * multipliers[: bits.shape[1]]).sum(1)
             wide = rows.double()
             lengths = _tree_sum(wide * wide).sqrt()
             norms[span] = lengths.masked_fill(lengths == 0, 1.0)
@@ -123,7 +127,7 @@ class CosineTable:
         _, first, inverse = np.unique(hashes.numpy(), return_index=True, return_inverse=True)
         twins = torch.from_numpy(first[inverse.reshape(-1)].astype(np.int64))
         candidates = torch.nonzero(twins != torch.arange(self.num_items)).squeeze(1)
-        for part in candidates.split(_ROWS):
+        for part in candidates.split(self._step):
             same = (self._features.take(part) == self._features.take(twins[part])).all(1)
             twins[part[~same]] = part[~same]
         return twins

@@ -11,7 +11,7 @@ import torch
 from damrs_dgl import planted_catalogue
 from damrs_dgl.data.dataset import ModalityFeatures
 from damrs_dgl.errors import RecipeError
-from damrs_dgl.graphs import build_graph, candidates
+from damrs_dgl.graphs import build_graph, candidates, scan
 from damrs_dgl.graphs.nearest import nearest_rows
 from damrs_dgl.graphs.projection import Projection
 from damrs_dgl.graphs.semantic import SemanticNeighbors, semantic_neighbors
@@ -147,7 +147,7 @@ def test_same_edges_again_in_other_blocks(
 ) -> None:
     features, _ = planted
     first = semantic_neighbors(features, candidates=method)
-    monkeypatch.setattr(candidates, "_SCAN_VALUES", 50_000)
+    monkeypatch.setattr(scan, "_SCAN_VALUES", 50_000)
     monkeypatch.setattr(candidates, "_LIST_VALUES", 1_000_000)
     assert same_edges(semantic_neighbors(features, candidates=method), first)
 
@@ -166,13 +166,13 @@ def test_same_edges_with_two_threads(method: str) -> None:
 def test_a_projection_estimates_within_its_margin(planted: tuple[Features, SemanticNeighbors]) -> None:
     features, _ = planted
     table = CosineTable(features["visual"])
-    projection = Projection(table)
-    assert projection.rows.shape == (800, 128)
+    projection = Projection(table, k=10)
+    assert projection.rows.shape == (800, 32)
     error = (projection.rows @ projection.rows.T - table.block(0, 800)).abs()
     different = ~table.are_twins(torch.arange(800)[:, None], torch.arange(800))
     assert float((error[different] < projection.margin).float().mean()) > 0.999
     assert projection.margin < 0.1
-    exact = Projection(CosineTable(features["textual"]))
+    exact = Projection(CosineTable(features["textual"]), k=10)
     assert (exact.is_exact, exact.margin < 1e-5) == (True, True)
 
 
