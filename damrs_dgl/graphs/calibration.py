@@ -20,22 +20,27 @@ _RECALL = 0.992  # of their edges are to be found, in every modality
 def calibrated(tables: Mapping[str, CosineTable], twins: Mapping[str, Twins], wanted: Wanted) -> dict[str, Content]:
     """Tables with projections as coarse as the sampled items allow; the finest where none is fine enough."""
     contents = {name: Content(table, Projection(table, k=wanted.k)) for name, table in tables.items()}
+    coarse = [name for name, content in contents.items() if not content.projection.is_exact]
+    if not coarse:
+        return contents
     present = torch.nonzero(wanted.usable).squeeze(1)
     rows = present[spread(len(present), _ASKED).to(present.device)]
     exact = _exact_edges(tables, rows, wanted)
-    open_ones = [name for name, content in contents.items() if not content.projection.is_exact]
-    while open_ones:
-        missed = []
-        for name, candidates in Scan(contents, twins, wanted)(rows, open_ones):
-            items, neighbors = best_candidates(candidates, contents, name, k=wanted.k, consistency=wanted.consistency)
-            found = torch.isin(exact[name], items * len(wanted.usable) + neighbors)
-            missed += [name] * int((~found & torch.isin(exact[name] // len(wanted.usable), candidates.rows)).sum())
-        open_ones = [
-            name
-            for name in open_ones
-            if missed.count(name) > (1 - _RECALL) * len(exact[name]) and contents[name].projection.refine()
-        ]
+    while coarse:
+        recall = _recall(Scan(contents, twins, wanted), rows, coarse, exact)
+        coarse = [name for name in coarse if recall[name] < _RECALL and contents[name].projection.refine()]
+    for content in contents.values():
+        content.projection.settle()
     return contents
+
+
+def _recall(scan: Scan, rows: Tensor, modalities: list[str], exact: Mapping[str, Tensor]) -> dict[str, float]:
+    """Share of the exact edges that the candidates lead to, by modality."""
+    wanted, found = scan.wanted, dict.fromkeys(modalities, 0)
+    for name, candidates in scan(rows, modalities):
+        items, neighbors = best_candidates(candidates, scan.contents, name, k=wanted.k, consistency=wanted.consistency)
+        found[name] += int(torch.isin(items * len(wanted.usable) + neighbors, exact[name]).sum())
+    return {name: count / max(len(exact[name]), 1) for name, count in found.items()}
 
 
 def _exact_edges(tables: Mapping[str, CosineTable], rows: Tensor, wanted: Wanted) -> dict[str, Tensor]:

@@ -1,8 +1,9 @@
 """Item-item relations from candidate neighbours: an approximation of Eq. 1 that does not compare all pairs exactly.
 
 Estimated cosines (projection.py) choose a few candidates of every item, exact ones choose the edges among them
-(rescoring.py). An edge of this graph has the exact order and meets the consistency rule; what can be lost is an edge
-whose item was no candidate. Two ways to find them:
+(rescoring.py). How fine the estimates are is decided by trying them on sampled items (calibration.py). An edge of this
+graph has the exact order and meets the consistency rule; what can be lost is an edge whose item was no candidate. Two
+ways to find them:
 
 * ``projected`` estimates every pair, in blocks: still |I|^2, at a fraction of the width;
 * ``faiss`` looks into the nearest cells of an inverted file (nearest.py), about |I|^1.5. The consistency rule can leave

@@ -41,21 +41,26 @@ class Projection:
 
     def __init__(self, table: CosineTable, *, k: int) -> None:
         self._table, self._k, self._step = table, k, 0
-        self._steps = _STEPS_WIDE if table.unit.shape[1] > _WIDE else _STEPS_NARROW
+        self._steps: tuple[tuple[int, int], ...] = _STEPS_WIDE if table.unit.shape[1] > _WIDE else _STEPS_NARROW
         self.is_exact = table.unit.shape[1] <= _UNPROJECTED
         if self.is_exact:
             self.rows, self.margin, self.scored = table.unit, table.tolerance, _scored(k, 2)
+            self.settle()
             return
         self._projected = table.unit @ _leading_directions(table.unit, self._steps[-1][0])
         self._apply()
 
     def refine(self) -> bool:
         """More dimensions, or more candidates where those are used up. False: there is nothing finer."""
-        if self.is_exact or self._step == len(self._steps) - 1:
+        if self._step >= len(self._steps) - 1:
             return False
         self._step += 1
         self._apply()
         return True
+
+    def settle(self) -> None:
+        """Stay as it is: let go of what refining needs."""
+        self._steps, self._projected = (), self.rows
 
     def _apply(self) -> None:
         dim, times = self._steps[self._step]

@@ -12,6 +12,7 @@ from damrs_dgl import planted_catalogue
 from damrs_dgl.data.dataset import ModalityFeatures
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.graphs import build_graph, candidates, scan
+from damrs_dgl.graphs.calibration import calibrated
 from damrs_dgl.graphs.nearest import nearest_rows
 from damrs_dgl.graphs.projection import Projection
 from damrs_dgl.graphs.semantic import SemanticNeighbors, semantic_neighbors
@@ -174,6 +175,20 @@ def test_a_projection_estimates_within_its_margin(planted: tuple[Features, Seman
     assert projection.margin < 0.1
     exact = Projection(CosineTable(features["textual"]), k=10)
     assert (exact.is_exact, exact.margin < 1e-5) == (True, True)
+
+
+def test_calibration_refines_until_the_edges_are_found() -> None:
+    """Noise has no leading directions: the first few find too little."""
+    random = np.random.default_rng(0)
+    noise = {"visual": as_features(random.normal(0.1, 1, (300, 320))), "textual": as_features(random.random((300, 9)))}
+    tables = {name: CosineTable(content) for name, content in noise.items()}
+    twins = {name: scan.Twins(table.twins) for name, table in tables.items()}
+    wanted = scan.Wanted(5, True, torch.ones(300, dtype=torch.bool))
+    projection = calibrated(tables, twins, wanted)["visual"].projection
+    assert projection.rows.shape[1] > Projection(tables["visual"], k=5).rows.shape[1] == 32
+    assert not projection.refine()
+    found = semantic_neighbors(noise, candidates="projected", k=5)
+    assert min(recall(found, semantic_neighbors(noise, k=5)).values()) > 0.98
 
 
 def test_nearest_rows() -> None:
