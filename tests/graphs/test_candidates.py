@@ -15,6 +15,7 @@ from damrs_dgl.graphs import build_graph, candidates, scan
 from damrs_dgl.graphs.calibration import calibrated
 from damrs_dgl.graphs.nearest import nearest_rows
 from damrs_dgl.graphs.projection import Projection
+from damrs_dgl.graphs.rescoring import Content
 from damrs_dgl.graphs.semantic import SemanticNeighbors, semantic_neighbors
 from damrs_dgl.graphs.similarity import CosineTable
 
@@ -131,6 +132,34 @@ def test_twins_of_a_projected_modality_are_found_first(method: str) -> None:
     twins = np.sort(np.stack([item, item + 200], axis=1)).repeat(1, axis=0)
     expected = np.concatenate([np.repeat(np.arange(400), 2)[None], np.tile(twins.reshape(-1), 2)[None]])
     np.testing.assert_array_equal(torch.stack(found.pairs["visual"]).numpy(), expected)
+
+
+def test_twins_are_estimated_at_one() -> None:
+    random = np.random.default_rng(2)
+    values = random.normal(size=(60, 600))
+    values[30:] = values[:30]
+    table = CosineTable(as_features(values))
+    contents = {"visual": Content(table, Projection(table, k=2))}
+    wanted = scan.Wanted(2, False, torch.ones(60, dtype=torch.bool))
+    search = scan.Scan(contents, {"visual": scan.Twins(table.twins)}, wanted)
+    for _, found in search(torch.arange(60), ["visual"]):
+        same = found.items % 30 == found.rows[:, None] % 30
+        assert same.sum(1).tolist() == [2] * 60
+        assert bool((found.estimates["visual"][same] == 1).all())
+        assert float(found.estimates["visual"][~same].max()) < 0.9
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_of_a_shared_picture_the_lowest_consistent_item_is_kept(method: str) -> None:
+    """Items 0 to 99 share a picture; 50 and beyond speak of something else, and have other pictures from 100 on."""
+    random = np.random.default_rng(3)
+    visual = random.normal(1, 0.5, (120, 8))
+    visual[:100] = visual[0]
+    textual = random.normal(0, 0.1, (120, 5)) + np.where(np.arange(120) < 50, -1, 1)[:, None]
+    features = {"visual": as_features(visual), "textual": as_features(textual)}
+    found = semantic_neighbors(features, k=1, candidates=method)
+    assert found.pairs["visual"][1].tolist() == [0] * 50 + [50] * 50 + list(range(100, 120))
+    assert same_edges(found, semantic_neighbors(features, k=1))
 
 
 @pytest.mark.parametrize("method", METHODS)
