@@ -151,14 +151,15 @@ def test_twins_are_estimated_at_one() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_of_a_shared_picture_the_lowest_consistent_item_is_kept(method: str) -> None:
-    """Items 0 to 99 share a picture; 50 and beyond speak of something else, and have other pictures from 100 on."""
+    """Items 0 to 99 share a picture, 100 to 119 have nearly that, the rest others; the first 50 have another text."""
     random = np.random.default_rng(3)
-    visual = random.normal(1, 0.5, (120, 8))
-    visual[:100] = visual[0]
-    textual = random.normal(0, 0.1, (120, 5)) + np.where(np.arange(120) < 50, -1, 1)[:, None]
+    visual = random.normal(0, 1, (240, 8))
+    visual[:120] = visual[0]
+    visual[100:120] += random.normal(0, 0.05, (20, 8))
+    textual = random.normal(0, 0.1, (240, 5)) + np.where(np.arange(240) < 50, -1, 1)[:, None]
     features = {"visual": as_features(visual), "textual": as_features(textual)}
     found = semantic_neighbors(features, k=1, candidates=method)
-    assert found.pairs["visual"][1].tolist() == [0] * 50 + [50] * 50 + list(range(100, 120))
+    assert found.pairs["visual"][1].tolist() == [0] * 50 + [50] * 50 + list(range(100, 240))
     assert same_edges(found, semantic_neighbors(features, k=1))
 
 
