@@ -12,7 +12,6 @@ the content graphs out, random ones of the same size take their place in the ste
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
 import subprocess
 import sys
@@ -40,7 +39,6 @@ from damrs_dgl.recipe import load_recipe
 SIZES = "10000,30000,100000,300000,1000000"
 MODALITIES = ("visual", "textual")
 K = 10
-CANDIDATES = "candidates" in inspect.signature(build_graph).parameters  # whether build_graph has the candidate mode
 
 
 def make(folder: Path, items: int, dim: int) -> None:
@@ -84,9 +82,8 @@ def semantic(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """The content relations alone."""
     data = read(folder)
     one = Interactions(data.train.users[:1], data.train.items[:1])
-    mode = {"candidates": options.semantic} if CANDIDATES else {}
     started = time.perf_counter()
-    built = build_graph(data.replace(train=one), k=K, behavior=False, **mode)
+    built = build_graph(data.replace(train=one), k=K, behavior=False, candidates=options.semantic)
     seconds = time.perf_counter() - started
     for name in MODALITIES:
         np.save(folder / f"{name}-edges.npy", torch.stack(built.graph.edges(etype=name)).numpy())
@@ -229,10 +226,8 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", default=SIZES, help=f"by commas [{SIZES}]")
-    parser.add_argument(
-        "--semantic", choices=("exact", "faiss", "none"), default="faiss" if CANDIDATES else "exact", help="by what"
-    )
-    parser.add_argument("--semantic-up-to", type=int, default=10**9 if CANDIDATES else 30_000, metavar="ITEMS")
+    parser.add_argument("--semantic", choices=("exact", "projected", "faiss", "none"), default="faiss", help="by what")
+    parser.add_argument("--semantic-up-to", type=int, default=10**9, metavar="ITEMS")
     parser.add_argument("--steps", type=int, default=3, help="timed steps [3]")
     parser.add_argument("--dim", type=int, default=64, help="width of both modalities' features [64]")
     parser.add_argument("-o", dest="overrides", action="append", default=[], help="a recipe override; repeatable")

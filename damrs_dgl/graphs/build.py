@@ -17,7 +17,7 @@ from damrs_dgl.files import whole_file
 from damrs_dgl.graphs.behavior import BehaviorNeighbors, behavior_neighbors
 from damrs_dgl.graphs.interactions import EdgeLists, interaction_edges
 from damrs_dgl.graphs.schema import BEHAVIOR, ITEM, USER, WEIGHT, check_modality_name
-from damrs_dgl.graphs.semantic import Progress, SemanticNeighbors, semantic_neighbors
+from damrs_dgl.graphs.semantic import Progress, SemanticNeighbors, search_method, semantic_neighbors
 
 # DGL checks little of what it reads, and a file cut short can load as another graph. So a seal follows its bytes
 # (which it does not look at): this mark and the SHA-256 of all that precedes it.
@@ -27,7 +27,11 @@ _SEAL_SIZE = len(_MARK) + hashlib.sha256().digest_size
 
 @dataclass(frozen=True)
 class BuiltGraph:
-    """A graph and the numbers that describe it (plain Python values, fit for JSON)."""
+    """A graph and the numbers that describe it (plain Python values, fit for JSON).
+
+    Where the content relations were searched and not all pairs compared, ``parameters.candidates`` in the summary says
+    how, and ``pruned_pairs`` has no counts of them.
+    """
 
     graph: dgl.DGLGraph
     summary: dict[str, Any]
@@ -42,6 +46,8 @@ def build_graph(
     behavior_k: int = 10,
     behavior_min_count: int = 2,
     behavior_weighted: bool = True,
+    candidates: str = "auto",
+    approximate_above: int = 200_000,
     block_size: int = 1024,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
@@ -53,16 +59,25 @@ def build_graph(
     k, consistency: the content relations, one per modality (Eq. 1; :func:`semantic_neighbors`).
     behavior, behavior_k, behavior_min_count: the behaviour relation (Eq. 2; :func:`behavior_neighbors`).
     behavior_weighted: keep the co-occurrence counts as edge data ``weight``, float32; False: binary, no edge data.
+    candidates, approximate_above: whether the content relations are exact or searched (:func:`semantic_neighbors`).
     block_size, device: how the content relations are computed; the result does not depend on them.
     progress: called with (done, total, label).
 
     Edges run from the neighbour to the item that keeps it and are ordered by target and then source. The graph is on
-    the CPU. Raises DataError for a modality's name that cannot be a relation, RecipeError for a value below 1.
+    the CPU. Raises DataError for a modality's name that cannot be a relation, RecipeError for a value below 1 and as
+    :func:`semantic_neighbors` does.
     """
     for modality in dataset.features:
         check_modality_name(modality)
     content = semantic_neighbors(
-        dataset.features, k=k, consistency=consistency, block_size=block_size, device=device, progress=progress
+        dataset.features,
+        k=k,
+        consistency=consistency,
+        candidates=candidates,
+        approximate_above=approximate_above,
+        block_size=block_size,
+        device=device,
+        progress=progress,
     )
     together = None
     if behavior:
@@ -82,7 +97,12 @@ def build_graph(
     graph = dgl.heterograph(edges, {USER: dataset.num_users, ITEM: dataset.num_items}, idtype=torch.int32)
     if together is not None and behavior_weighted:
         graph.edges[BEHAVIOR].data[WEIGHT] = together.weights
-    parameters: dict[str, Any] = {"k": k, "consistency": consistency, "behavior": behavior}
+    parameters: dict[str, Any] = {
+        "k": k,
+        "consistency": consistency,
+        "candidates": search_method(candidates, dataset.num_items, approximate_above),
+        "behavior": behavior,
+    }
     if behavior:
         parameters |= {
             "behavior_k": behavior_k,

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from damrs_dgl.data.dataset import ModalityFeatures
 from damrs_dgl.errors import RecipeError
+from damrs_dgl.graphs.candidates import candidate_neighbors
 from damrs_dgl.graphs.similarity import CosineTable, top_k_pairs
 
 Progress = Callable[[int, int, str], None]
 
 _BLOCK_VALUES = 2**24  # similarities of one modality in memory at once, 64 MB
 _LABEL = "content graphs"
+CANDIDATES = ("auto", "exact", "projected", "faiss")
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class SemanticNeighbors:
     pairs: {modality: (items, neighbors)} int64, ordered by item and then neighbour; item i keeps neighbour j.
     mean_similarity: {modality: mean cosine over all |I|^2 pairs}.
     below_mean: {modality: ordered pairs, the diagonal included, whose similarity is below the modality's mean}.
-    inconsistent: {modality: ordered pairs that reach the mean here and fall below another modality's}.
+    inconsistent: {modality: ordered pairs that reach the mean here and fall below another modality's}. Both counts are
+        empty where candidates were searched: not all pairs were looked at.
     items_without_content: {modality: items with no usable vector}, and "any": in at least one modality.
     """
 
@@ -44,6 +47,8 @@ def semantic_neighbors(
     *,
     k: int = 10,
     consistency: bool = True,
+    candidates: str = "auto",
+    approximate_above: int = 200_000,
     block_size: int = 1024,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
@@ -56,41 +61,77 @@ def semantic_neighbors(
     k: neighbours kept per item; the item itself (similarity 1) is a candidate like any other.
     consistency: first drop a pair everywhere if its similarity is below the mean in any modality. False: the plain
         top-k of the paper's ablation (IIG).
-    block_size: rows compared at a time; a bound on memory, without influence on the result.
+    candidates: "exact" compares all pairs. "projected" and "faiss" choose candidates by estimated similarities and
+        compare those exactly, which can miss edges (graphs/candidates.py). "auto": "exact" up to `approximate_above`
+        items, "faiss" beyond.
+    block_size: rows that "exact" compares at a time; a bound on memory, without influence on the result.
     device: where the matrix products and the choice of the k best run.
 
     An item without a usable vector in any of the modalities is nobody's neighbour and keeps itself only, everywhere.
-    Raises RecipeError for k or block_size below 1.
+    Raises RecipeError for k or block_size below 1, for an unknown way to find candidates, and for "faiss" without it.
     """
     for name, value in (("k", k), ("block_size", block_size)):
         if value < 1:
             raise RecipeError(f"{name} must be at least 1 (got {value})", where=_LABEL)
+    if candidates not in CANDIDATES:
+        raise RecipeError(f'candidates is "{candidates}"', where=_LABEL, fix=f"choose one of {', '.join(CANDIDATES)}")
     tables = {name: CosineTable(content, device=device) for name, content in features.items()}
     missing = {name: torch.from_numpy(content.missing) for name, content in features.items()}
     without_any = torch.stack(list(missing.values())).any(0) if missing else torch.zeros(0, dtype=torch.bool)
     num_items = len(without_any)
     usable = (~without_any).to(device)
-    pruned = _Pruned(dict.fromkeys(tables, 0), dict.fromkeys(tables, 0))
     alone = torch.nonzero(without_any).squeeze(1)
-    found = {name: [(alone, alone)] for name in tables}
-    step = max(1, min(block_size, _BLOCK_VALUES // max(num_items, 1)))
-    for start in range(0, num_items, step):
-        stop = min(start + step, num_items)
-        similarity = {name: table.block(start, stop) for name, table in tables.items()}
-        allowed = usable[start:stop, None] & usable
-        if consistency:
-            allowed &= _consistent(tables, similarity, start, pruned)
-        for name, block in similarity.items():
-            found[name].append(_block_neighbors(tables[name], block.masked_fill_(~allowed, -torch.inf), start, k))
-        if progress is not None:
-            progress(stop, num_items, _LABEL)
+    pruned = _Pruned({}, {})
+    method = search_method(candidates, num_items, approximate_above)
+    if method == "exact":
+        pruned = _Pruned(dict.fromkeys(tables, 0), dict.fromkeys(tables, 0))
+        found = _compare_all(tables, usable, k, pruned if consistency else None, block_size, progress)
+    else:
+
+        def on_rows(done: int, total: int) -> None:
+            if progress is not None:
+                progress(done, total, _LABEL)
+
+        found = candidate_neighbors(tables, usable, method=method, k=k, consistency=consistency, on_rows=on_rows)
     return SemanticNeighbors(
-        pairs={name: _ordered(parts, num_items) for name, parts in found.items()},
+        pairs={name: _ordered([(alone, alone), pairs], num_items) for name, pairs in found.items()},
         mean_similarity={name: table.mean for name, table in tables.items()},
         below_mean=pruned.below_mean,
         inconsistent=pruned.inconsistent,
         items_without_content={**{name: int(rows.sum()) for name, rows in missing.items()}, "any": len(alone)},
     )
+
+
+def search_method(candidates: str, num_items: int, approximate_above: int) -> str:
+    """ "exact", "projected" or "faiss": what "auto" means for so many items, anything else itself."""
+    if candidates != "auto":
+        return candidates
+    return "faiss" if num_items > approximate_above else "exact"
+
+
+def _compare_all(
+    tables: Mapping[str, CosineTable],
+    usable: Tensor,
+    k: int,
+    pruned: _Pruned | None,
+    block_size: int,
+    progress: Progress | None,
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """The k best of all pairs of usable items, block by block; consistent ones only where `pruned` counts the rest."""
+    num_items = len(usable)
+    found: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in tables}
+    step = max(1, min(block_size, _BLOCK_VALUES // max(num_items, 1)))
+    for start in range(0, num_items, step):
+        stop = min(start + step, num_items)
+        similarity = {name: table.block(start, stop) for name, table in tables.items()}
+        allowed = usable[start:stop, None] & usable
+        if pruned is not None:
+            allowed &= _consistent(tables, similarity, start, pruned)
+        for name, block in similarity.items():
+            found[name].append(_block_neighbors(tables[name], block.masked_fill_(~allowed, -torch.inf), start, k))
+        if progress is not None:
+            progress(stop, num_items, _LABEL)
+    return {name: (torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])) for name, parts in found.items()}
 
 
 @dataclass
@@ -105,7 +146,10 @@ def _consistent(
     tables: Mapping[str, CosineTable], similarity: Mapping[str, Tensor], start: int, pruned: _Pruned
 ) -> Tensor:
     """Bool [n, I]: pairs that reach the mean in every modality; adds what falls to `pruned`."""
-    reached = {name: _reaches_mean(tables[name], block, start) for name, block in similarity.items()}
+    reached = {}
+    for name, block in similarity.items():
+        rows, items = (torch.arange(size, device=block.device) for size in block.shape)
+        reached[name] = tables[name].reaches_mean(block, start + rows[:, None], items)
     consistent = reduce(torch.logical_and, reached.values())
     num_consistent = int(torch.count_nonzero(consistent))
     for name, part in reached.items():
@@ -113,16 +157,6 @@ def _consistent(
         pruned.below_mean[name] += part.numel() - num_reached
         pruned.inconsistent[name] += num_reached - num_consistent
     return consistent
-
-
-def _reaches_mean(table: CosineTable, similarity: Tensor, start: int) -> Tensor:
-    """Bool [n, I]: similarity at least the modality's mean; pairs too close to call in float32 are decided exactly."""
-    reached = similarity >= table.mean
-    close = (similarity - table.mean).abs_() <= table.tolerance
-    rows, items = torch.nonzero(close, as_tuple=True)
-    if len(rows):
-        reached[rows, items] = table.levels(rows + start, items) >= table.mean_level
-    return reached
 
 
 def _block_neighbors(table: CosineTable, similarity: Tensor, start: int, k: int) -> tuple[Tensor, Tensor]:

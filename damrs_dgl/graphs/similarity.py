@@ -22,8 +22,10 @@ from damrs_dgl.data.dataset import ModalityFeatures
 
 RESOLUTION = 1e-9
 _FLOAT32_UNIT = 2.0**-24
-_ROWS = 1024  # rows read at a time; fixed, so that the mean's additions always happen in the same order
+_READ_VALUES = 2**17  # read at a time, 1 MB in float64: they stay in the cache. Fixed, so that the mean's additions
+# always happen in the same order
 _PAIR_VALUES = 2**21  # float64 values of one side of the pairs scored at a time
+_GATHERED_VALUES = 2**19  # float32 values of one side of them, 2 MB: they stay in the cache
 
 
 class CosineTable:
@@ -33,6 +35,7 @@ class CosineTable:
     ----------
     unit: float32 [I, D], each row of length 1, on `device`.
     mean: mean over all |I|^2 pairs, the diagonal included: ``|| (1/|I|) sum_i e_i / ||e_i|| ||^2`` in float64 (Eq. 1).
+    twins: int64 [I], for each item the lowest item with the very same feature vector.
     tolerance: how far a value of :meth:`block` may be from the exact cosine, with room for the comparison's rounding.
     """
 
@@ -45,10 +48,13 @@ class CosineTable:
         hashes = torch.zeros(self.num_items, dtype=torch.int64)
         total = torch.zeros(features.dim, dtype=torch.float64)
         multipliers = torch.from_numpy(np.random.default_rng(0).integers(-(2**63), 2**63, features.dim)) | 1
-        for start in range(0, self.num_items, _ROWS):
-            rows = features.block(start, start + _ROWS)
+        self._step = max(1, _READ_VALUES // max(features.dim, 1))
+        for start in range(0, self.num_items, self._step):
+            rows = features.block(start, start + self._step)
             span = slice(start, start + len(rows))
-            hashes[span] = (rows.view(torch.int32).long() * multipliers).sum(1)  # wraps around: exact in any order
+            # two values at a time where their number is even; wraps around: exact in any order
+            bits = rows.view(torch.int64) if features.dim % 2 == 0 else rows.view(torch.int32).long()
+            hashes[span] = (bits * multipliers[: bits.shape[1]]).sum(1)
             wide = rows.double()
             lengths = _tree_sum(wide * wide).sqrt()
             norms[span] = lengths.masked_fill(lengths == 0, 1.0)
@@ -59,12 +65,40 @@ class CosineTable:
         self.mean = float(_tree_sum(total * total))
         self.mean_level = round(self.mean / RESOLUTION)
         self._norms = norms.to(self.device)
-        self._twins = self._find_twins(hashes).to(self.device)
+        self.twins = self._find_twins(hashes).to(self.device)
         self.tolerance = self._error_bound()
 
     def block(self, start: int, stop: int) -> Tensor:
         """Similarities of items start..stop with all items, float32 [n, I], each within ``tolerance`` of the exact."""
         return self.unit[start:stop] @ self.unit.T
+
+    def cosines(self, rows: Tensor, items: Tensor) -> Tensor:
+        """Similarities of rows[n] with items[n, c], float32 [n, C], each within ``tolerance`` of the exact."""
+        found = torch.empty(items.shape, device=self.device)
+        step = max(1, _GATHERED_VALUES // max(items.shape[1] * self.unit.shape[1], 1))
+        room = torch.empty(step * items.shape[1], self.unit.shape[1], device=self.device)
+        for start in range(0, len(rows), step):
+            part = items[start : start + step]
+            gathered = torch.index_select(self.unit, 0, part.reshape(-1), out=room[: part.numel()])
+            left = self.unit[rows[start : start + step], :, None]
+            torch.bmm(gathered.view(*part.shape, -1), left, out=found[start : start + step, :, None])
+        return found
+
+    def reaches_mean(self, similarity: Tensor, rows: Tensor, items: Tensor) -> Tensor:
+        """Bool, as `similarity` (within ``tolerance`` of the exact): at least the mean; what is too close is exact.
+
+        `rows` and `items` say which pairs they are and broadcast to the shape of `similarity`.
+        """
+        reached = similarity >= self.mean
+        close = torch.nonzero((similarity - self.mean).abs_() <= self.tolerance, as_tuple=True)
+        if len(close[0]):
+            pairs = (index.expand_as(similarity)[close] for index in (rows, items))
+            reached[close] = self.levels(*pairs) >= self.mean_level
+        return reached
+
+    def are_twins(self, items: Tensor, others: Tensor) -> Tensor:
+        """Bool, broadcast: the two have the very same feature vector."""
+        return self.twins[items] == self.twins[others]
 
     def levels(self, items: Tensor, others: Tensor) -> Tensor:
         """Exact cosines of the pairs (items[n], others[n]) in units of ``RESOLUTION``, int64 [n].
@@ -72,7 +106,7 @@ class CosineTable:
         Items with the same feature vector share their cosines, so each distinct pair of vectors is worked out once:
         a placeholder picture that a third of a shop has costs no more than one picture.
         """
-        left, right = self._twins[items], self._twins[others]
+        left, right = self.twins[items], self.twins[others]
         keys, inverse = torch.unique(
             torch.minimum(left, right) * self.num_items + torch.maximum(left, right), return_inverse=True
         )
@@ -93,7 +127,7 @@ class CosineTable:
         _, first, inverse = np.unique(hashes.numpy(), return_index=True, return_inverse=True)
         twins = torch.from_numpy(first[inverse.reshape(-1)].astype(np.int64))
         candidates = torch.nonzero(twins != torch.arange(self.num_items)).squeeze(1)
-        for part in candidates.split(_ROWS):
+        for part in candidates.split(self._step):
             same = (self._features.take(part) == self._features.take(twins[part])).all(1)
             twins[part[~same]] = part[~same]
         return twins

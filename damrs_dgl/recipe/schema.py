@@ -64,6 +64,14 @@ class Graphs(Section):
     behavior_weighted: bool | None = Field(
         default=None, description="Weigh behavior links by the number of those users"
     )
+    candidates: Literal["auto", "exact", "projected", "faiss"] = Field(
+        default="auto",
+        description="exact: all pairs of items are compared. projected, faiss: candidates are found by fewer "
+        "dimensions or an index and compared exactly. auto: exact, above approximate_above items faiss",
+    )
+    approximate_above: int = Field(
+        default=200_000, ge=1, description='Items above which candidates = "auto" is faiss; read by auto only'
+    )
     block_size: int = Field(
         default=1024, ge=1, le=65536, description="Items compared at a time: more memory, less time"
     )

@@ -56,7 +56,7 @@ def test_levels_do_not_depend_on_the_company_they_are_computed_in() -> None:
 def test_items_with_the_same_vector_are_twins_and_equal_hashes_alone_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.array([[1, 2], [2, 4], [1, 2], [0, 0], [np.nan, 1], [2, 4]])
     table = table_of(values)
-    assert table._twins.tolist() == [0, 1, 0, 3, 3, 1]
+    assert table.twins.tolist() == [0, 1, 0, 3, 3, 1]
     assert table._find_twins(torch.zeros(6, dtype=torch.int64)).tolist() == [0, 1, 0, 3, 4, 5]  # all hashes collide
 
 

@@ -1,0 +1,122 @@
+"""Candidate neighbours from the estimated cosines of all pairs, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from damrs_dgl.graphs.rescoring import Candidates, Content
+
+_SCAN_VALUES = 2**22  # estimates of one modality in memory at once, 16 MB
+_FEWEST_ROWS = 16  # a block has that many, or reading the columns takes longer than working with them
+_PILE = 16  # columns
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for: `k` neighbours, the rule or not, and who takes part (bool [I])."""
+
+    k: int
+    consistency: bool
+    usable: Tensor
+
+
+class Twins:
+    """Items by feature vector: `members[starts[g] : starts[g] + sizes[g]]` have vector g and are in ascending order.
+
+    Groups are in the order of their lowest item, `lowest[g]`; `group[i]` is the group of item i.
+    """
+
+    def __init__(self, twins: Tensor) -> None:
+        self.lowest, self.group, self.sizes = torch.unique(twins, return_inverse=True, return_counts=True)
+        self.members = torch.argsort(self.group, stable=True)
+        self.starts = self.sizes.cumsum(0) - self.sizes
+
+    def of(self, groups: Tensor, most: int | None = None) -> tuple[Tensor, Tensor]:
+        """(position in `groups`, member): the members of each group, only the `most` lowest where that is given."""
+        sizes = self.sizes[groups] if most is None else self.sizes[groups].clamp(max=most)
+        places = torch.repeat_interleave(torch.arange(len(groups), device=groups.device), sizes)
+        offsets = torch.arange(len(places), device=groups.device) - (sizes.cumsum(0) - sizes)[places]
+        return places, self.members[self.starts[groups[places]] + offsets]
+
+    def crowded(self, most: int) -> tuple[Tensor, Tensor]:
+        """Items of groups larger than `most`, group by group, and for each the place where its group starts."""
+        groups = torch.nonzero(self.sizes > most).squeeze(1)
+        places, members = self.of(groups)
+        sizes = self.sizes[groups]
+        return members, (sizes.cumsum(0) - sizes)[places]
+
+
+class Scan:
+    """Candidates from the estimates of all pairs of some rows, block by block."""
+
+    def __init__(self, contents: Mapping[str, Content], twins: Mapping[str, Twins], wanted: Wanted) -> None:
+        self.contents, self.twins, self.wanted = contents, twins, wanted
+        self.usable, self.all_usable = wanted.usable.float(), bool(wanted.usable.all())
+        self.crowded = {name: group.crowded(wanted.k) for name, group in twins.items()}
+
+    def __call__(self, rows: Tensor, modalities: list[str]) -> Iterator[tuple[str, Candidates]]:
+        step = max(1, min(max(_SCAN_VALUES // max(len(self.usable), 1), _FEWEST_ROWS), len(rows)))
+        rooms: dict[str, Tensor] = {}  # filled again and again: memory fresh from the system is slow
+
+        for block in rows.split(step) if len(rows) else ():
+
+            def room(use: str, size: int = len(block)) -> Tensor:
+                if use not in rooms:
+                    rooms[use] = torch.empty(step, len(self.usable), device=rows.device)
+                return rooms[use][:size]
+
+            estimates = {name: self._estimates(name, block, room(f"estimates of {name}")) for name in self.contents}
+            # masks as numbers, 1 or 0, and by multiplication: several times faster than by booleans, and an estimate
+            # that is not above 0 leads to no edge anyway
+            masks = {}
+            if self.wanted.consistency:
+                for name, part in estimates.items():
+                    masks[name] = room(f"mask of {name}").copy_(part).ge_(self.contents[name].threshold)
+            for name in modalities:
+                # its own mean needs no mask: what is below it comes last
+                others = [mask for other, mask in masks.items() if other != name]
+                if not (others and self.all_usable):
+                    others.append(self.usable)
+                allowed = reduce(torch.mul, others)
+                promise = self._without_crowds(name, torch.mul(estimates[name], allowed, out=room("promise")), allowed)
+                best, items = _largest(promise, self.contents[name].projection.scored)
+                gathered = {other: part.gather(1, items) for other, part in estimates.items()}
+                yield name, Candidates(block, items, best > 0, gathered)
+
+    def _estimates(self, name: str, block: Tensor, room: Tensor) -> Tensor:
+        rows = self.contents[name].projection.rows
+        estimates = torch.mm(rows[block], rows.T, out=room)
+        estimates[self.twins[name].of(self.twins[name].group[block])] = 1.0
+        return estimates
+
+    def _without_crowds(self, name: str, promise: Tensor, allowed: Tensor) -> Tensor:
+        """Of items with the same vector only the k first that are allowed can be among the k best: others leave."""
+        items, starts = self.crowded[name]
+        if not len(items):
+            return promise
+        part = allowed.expand_as(promise)[:, items]
+        before = part.cumsum(1) - part
+        promise[:, items] *= before - before[:, starts] < self.wanted.k
+        return promise
+
+
+def _largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """(values, columns) of the `count` largest of each row, in no particular order.
+
+    The columns are dealt into piles; the largest lie in the piles with the largest tops, which one pass finds.
+    """
+    width = values.shape[1] // _PILE
+    if width <= 4 * count:
+        return torch.topk(values, min(count, values.shape[1]), dim=1, sorted=False)
+    piled = values[:, : width * _PILE].view(len(values), _PILE, width)
+    piles = torch.topk(piled.amax(1), count, dim=1, sorted=False).indices
+    within = torch.arange(_PILE, device=values.device) * width
+    left_over = torch.arange(width * _PILE, values.shape[1], device=values.device).expand(len(values), -1)
+    columns = torch.cat([(piles[:, :, None] + within).view(len(values), -1), left_over], dim=1)
+    best, chosen = torch.topk(values.gather(1, columns), count, dim=1, sorted=False)
+    return best, columns.gather(1, chosen)
