@@ -114,7 +114,7 @@ def in_its_own_process(*arguments: str) -> dict[str, Any]:
     """This script with other arguments; what it prints last, read as JSON."""
     done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(done.stderr)
+        sys.exit(f"{' '.join(arguments)}: ended with {done.returncode}\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
