@@ -116,7 +116,7 @@ def in_its_own_process(*arguments: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.semantic_graphs", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(done.stderr)
+        sys.exit(f"{' '.join(arguments)}: ended with {done.returncode}\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
