@@ -82,6 +82,7 @@ def test_graph_keys(data: MultimodalDataset) -> None:
         "behavior_k": 10,
         "behavior_min_count": 3,
         "behavior_weighted": True,
+        "candidates": "exact",
     }
     authors = build_recipe_graph(recipe(model__variant="authors"), data).summary["parameters"]
     assert (authors["behavior_k"], authors["behavior_weighted"]) == (2, False)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from damrs_dgl.data.dataset import ModalityFeatures
+from damrs_dgl.selection import largest
 
 RESOLUTION = 1e-9
 _FLOAT32_UNIT = 2.0**-24
@@ -160,7 +161,7 @@ def top_k_pairs(
     -------
     (rows, items) int64, in no particular order; a row has fewer than k where fewer are allowed and positive.
     """
-    values, items = torch.topk(similarity, min(k + 1, similarity.shape[1]), dim=1)
+    values, items = largest(similarity, min(k + 1, similarity.shape[1]))
     minus_infinity = torch.full_like(values[:, 0], -torch.inf)
     kth = values[:, k - 1] if values.shape[1] >= k else minus_infinity
     following = values[:, k] if values.shape[1] > k else minus_infinity
