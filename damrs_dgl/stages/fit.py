@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from damrs_dgl.console import ProgressBar
@@ -66,11 +70,45 @@ def _epochs(trainer: Trainer) -> str:
 def _train(trainer: Trainer) -> None:
     """Train to the end of the schedule; what stops it says what is kept."""
     try:
-        trainer.fit()
+        with _interrupts_remembered(trainer):
+            trainer.fit()
     except KeyboardInterrupt:
         epoch = trainer.progress.epoch
         kept = f"after epoch {epoch}" if epoch else "before the first epoch was full"
         raise KeyboardInterrupt(f"fit: stopped {kept}; the same command goes on from there") from None
+
+
+@contextmanager
+def _interrupts_remembered(trainer: Trainer) -> Iterator[None]:
+    """Let no Ctrl-C be lost: Python drops an exception that is raised while an object is being destroyed.
+
+    The first chance is where the signal arrives, as always; one that had no effect there stops the training after the
+    epoch. Only the main thread may handle signals; elsewhere nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    interrupts: list[int] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    report = trainer.on_epoch
+
+    def on_epoch(progress: Progress, schedule: Schedule) -> None:
+        if report:
+            report(progress, schedule)
+        if interrupts:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, remember)
+    trainer.on_epoch = on_epoch
+    try:
+        yield
+    finally:
+        trainer.on_epoch = report
+        signal.signal(signal.SIGINT, before or signal.default_int_handler)
 
 
 class _EpochReport:

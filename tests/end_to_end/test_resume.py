@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from damrs_dgl.training.trainer import Trainer
 from tests.cli_runner import CommandLine, history_without_times, tiny_options, without_times
 
-TOTAL = 120  # enough that a signal after the second epoch comes before the last, however quick the machine is
+TOTAL = 200  # enough that a signal after the second epoch comes before the last, however quick the machine is
 EPOCHS = ("-o", f"training.epochs={TOTAL}", "-o", f"training.patience={TOTAL}")
 
 
@@ -93,6 +94,25 @@ def test_every_kind_of_training_resumes(tiny: CommandLine, monkeypatch: pytest.M
     tiny.ok("--run", str(whole), *options)
     assert without_times(tiny.folder / "run" / "metrics.json") == without_times(whole / "metrics.json")
     assert history_without_times(tiny.folder / "run" / "history.csv") == history_without_times(whole / "history.csv")
+
+
+def test_a_ctrl_c_that_python_drops_stops_the_training_after_the_epoch(
+    tiny: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Trainer._one_epoch
+
+    def one_epoch(trainer: Trainer) -> None:
+        if trainer.progress.epoch == 1:
+            with contextlib.suppress(KeyboardInterrupt):  # as Python does while it destroys an object
+                signal.raise_signal(signal.SIGINT)
+        real(trainer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_one_epoch", one_epoch)
+        result = tiny("-o", "training.epochs=4", "-o", "training.patience=50", "fit")
+    assert result.code == 130
+    assert "fit: stopped after epoch 2; the same command goes on from there" in result.err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_ctrl_c_before_the_first_epoch_is_full(tiny: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
