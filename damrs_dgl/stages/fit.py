@@ -83,9 +83,11 @@ def _interrupts_remembered(trainer: Trainer) -> Iterator[None]:
     """Let no Ctrl-C be lost: Python drops an exception that is raised while an object is being destroyed.
 
     The first chance is where the signal arrives, as always; one that had no effect there stops the training after the
-    epoch. Only the main thread may handle signals; elsewhere nothing changes.
+    epoch. Only the main thread may handle signals, and who started the process without Ctrl-C (`nohup ... &`) wants it
+    so: then nothing changes.
     """
-    if threading.current_thread() is not threading.main_thread():
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
         yield
         return
     interrupts: list[int] = []
@@ -102,7 +104,7 @@ def _interrupts_remembered(trainer: Trainer) -> Iterator[None]:
         if interrupts:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, remember)
+    signal.signal(signal.SIGINT, remember)
     trainer.on_epoch = on_epoch
     try:
         yield

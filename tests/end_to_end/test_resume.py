@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from damrs_dgl.training.trainer import Trainer
 from tests.cli_runner import CommandLine, history_without_times, tiny_options, without_times
 
-TOTAL = 200  # enough that a signal after the second epoch comes before the last, however quick the machine is
+TOTAL = 120  # enough that a signal after the second epoch comes before the last, however quick the machine is
 EPOCHS = ("-o", f"training.epochs={TOTAL}", "-o", f"training.patience={TOTAL}")
 
 
@@ -31,12 +32,22 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
+@contextlib.contextmanager
+def heeding_ctrl_c() -> Iterator[None]:
+    """A shell's background jobs ignore Ctrl-C, and hand that on to what they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _stop_after(rows: int, run: Path, how: signal.Signals) -> subprocess.CompletedProcess[str]:
     """Start `fit` in a process of its own and send it a signal once so many epochs are done."""
     command = [sys.executable, "-m", "damrs_dgl", *tiny_options(run), *EPOCHS, "fit"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, **pipes) as process:
+    with heeding_ctrl_c(), subprocess.Popen(command, env=environment, **pipes) as process:
         until = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < until:
             if (run / "history.csv").exists() and len((run / "history.csv").read_text().splitlines()) > rows:
@@ -109,10 +120,11 @@ def test_a_ctrl_c_that_python_drops_stops_the_training_after_the_epoch(
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_one_epoch", one_epoch)
-        result = tiny("-o", "training.epochs=4", "-o", "training.patience=50", "fit")
+        with heeding_ctrl_c():
+            result = tiny("-o", "training.epochs=4", "-o", "training.patience=50", "fit")
+            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert result.code == 130
     assert "fit: stopped after epoch 2; the same command goes on from there" in result.err
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_ctrl_c_before_the_first_epoch_is_full(tiny: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
