@@ -89,11 +89,7 @@ def build_graph(
             min_count=behavior_min_count,
             progress=progress,
         )
-    edges: EdgeLists = interaction_edges(dataset.train)
-    for modality, (items, neighbors) in content.pairs.items():
-        edges[ITEM, modality, ITEM] = (neighbors, items)
-    if together is not None:
-        edges[ITEM, BEHAVIOR, ITEM] = (together.neighbors, together.items)
+    edges = _edge_lists(dataset, content, together)
     graph = dgl.heterograph(edges, {USER: dataset.num_users, ITEM: dataset.num_items}, idtype=torch.int32)
     if together is not None and behavior_weighted:
         graph.edges[BEHAVIOR].data[WEIGHT] = together.weights
@@ -110,6 +106,18 @@ def build_graph(
             "behavior_weighted": behavior_weighted,
         }
     return BuiltGraph(graph, _summary(graph, edges, content, together, parameters))
+
+
+def _edge_lists(
+    dataset: MultimodalDataset, content: SemanticNeighbors, together: BehaviorNeighbors | None
+) -> EdgeLists:
+    """(sources, targets) of every relation."""
+    edges = interaction_edges(dataset.train)
+    for modality, (items, neighbors) in content.pairs.items():
+        edges[ITEM, modality, ITEM] = (neighbors, items)
+    if together is not None:
+        edges[ITEM, BEHAVIOR, ITEM] = (together.neighbors, together.items)
+    return edges
 
 
 def _summary(

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from damrs_dgl.graphs.rescoring import Candidates, Content
+from damrs_dgl.selection import largest
 
 _SCAN_VALUES = 2**22  # estimates of one modality in memory at once, 16 MB
 _FEWEST_ROWS = 16  # a block has that many, or reading the columns takes longer than working with them
-_PILE = 16  # columns
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Scan:
                     others.append(self.usable)
                 allowed = reduce(torch.mul, others)
                 promise = self._without_crowds(name, torch.mul(estimates[name], allowed, out=room("promise")), allowed)
-                best, items = _largest(promise, self.contents[name].projection.scored)
+                best, items = largest(promise, min(self.contents[name].projection.scored, promise.shape[1]))
                 gathered = {other: part.gather(1, items) for other, part in estimates.items()}
                 yield name, Candidates(block, items, best > 0, gathered)
 
@@ -103,20 +103,3 @@ class Scan:
         before = part.cumsum(1) - part
         promise[:, items] *= before - before[:, starts] < self.wanted.k
         return promise
-
-
-def _largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """(values, columns) of the `count` largest of each row, in no particular order.
-
-    The columns are dealt into piles; the largest lie in the piles with the largest tops, which one pass finds.
-    """
-    width = values.shape[1] // _PILE
-    if width <= 4 * count:
-        return torch.topk(values, min(count, values.shape[1]), dim=1, sorted=False)
-    piled = values[:, : width * _PILE].view(len(values), _PILE, width)
-    piles = torch.topk(piled.amax(1), count, dim=1, sorted=False).indices
-    within = torch.arange(_PILE, device=values.device) * width
-    left_over = torch.arange(width * _PILE, values.shape[1], device=values.device).expand(len(values), -1)
-    columns = torch.cat([(piles[:, :, None] + within).view(len(values), -1), left_over], dim=1)
-    best, chosen = torch.topk(values.gather(1, columns), count, dim=1, sorted=False)
-    return best, columns.gather(1, chosen)
