@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +15,9 @@ from damrs_dgl.data.dataset import Interactions
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.graphs.semantic import Progress
 
-_BLOCK_VALUES = 4_000_000  # co-occurring pairs in memory at once
+_BLOCK_VALUES = 500_000  # co-occurring pairs of a block; each thread has one in memory
 _LABEL = "behaviour graph"
+_Best = tuple[np.ndarray, np.ndarray, np.ndarray]  # items, neighbours, how many users have both; int64
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,9 @@ def behavior_neighbors(
 ) -> BehaviorNeighbors:
     """The k items that co-occur most often with each item, among at least `min_count` users, and a self-loop (Eq. 2).
 
-    Ties go to the lower item index. The counts A^T A are made in blocks of item rows, so memory is bounded by
-    the block and the result. Raises RecipeError for k or min_count below 1.
+    Ties go to the lower item index. The counts A^T A are made in blocks of item rows; memory is bounded by the blocks
+    at work and the result: one for each of torch's threads, as scipy's product and numpy's passes run side by side.
+    Raises RecipeError for k or min_count below 1.
     """
     for name, value in (("behavior_k", k), ("behavior_min_count", min_count)):
         if value < 1:
@@ -52,19 +55,21 @@ def behavior_neighbors(
     users, items = train.users.numpy(), train.items.numpy()
     by_user = sparse.csr_matrix((np.ones(len(users), dtype=np.int32), (users, items)), shape=(num_users, num_items))
     by_item = by_user.T.tocsr()
+
+    def count(block: tuple[int, int]) -> tuple[_Best, int]:
+        counts = by_item[slice(*block)] @ by_user
+        return _most_frequent(counts, block[0], k=k, min_count=min_count)
+
     loops = np.arange(num_items)
     found = [(loops, loops, np.ones(num_items, dtype=np.int64))]
-    below_min_count = 0
-    for start, stop in _blocks(by_user, by_item):
-        counts = by_item[start:stop] @ by_user
-        rows = np.repeat(np.arange(stop - start), np.diff(counts.indptr))
-        others = counts.indices != rows + start
-        frequent = others & (counts.data >= min_count)
-        below_min_count += int(np.count_nonzero(others)) - int(np.count_nonzero(frequent))
-        best = _most_frequent(rows[frequent], counts.indices[frequent], counts.data[frequent], num_items, k)
-        found.append((best[0] + start, *best[1:]))
-        if progress is not None:
-            progress(stop, num_items, _LABEL)
+    below_min_count = -int(np.count_nonzero(np.diff(by_item.indptr)))  # each item's number with itself is no pair
+    blocks = list(_blocks(by_user, by_item))
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        for (_, stop), (best, dropped) in zip(blocks, threads.map(count, blocks), strict=True):
+            found.append(best)
+            below_min_count += dropped
+            if progress is not None:
+                progress(stop, num_items, _LABEL)
     rows, neighbors, weights = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.argsort(rows * num_items + neighbors)
     return BehaviorNeighbors(
@@ -76,36 +81,44 @@ def behavior_neighbors(
 
 
 def _blocks(by_user: sparse.csr_matrix, by_item: sparse.csr_matrix) -> Iterator[tuple[int, int]]:
-    """Ranges of items whose rows of the product hold at most some million values together (or a single item)."""
+    """Ranges of items whose rows of the product hold at most half a million values together (or a single item)."""
     user_degrees = np.diff(by_user.indptr).astype(np.int64)
     reached = np.concatenate([[0], np.cumsum(user_degrees[by_item.indices])])
     values = np.minimum(np.diff(reached[by_item.indptr]), by_item.shape[0])
     filled = np.cumsum(values)
-    most = int(np.diff(by_item.indptr).max(initial=0))
-    most_rows = 2**62 // ((most + 1) * max(len(values), 1))  # the keys of `_most_frequent` are int64
     start = 0
     while start < len(values):
         before = filled[start - 1] if start else 0
         stop = max(start + 1, int(np.searchsorted(filled, before + _BLOCK_VALUES, side="right")))
-        stop = min(stop, start + most_rows)
         yield start, stop
         start = stop
 
 
-def _most_frequent(
-    rows: np.ndarray, columns: np.ndarray, counts: np.ndarray, num_columns: int, k: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(rows, columns, counts) of the k highest counts of every row, ties by lower column; int64, in this order.
+def _most_frequent(counts: sparse.csr_matrix, start: int, *, k: int, min_count: int) -> tuple[_Best, int]:
+    """The k most frequent others of the items from `start` on; how many numbers are below `min_count` or an item's own.
 
-    One key holds all three, (row, how far the count is below the highest, column): sorting plain numbers is much faster
-    than sorting their places.
+    `counts`: the items' rows of A^T A; only numbers that may be among a row's k best are sorted.
     """
-    most = int(counts.max(initial=0))
-    keys = (rows * (most + 1) + (most - counts)) * num_columns + columns
-    keys.sort()
-    sizes = np.bincount(rows)
-    taken = np.minimum(sizes, k)
-    skipped = np.repeat(sizes.cumsum() - sizes - (taken.cumsum() - taken), taken)  # by the rows above, before each
-    places, columns = np.divmod(keys[np.arange(len(skipped)) + skipped], num_columns)
-    rows, below = np.divmod(places, most + 1)
-    return rows, columns, most - below
+    size = counts.shape[0]
+    frequent = np.flatnonzero(counts.data >= min_count)
+    rows = np.repeat(np.arange(size, dtype=np.int32), np.diff(np.searchsorted(frequent, counts.indptr)))
+    columns, values = counts.indices[frequent], counts.data[frequent]
+    others = columns != rows + start
+    dropped = len(counts.data) - int(np.count_nonzero(others))
+    kept = np.flatnonzero(others & (values >= _floor(rows, values, size, k)[rows]))
+    rows, columns, values = rows[kept], columns[kept], values[kept]
+    order = np.lexsort((columns, -values, rows))
+    starts = np.searchsorted(rows, np.arange(size))  # rows are sorted
+    order = order[np.arange(len(rows)) - starts[rows] < k]
+    return (rows[order] + start, columns[order].astype(np.int64), values[order].astype(np.int64)), dropped
+
+
+def _floor(rows: np.ndarray, values: np.ndarray, size: int, k: int) -> np.ndarray:
+    """For each row a number that its k + 1 highest values (the item itself may be one) reach, from a histogram.
+
+    The histogram has about as many cells as there are values: numbers above its last level count as that level.
+    """
+    levels = min(int(values.max(initial=0)), max(1, len(values) // size))
+    cells = np.bincount(rows * np.int64(levels + 1) + np.minimum(values, levels), minlength=size * (levels + 1))
+    reaching = cells.reshape(size, levels + 1)[:, ::-1].cumsum(1)  # column c: values of levels - c or more
+    return levels - np.count_nonzero(reaching <= k, axis=1)
