@@ -15,6 +15,7 @@ from torch import Tensor
 
 from damrs_dgl.data.columns import find_ids, to_arrow
 from damrs_dgl.data.fingerprint import hash_of
+from damrs_dgl.data.mapping import let_go, take_rows
 from damrs_dgl.errors import DataError
 
 SPLITS = ("train", "validation", "test")
@@ -80,12 +81,14 @@ class ModalityFeatures:
 
     def block(self, start: int, stop: int) -> Tensor:
         """Rows start..stop as float32 [n, D], missing rows as zeros; one block in memory, never the whole file."""
-        return self._as_tensor(self.values[start:stop], self.missing[start:stop])
+        rows = self._as_tensor(self.values[start:stop], self.missing[start:stop])
+        let_go(self.values)
+        return rows
 
     def take(self, indices: Tensor | np.ndarray) -> Tensor:
         """The rows of any int64 index array as float32 [n, D], missing rows as zeros."""
         rows = indices.cpu().numpy() if isinstance(indices, Tensor) else np.asarray(indices, dtype=np.int64)
-        return self._as_tensor(self.values[rows], self.missing[rows])
+        return self._as_tensor(take_rows(self.values, rows), self.missing[rows])
 
     @staticmethod
     def _as_tensor(values: np.ndarray, missing: np.ndarray) -> Tensor:

@@ -48,7 +48,7 @@ def build_graph(
     behavior_weighted: bool = True,
     candidates: str = "auto",
     approximate_above: int = 200_000,
-    block_size: int = 1024,
+    block_size: int = 2048,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> BuiltGraph:

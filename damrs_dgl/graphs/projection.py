@@ -41,8 +41,8 @@ class Projection:
 
     def __init__(self, table: CosineTable, *, k: int) -> None:
         self._table, self._k, self._step = table, k, 0
-        self._steps: tuple[tuple[int, int], ...] = _STEPS_WIDE if table.unit.shape[1] > _WIDE else _STEPS_NARROW
-        self.is_exact = table.unit.shape[1] <= _UNPROJECTED
+        self._steps: tuple[tuple[int, int], ...] = _STEPS_WIDE if table.dim > _WIDE else _STEPS_NARROW
+        self.is_exact = table.dim <= _UNPROJECTED
         if self.is_exact:
             self.rows, self.margin, self.scored = table.unit, table.tolerance, _scored(k, 2)
             self.settle()

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from damrs_dgl.graphs.projection import Projection
-from damrs_dgl.graphs.similarity import CosineTable, top_k_pairs
+from damrs_dgl.graphs.similarity import CosineTable
+from damrs_dgl.graphs.top_k import top_k_pairs
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import reduce
 
 import torch
 from torch import Tensor
@@ -12,11 +11,11 @@ from torch import Tensor
 from damrs_dgl.data.dataset import ModalityFeatures
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.graphs.candidates import candidate_neighbors
-from damrs_dgl.graphs.similarity import CosineTable, top_k_pairs
+from damrs_dgl.graphs.exact import Pruned, exact_neighbors
+from damrs_dgl.graphs.similarity import CosineTable
 
 Progress = Callable[[int, int, str], None]
 
-_BLOCK_VALUES = 2**24  # similarities of one modality in memory at once, 64 MB
 _LABEL = "content graphs"
 CANDIDATES = ("auto", "exact", "projected", "faiss")
 
@@ -49,7 +48,7 @@ def semantic_neighbors(
     consistency: bool = True,
     candidates: str = "auto",
     approximate_above: int = 200_000,
-    block_size: int = 1024,
+    block_size: int = 2048,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> SemanticNeighbors:
@@ -64,7 +63,7 @@ def semantic_neighbors(
     candidates: "exact" compares all pairs. "projected" and "faiss" choose candidates by estimated similarities and
         compare those exactly, which can miss edges (graphs/candidates.py). "auto": "exact" up to `approximate_above`
         items, "faiss" beyond.
-    block_size: rows that "exact" compares at a time; a bound on memory, without influence on the result.
+    block_size: items that "exact" compares with as many at a time; a bound on memory, without influence on the result.
     device: where the matrix products and the choice of the k best run.
 
     An item without a usable vector in any of the modalities is nobody's neighbour and keeps itself only, everywhere.
@@ -81,20 +80,21 @@ def semantic_neighbors(
     num_items = len(without_any)
     usable = (~without_any).to(device)
     alone = torch.nonzero(without_any).squeeze(1)
-    pruned = _Pruned({}, {})
+
+    def on_part(done: int, total: int) -> None:
+        if progress is not None:
+            progress(done, total, _LABEL)
+
     method = search_method(candidates, num_items, approximate_above)
     if method == "exact":
-        pruned = _Pruned(dict.fromkeys(tables, 0), dict.fromkeys(tables, 0))
-        found = _compare_all(tables, usable, k, pruned if consistency else None, block_size, progress)
+        found, pruned = exact_neighbors(
+            tables, usable, k=k, consistency=consistency, block_size=block_size, on_tile=on_part
+        )
     else:
-
-        def on_rows(done: int, total: int) -> None:
-            if progress is not None:
-                progress(done, total, _LABEL)
-
-        found = candidate_neighbors(tables, usable, method=method, k=k, consistency=consistency, on_rows=on_rows)
+        pruned = Pruned()
+        found = candidate_neighbors(tables, usable, method=method, k=k, consistency=consistency, on_rows=on_part)
     return SemanticNeighbors(
-        pairs={name: _ordered([(alone, alone), pairs], num_items) for name, pairs in found.items()},
+        pairs={name: _ordered(alone, pairs, num_items) for name, pairs in found.items()},
         mean_similarity={name: table.mean for name, table in tables.items()},
         below_mean=pruned.below_mean,
         inconsistent=pruned.inconsistent,
@@ -109,65 +109,8 @@ def search_method(candidates: str, num_items: int, approximate_above: int) -> st
     return "faiss" if num_items > approximate_above else "exact"
 
 
-def _compare_all(
-    tables: Mapping[str, CosineTable],
-    usable: Tensor,
-    k: int,
-    pruned: _Pruned | None,
-    block_size: int,
-    progress: Progress | None,
-) -> dict[str, tuple[Tensor, Tensor]]:
-    """The k best of all pairs of usable items, block by block; consistent ones only where `pruned` counts the rest."""
-    num_items = len(usable)
-    found: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in tables}
-    step = max(1, min(block_size, _BLOCK_VALUES // max(num_items, 1)))
-    for start in range(0, num_items, step):
-        stop = min(start + step, num_items)
-        similarity = {name: table.block(start, stop) for name, table in tables.items()}
-        allowed = usable[start:stop, None] & usable
-        if pruned is not None:
-            allowed &= _consistent(tables, similarity, start, pruned)
-        for name, block in similarity.items():
-            found[name].append(_block_neighbors(tables[name], block.masked_fill_(~allowed, -torch.inf), start, k))
-        if progress is not None:
-            progress(stop, num_items, _LABEL)
-    return {name: (torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])) for name, parts in found.items()}
-
-
-@dataclass
-class _Pruned:
-    """Counts of dropped pairs by modality, filled block by block."""
-
-    below_mean: dict[str, int]
-    inconsistent: dict[str, int]
-
-
-def _consistent(
-    tables: Mapping[str, CosineTable], similarity: Mapping[str, Tensor], start: int, pruned: _Pruned
-) -> Tensor:
-    """Bool [n, I]: pairs that reach the mean in every modality; adds what falls to `pruned`."""
-    reached = {}
-    for name, block in similarity.items():
-        rows, items = (torch.arange(size, device=block.device) for size in block.shape)
-        reached[name] = tables[name].reaches_mean(block, start + rows[:, None], items)
-    consistent = reduce(torch.logical_and, reached.values())
-    num_consistent = int(torch.count_nonzero(consistent))
-    for name, part in reached.items():
-        num_reached = int(torch.count_nonzero(part))
-        pruned.below_mean[name] += part.numel() - num_reached
-        pruned.inconsistent[name] += num_reached - num_consistent
-    return consistent
-
-
-def _block_neighbors(table: CosineTable, similarity: Tensor, start: int, k: int) -> tuple[Tensor, Tensor]:
-    rows, neighbors = top_k_pairs(
-        similarity, k, tolerance=table.tolerance, levels=lambda row, item: table.levels(row + start, item)
-    )
-    return (rows + start).cpu(), neighbors.cpu()
-
-
-def _ordered(parts: list[tuple[Tensor, Tensor]], num_items: int) -> tuple[Tensor, Tensor]:
-    items = torch.cat([part[0] for part in parts])
-    neighbors = torch.cat([part[1] for part in parts])
+def _ordered(alone: Tensor, pairs: tuple[Tensor, Tensor], num_items: int) -> tuple[Tensor, Tensor]:
+    """The pairs and a loop for each item of `alone`, by item and then neighbour, on the CPU."""
+    items, neighbors = (torch.cat([alone, part.cpu()]) for part in pairs)
     keys = (items * num_items + neighbors).sort().values
     return keys // max(num_items, 1), keys % max(num_items, 1)

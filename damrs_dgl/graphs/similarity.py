@@ -1,10 +1,9 @@
-"""Cosine similarities of all item pairs, one modality, in blocks; and the exact top-k of a block.
+"""Cosine similarities of item pairs in one modality: fast where that is enough, exact where it matters.
 
-Fast where that is enough, exact where it matters. A block of rows is one float32 matrix product, whose last bits vary
-with the block size, the threads and the machine. Its error is bounded, so most decisions ("is this pair above the
-mean", "is this item among the k best") follow from it beyond doubt; those that do not are taken again in float64 by a
-computation whose result has the same bits wherever and in whatever company it runs: products, then a tree of
-additions, all elementwise. Memory is O(block x |I|).
+A matrix product in float32 has last bits that vary with its size, the threads and the machine. Its error is bounded, so
+most decisions ("is this pair above the mean", "is this item among the k best") follow from it beyond doubt; those that
+do not are taken again in float64 by a computation whose result has the same bits wherever and in whatever company it
+runs: products, then a tree of additions, all elementwise.
 
 Resolution: similarities and means are compared as integers, in units of 1e-9. Two neighbours whose cosines agree to
 that are equal, and the lower item index comes first.
@@ -12,20 +11,19 @@ that are equal, and the lower item index comes first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from damrs_dgl.data.dataset import ModalityFeatures
-from damrs_dgl.selection import largest
 
 RESOLUTION = 1e-9
 _FLOAT32_UNIT = 2.0**-24
 _READ_VALUES = 2**17  # read at a time, 1 MB in float64: they stay in the cache. Fixed, so that the mean's additions
 # always happen in the same order
-_PAIR_VALUES = 2**21  # float64 values of one side of the pairs scored at a time
+_PAIR_VALUES = 2**19  # float64 values of one side of the pairs scored at a time, 4 MB
 _GATHERED_VALUES = 2**19  # float32 values of one side of them, 2 MB: they stay in the cache
 
 
@@ -34,17 +32,16 @@ class CosineTable:
 
     Attributes
     ----------
-    unit: float32 [I, D], each row of length 1, on `device`.
     mean: mean over all |I|^2 pairs, the diagonal included: ``|| (1/|I|) sum_i e_i / ||e_i|| ||^2`` in float64 (Eq. 1).
     twins: int64 [I], for each item the lowest item with the very same feature vector.
-    tolerance: how far a value of :meth:`block` may be from the exact cosine, with room for the comparison's rounding.
+    tolerance: how far an inner product of :meth:`rows` may be from the exact cosine, with room for the comparison's
+        rounding.
     """
 
     def __init__(self, features: ModalityFeatures, *, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
         self._features = features
-        self.num_items = len(features)
-        self.unit = torch.empty(self.num_items, features.dim, device=self.device)
+        self.num_items, self.dim = len(features), features.dim
         norms = torch.ones(self.num_items, dtype=torch.float64)
         hashes = torch.zeros(self.num_items, dtype=torch.int64)
         total = torch.zeros(features.dim, dtype=torch.float64)
@@ -61,23 +58,50 @@ class CosineTable:
             norms[span] = lengths.masked_fill(lengths == 0, 1.0)
             wide /= norms[span, None]
             total += _tree_sum(wide.T)
-            self.unit[span] = wide.float().to(self.device)
         total /= max(self.num_items, 1)
         self.mean = float(_tree_sum(total * total))
         self.mean_level = round(self.mean / RESOLUTION)
         self._norms = norms.to(self.device)
+        self._factors = _unit_factors(self._norms)
         self.twins = self._find_twins(hashes).to(self.device)
         self.tolerance = self._error_bound()
 
-    def block(self, start: int, stop: int) -> Tensor:
-        """Similarities of items start..stop with all items, float32 [n, I], each within ``tolerance`` of the exact."""
-        return self.unit[start:stop] @ self.unit.T
+    @cached_property
+    def unit(self) -> Tensor:
+        """float32 [I, D], each row of length 1, on `device`: the modality in memory, from the first use on."""
+        unit = torch.empty(self.num_items, self.dim, device=self.device)
+        for start in range(0, self.num_items, self._step):
+            span = slice(start, min(start + self._step, self.num_items))
+            unit[span] = self._scaled(self._features.block(span.start, span.stop), span)
+        return unit
+
+    @property
+    def _in_memory(self) -> bool:
+        return "unit" in self.__dict__ or self.device.type != "cpu"
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Rows start..stop of :attr:`unit`; read again where that is not in memory."""
+        if self._in_memory:
+            return self.unit[start:stop]
+        return self._scaled(self._features.block(start, stop), slice(start, stop))
+
+    def rows_of(self, items: Tensor) -> Tensor:
+        """The items' rows of :attr:`unit`; read again where that is not in memory."""
+        if self._in_memory:
+            return self.unit[items]
+        return self._scaled(self._features.take(items), items)
+
+    def _scaled(self, rows: Tensor, items: slice | Tensor) -> Tensor:
+        rows = rows.to(self.device)
+        for factor in self._factors:
+            rows *= factor[items, None]
+        return rows
 
     def cosines(self, rows: Tensor, items: Tensor) -> Tensor:
         """Similarities of rows[n] with items[n, c], float32 [n, C], each within ``tolerance`` of the exact."""
         found = torch.empty(items.shape, device=self.device)
-        step = max(1, _GATHERED_VALUES // max(items.shape[1] * self.unit.shape[1], 1))
-        room = torch.empty(step * items.shape[1], self.unit.shape[1], device=self.device)
+        step = max(1, _GATHERED_VALUES // max(items.shape[1] * self.dim, 1))
+        room = torch.empty(step * items.shape[1], self.dim, device=self.device)
         for start in range(0, len(rows), step):
             part = items[start : start + step]
             gathered = torch.index_select(self.unit, 0, part.reshape(-1), out=room[: part.numel()])
@@ -85,16 +109,17 @@ class CosineTable:
             torch.bmm(gathered.view(*part.shape, -1), left, out=found[start : start + step, :, None])
         return found
 
-    def reaches_mean(self, similarity: Tensor, rows: Tensor, items: Tensor) -> Tensor:
-        """Bool, as `similarity` (within ``tolerance`` of the exact): at least the mean; what is too close is exact.
+    def reaches_mean(self, similarity: Tensor, rows: Tensor, items: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """As `similarity` (within ``tolerance`` of the exact): at least the mean; what is too close is decided exactly.
 
-        `rows` and `items` say which pairs they are and broadcast to the shape of `similarity`.
+        `rows` and `items` say which pairs they are and broadcast to the shape of `similarity`. Bool, or the numbers 1
+        and 0 in `out`.
         """
-        reached = similarity >= self.mean
+        reached = torch.ge(similarity, self.mean, out=out)
         close = torch.nonzero((similarity - self.mean).abs_() <= self.tolerance, as_tuple=True)
         if len(close[0]):
             pairs = (index.expand_as(similarity)[close] for index in (rows, items))
-            reached[close] = self.levels(*pairs) >= self.mean_level
+            reached[close] = (self.levels(*pairs) >= self.mean_level).to(reached.dtype)
         return reached
 
     def are_twins(self, items: Tensor, others: Tensor) -> Tensor:
@@ -112,7 +137,7 @@ class CosineTable:
             torch.minimum(left, right) * self.num_items + torch.maximum(left, right), return_inverse=True
         )
         levels = torch.empty_like(keys)
-        step = max(1, _PAIR_VALUES // max(self._features.dim, 1))
+        step = max(1, _PAIR_VALUES // max(self.dim, 1))
         for start in range(0, len(keys), step):
             left, right = keys[start : start + step] // self.num_items, keys[start : start + step] % self.num_items
             dots = _tree_sum(self._wide_rows(left) * self._wide_rows(right))
@@ -139,69 +164,21 @@ class CosineTable:
         D is the certain bound, 8 sqrt(D) the one that independent roundings exceed with a probability below 1e-13.
         Matrix products can be set to fewer bits (TF32, bfloat16): a sample is measured and the bound widened to fit.
         """
-        dim = self._features.dim
-        bound = (min(float(dim), 8.0 * dim**0.5) + 4.0) * _FLOAT32_UNIT
-        sample = self.unit[:: max(1, self.num_items // 64)]
+        bound = (min(float(self.dim), 8.0 * self.dim**0.5) + 8.0) * _FLOAT32_UNIT
+        sample = self.rows_of(torch.arange(0, self.num_items, max(1, self.num_items // 64), device=self.device))
         exact = sample.double() @ sample.double().T
         measured = float(((sample @ sample.T) - exact).abs().max()) if exact.numel() else 0.0
         return max(bound, 16.0 * measured if measured > bound else 0.0) + 16.0 * _FLOAT32_UNIT
 
 
-def top_k_pairs(
-    similarity: Tensor, k: int, *, tolerance: float, levels: Callable[[Tensor, Tensor], Tensor]
-) -> tuple[Tensor, Tensor]:
-    """The k most similar items of each row with similarity above 0, exactly; ties go to the lower item index.
+def _unit_factors(norms: Tensor) -> tuple[Tensor, Tensor]:
+    """Two float32 [I] whose product scales each row to length 1: the first a power of two, which is exact.
 
-    Parameters
-    ----------
-    similarity: float32 [n, I], each within `tolerance` of the exact value; -inf where a pair is not allowed.
-    levels: (row, item) index tensors -> exact similarities as integers; asked only where `similarity` cannot decide.
-
-    Returns
-    -------
-    (rows, items) int64, in no particular order; a row has fewer than k where fewer are allowed and positive.
+    One factor alone could leave float32's range where a row's length is near its end.
     """
-    values, items = largest(similarity, min(k + 1, similarity.shape[1]))
-    minus_infinity = torch.full_like(values[:, 0], -torch.inf)
-    kth = values[:, k - 1] if values.shape[1] >= k else minus_infinity
-    following = values[:, k] if values.shape[1] > k else minus_infinity
-    # k values clear of zero and a gap below them that no error can bridge: float32 has settled who belongs to them
-    settled = (kth > 4 * tolerance) & (following < kth - 2 * tolerance)
-    rows = torch.nonzero(settled).squeeze(1)
-    doubtful = torch.nonzero(~settled).squeeze(1)
-    chosen_rows = rows.repeat_interleave(min(k, items.shape[1]))
-    chosen_items = items[rows, :k].reshape(-1)
-    if not len(doubtful):
-        return chosen_rows, chosen_items
-    more_rows, more_items = _decide_exactly(
-        similarity[doubtful], kth[doubtful], k, tolerance, lambda row, item: levels(doubtful[row], item)
-    )
-    return torch.cat([chosen_rows, doubtful[more_rows]]), torch.cat([chosen_items, more_items])
-
-
-def _decide_exactly(
-    similarity: Tensor, kth: Tensor, k: int, tolerance: float, levels: Callable[[Tensor, Tensor], Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Rows whose k-th place is in doubt: items far above it are in, far below out, those between are scored exactly.
-
-    The exact k-th value lies within one tolerance of `kth`, and an item's exact value within one of its own, hence two.
-    Where the k-th value is not positive, or there are fewer than k, the threshold is 0.
-    """
-    threshold = kth.clamp(min=0)[:, None]
-    certain = similarity > threshold + 2 * tolerance
-    certain_rows, certain_items = torch.nonzero(certain, as_tuple=True)
-    rows, items = torch.nonzero((similarity - threshold).abs_() <= 2 * tolerance, as_tuple=True)
-    exact = levels(rows, items)
-    positive = exact > 0
-    rows, items, exact = rows[positive], items[positive], exact[positive]
-    # (row, -value, item): `nonzero` lists by row and item, and the two sorts are stable
-    order = torch.argsort(exact, descending=True, stable=True)
-    order = order[torch.argsort(rows[order], stable=True)]
-    rows, items = rows[order], items[order]
-    counts = torch.bincount(rows, minlength=len(kth))
-    rank = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows]
-    kept = rank < k - certain.sum(1)[rows]
-    return torch.cat([certain_rows, rows[kept]]), torch.cat([certain_items, items[kept]])
+    mantissas, exponents = torch.frexp(norms)
+    half = exponents // 2
+    return torch.ldexp(torch.ones_like(norms), -half).float(), torch.ldexp(1 / mantissas, half - exponents).float()
 
 
 def _tree_sum(values: Tensor) -> Tensor:

@@ -142,7 +142,7 @@ def test_memory_mapped_features_and_progress(tmp_path: Path) -> None:
         progress=lambda *call: calls.append(call),
     )
     assert edges(result, "visual") == edges(semantic_neighbors({"visual": as_features(values)}), "visual")
-    assert [call[:2] for call in calls] == [(12, 30), (24, 30), (30, 30)]
+    assert [call[:2] for call in calls] == [(tile, 6) for tile in range(1, 7)]
 
 
 def test_no_modalities() -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from damrs_dgl.data.dataset import ModalityFeatures
-from damrs_dgl.graphs.similarity import RESOLUTION, CosineTable, top_k_pairs
+from damrs_dgl.graphs.similarity import RESOLUTION, CosineTable
+from damrs_dgl.graphs.top_k import top_k_pairs
 
 
 def table_of(values: np.ndarray) -> CosineTable:
@@ -69,7 +70,10 @@ def test_float32_blocks_are_within_tolerance_and_the_mean_is_the_mean(dim: int) 
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     rows = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
     exact = rows @ rows.T
-    assert np.abs(table.block(0, 90).double().numpy() - exact).max() < table.tolerance < 1e-4
+    unit = table.rows(0, 90)
+    assert np.abs((unit @ unit.T).double().numpy() - exact).max() < table.tolerance < 1e-4
+    assert torch.equal(unit, table.unit)
+    assert torch.equal(table.rows_of(torch.tensor([80, 3])), unit[[80, 3]])
     assert table.mean == pytest.approx(exact.mean(), abs=1e-12)
 
 

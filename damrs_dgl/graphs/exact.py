@@ -1,0 +1,172 @@
+"""Item-item relations by comparing all pairs of items (Eq. 1), tile by tile.
+
+Cosines are symmetric: a tile holds those of one block of items with another, is worked out once, and serves the items
+of both blocks. Memory is O(tile + |I| k).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from damrs_dgl.graphs.similarity import CosineTable
+from damrs_dgl.graphs.top_k import Shortlist, top_k_pairs
+
+Pairs = tuple[Tensor, Tensor]
+_LONGEST_SIDE = 4096  # float32 counts a tile's pairs exactly: 2^24
+_ROW_VALUES = 2**24  # similarities of one modality in memory at once where rows are compared with everyone, 64 MB
+_BELOW_ANY = -2.0  # a cosine is -1 or more
+
+
+@dataclass
+class Pruned:
+    """By modality: ordered pairs below its mean; ordered pairs that reach it and fall below another modality's."""
+
+    below_mean: dict[str, int] = field(default_factory=dict)
+    inconsistent: dict[str, int] = field(default_factory=dict)
+
+
+def exact_neighbors(
+    tables: Mapping[str, CosineTable],
+    usable: Tensor,
+    *,
+    k: int,
+    consistency: bool,
+    block_size: int,
+    on_tile: Callable[[int, int], None],
+) -> tuple[dict[str, Pairs], Pruned]:
+    """Edges {modality: (items, neighbours)} of the usable items, and what the consistency rule pruned on the way.
+
+    Parameters
+    ----------
+    usable: bool [I] on the tables' device; the others are nobody's neighbour and have none.
+    block_size: side of a tile, at most 4,096; without influence on the result.
+    on_tile: called with (tiles done, tiles to do).
+    """
+    num_items, side = len(usable), min(block_size, _LONGEST_SIDE)
+    pruned = Pruned(dict.fromkeys(tables, 0), dict.fromkeys(tables, 0))
+    lists = {name: Shortlist(num_items, k, device=table.device) for name, table in tables.items()}
+    room = _Rooms(side, usable.device)
+    blocks = -(-num_items // side)
+    done, total = 0, blocks * (blocks + 1) // 2
+    for start in range(0, num_items, side):
+        left = {name: table.rows(start, start + side) for name, table in tables.items()}
+        for first in range(start, num_items, side):
+            right = (
+                left if first == start else {name: table.rows(first, first + side) for name, table in tables.items()}
+            )
+            tiles = {
+                name: torch.mm(rows, right[name].T, out=room(name, len(rows), len(right[name])))
+                for name, rows in left.items()
+            }
+            _drop(tiles, tables, usable, start, first, pruned if consistency else None, room)
+            for name, tile in tiles.items():
+                lists[name].offer(start, tile, first)
+                if first > start:
+                    lists[name].offer(first, room("transposed", *tile.T.shape).copy_(tile.T), start)
+            done += 1
+            on_tile(done, total)
+    found = {}
+    for name, table in tables.items():
+        (items, neighbors), crowded = lists[name].top_k_pairs(tolerance=table.tolerance, levels=table.levels)
+        more = edges_of(crowded, name, tables, usable, k=k, consistency=consistency)
+        found[name] = (torch.cat([items, more[0]]), torch.cat([neighbors, more[1]]))
+    return found, pruned
+
+
+def _unit_rows(tables: Mapping[str, CosineTable], start: int, count: int) -> dict[str, Tensor]:
+    return {name: table.rows(start, start + count) for name, table in tables.items()}
+
+
+class _Rooms:
+    """Memory for a tile, by what it is used for; filled again and again, for memory fresh from the system is slow."""
+
+    def __init__(self, side: int, device: torch.device) -> None:
+        self._size, self._device = side * side, device
+        self._rooms: dict[str, Tensor] = {}
+
+    def __call__(self, use: str, rows: int, columns: int) -> Tensor:
+        """Float32 [rows, columns], no larger than the tile; it holds what was last written for this use."""
+        if use not in self._rooms:
+            self._rooms[use] = torch.empty(self._size, device=self._device)
+        return self._rooms[use][: rows * columns].view(rows, columns)
+
+
+def _drop(
+    tiles: Mapping[str, Tensor],
+    tables: Mapping[str, CosineTable],
+    usable: Tensor,
+    start: int,
+    first: int,
+    pruned: Pruned | None,
+    room: _Rooms,
+) -> None:
+    """Set pairs that are not allowed below any cosine; with `pruned` inconsistent ones too, and count them there.
+
+    Masks are numbers, 1 or 0: several times faster than booleans.
+    """
+    shape = next(iter(tiles.values())).shape
+    rows, items = (torch.arange(size, device=usable.device) for size in shape)
+    allowed = room("allowed", *shape).fill_(1.0)
+    if pruned is not None:
+        reached = {}
+        for name, tile in tiles.items():
+            mask = tables[name].reaches_mean(
+                tile, start + rows[:, None], first + items, out=room(f"mean of {name}", *shape)
+            )
+            reached[name] = int(mask.sum())
+            allowed *= mask
+        consistent, times = int(allowed.sum()), 1 if first == start else 2  # the mirror image of a tile counts too
+        for name, count in reached.items():
+            pruned.below_mean[name] += times * (allowed.numel() - count)
+            pruned.inconsistent[name] += times * (count - consistent)
+    allowed[~usable[start + rows]] = 0
+    allowed[:, ~usable[first + items]] = 0
+    penalty = torch.sub(allowed, 1.0, out=room("penalty", *shape)).mul_(-_BELOW_ANY)
+    for tile in tiles.values():
+        torch.addcmul(penalty, tile, allowed, out=tile)
+
+
+def edges_of(
+    rows: Tensor, modality: str, tables: Mapping[str, CosineTable], usable: Tensor, *, k: int, consistency: bool
+) -> Pairs:
+    """(items, neighbours): exact edges of some usable items in one modality, each item compared with everyone."""
+    num_items = len(usable)
+    everyone = torch.arange(num_items, device=usable.device)
+    found = [(rows[:0], rows[:0])]
+    table = tables[modality]
+    for part in rows.split(max(1, _ROW_VALUES // max(num_items, 1))) if len(rows) else ():
+        allowed = usable.expand(len(part), -1)
+        if consistency:
+            for name, other in tables.items():
+                if name != modality:
+                    allowed = allowed & other.reaches_mean(_with_everyone(other, part), part[:, None], everyone)
+        similarity = _with_everyone(table, part)
+        if consistency:
+            allowed = allowed & table.reaches_mean(similarity, part[:, None], everyone)
+        places, neighbors = top_k_pairs(
+            similarity.masked_fill_(~allowed, -torch.inf),
+            k,
+            tolerance=table.tolerance,
+            levels=partial(_levels, table, part),
+        )
+        found.append((part[places], neighbors))
+    return torch.cat([pair[0] for pair in found]), torch.cat([pair[1] for pair in found])
+
+
+def _with_everyone(table: CosineTable, items: Tensor) -> Tensor:
+    """Similarities of some items with all, float32 [n, I]."""
+    left = table.rows_of(items)
+    similarity = torch.empty(len(items), table.num_items, device=table.device)
+    for start in range(0, table.num_items, _LONGEST_SIDE):
+        right = table.rows(start, start + _LONGEST_SIDE)
+        similarity[:, start : start + len(right)] = left @ right.T
+    return similarity
+
+
+def _levels(table: CosineTable, rows: Tensor, places: Tensor, items: Tensor) -> Tensor:
+    return table.levels(rows[places], items)
