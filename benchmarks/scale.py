@@ -130,7 +130,7 @@ def training_step(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
     for batch in islice(batches, options.steps + 1):
         lap("batch")
-        trainer.optimizer.zero_grad(set_to_none=True)
+        trainer.optimizer.zero_grad()
         loss = torch.stack(list(trainer.objective(batch).values())).sum()
         lap("forward")
         loss.backward()

@@ -25,6 +25,7 @@ from damrs_dgl.models.backbones import MF, VBPR, Backbone, LightGCN, raw_content
 from damrs_dgl.models.damrs import DAMRS, fuse_mean, fuse_sum
 from damrs_dgl.models.representations import RankingModel, Representations
 from damrs_dgl.recipe import Recipe
+from damrs_dgl.training.adam import Adam
 from damrs_dgl.training.checkpoint import CheckpointStore
 from damrs_dgl.training.objective import VARIANTS, Objective
 from damrs_dgl.training.sampling import TripleSampler
@@ -227,7 +228,7 @@ def prepare_training(
         model,
         build_objective(recipe, model),
         sampler,
-        torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True),
+        Adam(model.parameters(), lr=settings.learning_rate),
         validate=validate,
         generator=generator,
         schedule=Schedule(settings.epochs, settings.patience, settings.evaluate_every, settings.monitor),

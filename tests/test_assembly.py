@@ -178,7 +178,7 @@ def test_training_keys(data: MultimodalDataset, graph: dgl.DGLGraph) -> None:
         losses__anchors=17,
     )
     trainer = prepare_training(asked, data, graph, device=CPU)
-    assert trainer.optimizer.param_groups[0]["lr"] == 0.03
+    assert trainer.optimizer.lr == 0.03
     assert vars(trainer.schedule) == {"epochs": 7, "patience": 3, "evaluate_every": 2, "monitor": "ndcg@10"}
     assert (trainer.sampler.batch_size, trainer.sampler.anchors) == (99, 17)
     everything = prepare_training(recipe(losses__anchors="all"), data, graph, device=CPU)

@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
-_ROWS = 16384
+from damrs_dgl.data.mapping import let_go
+
+_BLOCK_VALUES = 2**22  # read at a time
 
 
 def hash_of(
@@ -29,9 +31,11 @@ def hash_of(
     for modality, (values, missing) in contents.items():
         digest.update(f"{modality} {values.dtype} {values.shape};".encode())
         digest.update(np.packbits(missing).data)
-        for start in range(0, len(values), _ROWS):
-            rows = np.ascontiguousarray(values[start : start + _ROWS])
+        step = max(1, _BLOCK_VALUES // max(values.shape[1], 1))
+        for start in range(0, len(values), step):
+            rows = np.ascontiguousarray(values[start : start + step])
             digest.update(rows.view(np.uint8).data)
+            let_go(values)
     return digest.hexdigest()
 
 

@@ -107,7 +107,7 @@ def evaluate_ranking(
     seen: tuple[Any, Any] | SeenItems | None = None,
     trained_users: Any = None,
     ks: Sequence[int] = (5, 10, 20, 50),
-    block_size: int = 1024,
+    block_size: int = 256,
     per_user: bool = False,
 ) -> RankingResult:
     """Rank all items for every user and average the metrics: for our models and for anybody else's vectors.

@@ -128,7 +128,7 @@ def rank_items(
     *,
     seen: SeenItems | None,
     users: Tensor,
-    block_size: int = 1024,
+    block_size: int = 256,
 ) -> Ranking:
     """Rank all items for some users by the inner product of their embeddings.
 

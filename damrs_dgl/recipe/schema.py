@@ -157,7 +157,7 @@ class Evaluation(Section):
     protocol: Literal["unseen", "paper"] = Field(
         default="unseen", description="At test leave out training and validation items, or training items only"
     )
-    block_size: int = Field(default=1024, ge=1, le=65536, description="Users ranked at a time: more memory, less time")
+    block_size: int = Field(default=256, ge=1, le=65536, description="Users ranked at a time; more take more memory")
 
 
 class Stress(Section):

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -49,21 +48,6 @@ def load_tensors(path: Path, *, fix: str = RESTART) -> tuple[dict[str, Tensor], 
             return {name: stored.get_tensor(name) for name in stored.keys()}, facts  # noqa: SIM118 (no iterator)
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise RunError(f"is damaged or cut short ({type(error).__name__}: {error})", where=path, fix=fix) from error
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state as named tensors: `<parameter index>/<state name>`."""
-    state = optimizer.state_dict()["state"]
-    return {f"{index}/{key}": value for index, entries in state.items() for key, value in entries.items()}
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` gave."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        index, key = name.split("/")
-        state.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 class CheckpointStore:

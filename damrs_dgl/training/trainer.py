@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from damrs_dgl.errors import TrainingError
 from damrs_dgl.losses.graded_sets import GradedSets
-from damrs_dgl.training.checkpoint import RESTART, CheckpointStore, optimizer_tensors, restore_optimizer
+from damrs_dgl.training.adam import Adam
+from damrs_dgl.training.checkpoint import RESTART, CheckpointStore
 from damrs_dgl.training.objective import Objective
 from damrs_dgl.training.sampling import TripleSampler
 
@@ -64,7 +65,7 @@ class Trainer:
         model: nn.Module,
         objective: Objective,
         sampler: TripleSampler,
-        optimizer: torch.optim.Optimizer,
+        optimizer: Adam,
         *,
         validate: Callable[[], Metrics],
         generator: torch.Generator,
@@ -112,7 +113,7 @@ class Trainer:
         # Killed between the two files, the best weights are those of the epoch that now comes again.
         best_weights = self.store.load_best(fix=RESTART)[0] if progress.best else {}
         self.model.load_state_dict(parts["model"])
-        restore_optimizer(self.optimizer, parts.get("optimizer", {}))
+        self.optimizer.restore(parts.get("optimizer", {}))
         self.generator.set_state(parts["random"]["state"])
         if "sets" in parts:
             device = next(self.model.parameters()).device
@@ -145,7 +146,7 @@ class Trainer:
         names: list[str] = []
         steps: list[Tensor] = []
         for batch in self.sampler.epoch(self.generator):
-            self.optimizer.zero_grad(set_to_none=True)  # before the forward pass, which then has their room
+            self.optimizer.zero_grad()  # before the forward pass, which then has their room
             terms = self.objective(batch)
             names, values = list(terms), torch.stack(list(terms.values()))
             values.sum().backward()
@@ -202,7 +203,7 @@ class Trainer:
         """Everything that the next epoch depends on."""
         state = {
             "model": self.model.state_dict(),
-            "optimizer": optimizer_tensors(self.optimizer),
+            "optimizer": self.optimizer.tensors(),
             "random": {"state": self.generator.get_state()},
         }
         if self.objective.graded_sets is not None and not self.objective.due(self.progress.epoch):

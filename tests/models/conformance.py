@@ -139,7 +139,7 @@ class ModelConformance:
         loss = torch.stack(list(trainer.objective(batch).values())).sum()
         parameters = set(trainer.model.parameters())
         assert leaves(loss) == parameters
-        assert {p for group in trainer.optimizer.param_groups for p in group["params"]} == parameters
+        assert set(trainer.optimizer.parameters) == parameters
         loss.backward()
         for name, parameter in trainer.model.named_parameters():
             assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name

@@ -16,8 +16,6 @@ from damrs_dgl.training import checkpoint
 from damrs_dgl.training.checkpoint import (
     CheckpointStore,
     load_tensors,
-    optimizer_tensors,
-    restore_optimizer,
     save_tensors,
 )
 from tests.training.builders import make_trainer
@@ -45,25 +43,6 @@ def test_tensors_and_facts_come_back(tmp_path: Path) -> None:
     assert found_facts == facts and set(found) == set(tensors)
     for name, tensor in tensors.items():
         assert torch.equal(found[name], tensor) and found[name].dtype == tensor.dtype
-
-
-def test_optimizer_comes_back() -> None:
-    def steps(optimizer: torch.optim.Optimizer, table: torch.nn.Parameter, count: int) -> None:
-        for _ in range(count):
-            optimizer.zero_grad()
-            (table**3).sum().backward()
-            optimizer.step()
-
-    one = torch.nn.Parameter(torch.arange(4.0))
-    first = torch.optim.Adam([one], lr=0.1, fused=True)
-    assert not optimizer_tensors(first)
-    steps(first, one, 3)
-    two = torch.nn.Parameter(one.detach().clone())
-    second = torch.optim.Adam([two], lr=0.1, fused=True)
-    restore_optimizer(second, {name: value.clone() for name, value in optimizer_tensors(first).items()})
-    steps(first, one, 2)
-    steps(second, two, 2)
-    assert torch.equal(one, two)
 
 
 def test_a_training_leaves_two_files(folder: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_step_never_waits_for_the_device(changes: dict[str, Any], refresh: str
 
     def step(batch: object) -> None:
         loss = torch.stack(list(trainer.objective(batch).values())).sum()  # type: ignore[arg-type]
-        trainer.optimizer.zero_grad(set_to_none=True)
+        trainer.optimizer.zero_grad()
         loss.backward()
         trainer.optimizer.step()
 

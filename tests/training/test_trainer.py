@@ -195,7 +195,7 @@ def test_a_table_that_breaks_stops_training(tmp_path: Path) -> None:
 
     def on_epoch(progress: Progress, schedule: Schedule) -> None:
         if progress.epoch == 2:
-            trainer.optimizer.param_groups[0]["lr"] = math.inf
+            trainer.optimizer.lr = math.inf
 
     trainer.on_epoch = on_epoch
     with pytest.raises(TrainingError, match=r"an embedding is no longer finite in epoch 3 \(epoch 2 is kept\)"):
