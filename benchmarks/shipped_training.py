@@ -17,8 +17,10 @@ class ShippedTraining:
     Returns the epoch's seconds: sampling, all steps, and the graded sets where the recipe has them once an epoch.
     """
 
-    def __init__(self, recipe: Recipe, workload: Workload, graph: dgl.DGLGraph) -> None:
-        self.trainer = prepare_training(recipe, workload.dataset, graph, device=torch.device("cpu"))
+    def __init__(
+        self, recipe: Recipe, workload: Workload, graph: dgl.DGLGraph, device: torch.device | str = "cpu"
+    ) -> None:
+        self.trainer = prepare_training(recipe, workload.dataset, graph, device=torch.device(device))
         # Each epoch the best so far, so that no weights are put back.
         self.trainer.validate = lambda: {"recall@20": float(self.trainer.progress.epoch)}
 

@@ -35,3 +35,14 @@ def test_both_sides_of_fit_memory(tmp_path: Path, capsys: pytest.CaptureFixture[
         fit_memory.run_side(side, tmp_path, steps=1)
         assert json.loads(capsys.readouterr().out.splitlines()[-1])["peak_gib"] > 0
     assert RunDirectory(tmp_path / "run").history.is_file()
+
+
+def test_the_gpu_script_on_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "gpu.json"
+    command = ["", "--device", "cpu", "--data", "tiny", "--repeats", "1", "--json", str(path)]
+    monkeypatch.setattr(sys, "argv", command)
+    importlib.import_module("benchmarks.gpu").main()
+    result = json.loads(path.read_text())["results"]["tiny"]
+    assert min(result["epoch_seconds"]) > result["seconds_of_bytes"] > 0
+    assert result["seconds_of_operations"] > 0
+    assert "GSpMM" in (tmp_path / "gpu-profile-tiny.txt").read_text()
