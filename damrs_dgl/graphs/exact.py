@@ -54,14 +54,12 @@ def exact_neighbors(
     blocks = -(-num_items // side)
     done, total = 0, blocks * (blocks + 1) // 2
     for start in range(0, num_items, side):
-        left = {name: table.rows(start, start + side) for name, table in tables.items()}
+        left = _unit_rows(tables, start, side)
         for first in range(start, num_items, side):
-            right = (
-                left if first == start else {name: table.rows(first, first + side) for name, table in tables.items()}
-            )
+            right = left if first == start else _unit_rows(tables, first, side)
             tiles = {
-                name: torch.mm(rows, right[name].T, out=room(name, len(rows), len(right[name])))
-                for name, rows in left.items()
+                name: torch.mm(left[name], right[name].T, out=room(name, len(left[name]), len(right[name])))
+                for name in tables
             }
             _drop(tiles, tables, usable, start, first, pruned if consistency else None, room)
             for name, tile in tiles.items():
@@ -115,9 +113,7 @@ def _drop(
     if pruned is not None:
         reached = {}
         for name, tile in tiles.items():
-            mask = tables[name].reaches_mean(
-                tile, start + rows[:, None], first + items, out=room(f"mean of {name}", *shape)
-            )
+            mask = tables[name].reaches_mean(tile, start + rows[:, None], first + items, out=room("mask", *shape))
             reached[name] = int(mask.sum())
             allowed *= mask
         consistent, times = int(allowed.sum()), 1 if first == start else 2  # the mirror image of a tile counts too
@@ -126,7 +122,7 @@ def _drop(
             pruned.inconsistent[name] += times * (count - consistent)
     allowed[~usable[start + rows]] = 0
     allowed[:, ~usable[first + items]] = 0
-    penalty = torch.sub(allowed, 1.0, out=room("penalty", *shape)).mul_(-_BELOW_ANY)
+    penalty = torch.sub(allowed, 1.0, out=room("mask", *shape)).mul_(-_BELOW_ANY)
     for tile in tiles.values():
         torch.addcmul(penalty, tile, allowed, out=tile)
 
@@ -135,24 +131,20 @@ def edges_of(
     rows: Tensor, modality: str, tables: Mapping[str, CosineTable], usable: Tensor, *, k: int, consistency: bool
 ) -> Pairs:
     """(items, neighbours): exact edges of some usable items in one modality, each item compared with everyone."""
-    num_items = len(usable)
-    everyone = torch.arange(num_items, device=usable.device)
+    everyone = torch.arange(len(usable), device=usable.device)
     found = [(rows[:0], rows[:0])]
-    table = tables[modality]
-    for part in rows.split(max(1, _ROW_VALUES // max(num_items, 1))) if len(rows) else ():
-        allowed = usable.expand(len(part), -1)
+    for part in rows.split(max(1, _ROW_VALUES // max(len(usable), 1))) if len(rows) else ():
+        asked = tables if consistency else [modality]
+        similarity = {name: _with_everyone(tables[name], part) for name in asked}
+        allowed = usable.repeat(len(part), 1)
         if consistency:
-            for name, other in tables.items():
-                if name != modality:
-                    allowed = allowed & other.reaches_mean(_with_everyone(other, part), part[:, None], everyone)
-        similarity = _with_everyone(table, part)
-        if consistency:
-            allowed = allowed & table.reaches_mean(similarity, part[:, None], everyone)
+            for name, values in similarity.items():
+                allowed &= tables[name].reaches_mean(values, part[:, None], everyone)
         places, neighbors = top_k_pairs(
-            similarity.masked_fill_(~allowed, -torch.inf),
+            similarity[modality].masked_fill_(~allowed, -torch.inf),
             k,
-            tolerance=table.tolerance,
-            levels=partial(_levels, table, part),
+            tolerance=tables[modality].tolerance,
+            levels=partial(_levels, tables[modality], part),
         )
         found.append((part[places], neighbors))
     return torch.cat([pair[0] for pair in found]), torch.cat([pair[1] for pair in found])
