@@ -85,7 +85,7 @@ class Trainer:
         self.on_epoch = on_epoch
         self.matmul_precision = matmul_precision
         self.progress = Progress()
-        self._best_weights: dict[str, Tensor] = {}
+        self._best_weights: dict[str, Tensor] = {}  # only without a store, which keeps them on disk
 
     def fit(self) -> Progress:
         """Train until the schedule is done (after `resume`, from where that left off); load the best epoch's weights.
@@ -100,7 +100,7 @@ class Trainer:
         if not self.progress.best:  # an earlier schedule, stopped before its first validation, and this one is shorter
             self._judge(self.progress.epoch, self.progress.history[-1])
             self._save_last()
-        self.model.load_state_dict(self._best_weights)
+        self.model.load_state_dict(self.store.load_best()[0] if self.store else self._best_weights)
         return self.progress
 
     def resume(self) -> None:
@@ -110,15 +110,17 @@ class Trainer:
             return
         parts, facts = stored
         progress = Progress(**facts["progress"])
-        # Killed between the two files, the best weights are those of the epoch that now comes again.
-        best_weights = self.store.load_best(fix=RESTART)[0] if progress.best else {}
+        if progress.best:
+            # Asked for now and not when the training ends. Killed between the two files, they are those of the epoch
+            # that now comes again.
+            self.store.load_best(fix=RESTART)
         self.model.load_state_dict(parts["model"])
         self.optimizer.restore(parts.get("optimizer", {}))
         self.generator.set_state(parts["random"]["state"])
         if "sets" in parts:
             device = next(self.model.parameters()).device
             self.objective.graded_sets = GradedSets(**{name: ids.to(device) for name, ids in parts["sets"].items()})
-        self.progress, self._best_weights = progress, best_weights
+        self.progress = progress
 
     def _one_epoch(self) -> None:
         started = time.perf_counter()
@@ -189,9 +191,11 @@ class Trainer:
         monitor = self.schedule.monitor
         if not self.progress.best or metrics[monitor] > self.progress.best[monitor]:
             self.progress.best, self.progress.best_epoch, self.progress.stale = metrics, epoch, 0
-            self._best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+            weights = self.model.state_dict()
             if self.store:
-                self.store.save_best(self._best_weights, {"best_epoch": epoch, "validation": metrics})
+                self.store.save_best(weights, {"best_epoch": epoch, "validation": metrics})
+            else:
+                self._best_weights = {name: value.clone() for name, value in weights.items()}
         elif in_turn:
             self.progress.stale += 1
 
