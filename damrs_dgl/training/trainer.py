@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from damrs_dgl.errors import TrainingError
 from damrs_dgl.losses.graded_sets import GradedSets
 from damrs_dgl.training.adam import Adam
+from damrs_dgl.training.allocator import keep_freed_memory
 from damrs_dgl.training.checkpoint import RESTART, CheckpointStore
 from damrs_dgl.training.objective import Objective
 from damrs_dgl.training.sampling import TripleSampler
@@ -95,6 +96,7 @@ class Trainer:
         TrainingError: a loss term is no longer finite; the last full epoch and the best weights are kept.
         RunError, StorageError: a checkpoint is damaged or cannot be written.
         """
+        keep_freed_memory()
         while not self.progress.finished(self.schedule):
             self._one_epoch()
         if not self.progress.best:  # an earlier schedule, stopped before its first validation, and this one is shorter

@@ -1,0 +1,49 @@
+"""What a step frees, the next one gets without the system's help."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource, sys
+import torch
+from damrs_dgl.training.allocator import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        tables = [torch.zeros(2**21) for _ in range(3)]  # 8 MiB each
+        del tables
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+if "keep" in sys.argv:
+    keep_freed_memory()
+faults()
+print(faults())
+"""
+
+
+def faults(*arguments: str, **environment: str) -> int:
+    command = [sys.executable, "-c", FAULTS, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **environment})
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library has its own ways")
+def test_freed_tables_are_used_again() -> None:
+    small = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
+    assert faults("keep") < 1000
+    assert faults("keep", **small) > 20 * 3 * 2**23 // 2**16, "what the environment says holds"
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from damrs_dgl.training.allocator import keep_freed_memory
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    keep_freed_memory()
