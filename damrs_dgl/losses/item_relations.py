@@ -40,7 +40,7 @@ def item_relation_alignment(
     temperature: float = 0.2,
     strategy: str = "AI",
     log_epsilon: float = 0.0,
-    chunk_size: int = 128,
+    chunk_size: int = 64,
 ) -> Tensor:
     """Contrast of the three grades, averaged over anchors and relations (Eq. 11); a scalar in nats.
 

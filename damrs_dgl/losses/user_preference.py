@@ -25,7 +25,7 @@ def rows_per_chunk(chunk_size: int, columns: int) -> int:
     return max(1, min(chunk_size, MAX_CHUNK_ELEMENTS // max(columns, 1)))
 
 
-def preference_alignment(user_emb: Tensor, content_emb: Tensor, id_emb: Tensor, *, chunk_size: int = 128) -> Tensor:
+def preference_alignment(user_emb: Tensor, content_emb: Tensor, id_emb: Tensor, *, chunk_size: int = 64) -> Tensor:
     """Mean over users of KL(P||Q) + KL(Q||P), P = softmax(a), Q = softmax(b) over all items (Eq. 9-10).
 
     Shapes: ``user_emb`` [A, d], ``content_emb`` and ``id_emb`` [I, d]; the result is a scalar in nats per user.
@@ -49,7 +49,7 @@ def preference_alignment_plain(user_emb: Tensor, content_emb: Tensor, id_emb: Te
 
 
 def bernoulli_preference_alignment(
-    user_emb: Tensor, content_emb: Tensor, id_emb: Tensor, *, chunk_size: int = 128
+    user_emb: Tensor, content_emb: Tensor, id_emb: Tensor, *, chunk_size: int = 64
 ) -> Tensor:
     """The authors' AU: mean over (user, item) pairs of both divergences between Bernoulli(sigmoid(a)) and (sigmoid(b)).
 
@@ -70,7 +70,7 @@ def bernoulli_preference_alignment_plain(user_emb: Tensor, content_emb: Tensor, 
 
 
 def sampled_preference_alignment(
-    user_emb: Tensor, content_emb: Tensor, id_emb: Tensor, log_weights: Tensor, *, chunk_size: int = 128
+    user_emb: Tensor, content_emb: Tensor, id_emb: Tensor, log_weights: Tensor, *, chunk_size: int = 64
 ) -> Tensor:
     """`preference_alignment` estimated on some of the items, for catalogues too large to score whole at each step.
 
