@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("-o", dest="overrides", action="append", default=[], help="a recipe override; repeatable")
     options = chosen(parser)
     workload = load_workload(options.data, options.overrides)
-    recipe = workload.recipe.with_values({"training.patience": 1_000_000})
+    recipe = workload.recipe
     graph = build_recipe_graph(recipe, workload.dataset).graph
     sampler = PlainSampler(workload.dataset.train, workload.dataset.num_items, batch_size=recipe.training.batch_size)
     anchors = recipe.losses.anchors

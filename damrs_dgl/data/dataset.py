@@ -86,7 +86,7 @@ class ModalityFeatures:
         return rows
 
     def take(self, indices: Tensor | np.ndarray) -> Tensor:
-        """The rows of any int64 index array as float32 [n, D], missing rows as zeros."""
+        """The rows of an int64 index array [n] as float32 [n, D], missing rows as zeros."""
         rows = indices.cpu().numpy() if isinstance(indices, Tensor) else np.asarray(indices, dtype=np.int64)
         return self._as_tensor(take_rows(self.values, rows), self.missing[rows])
 

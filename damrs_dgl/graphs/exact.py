@@ -18,7 +18,8 @@ from damrs_dgl.graphs.top_k import Shortlist, top_k_pairs
 
 Pairs = tuple[Tensor, Tensor]
 _LONGEST_SIDE = 4096  # float32 counts a tile's pairs exactly: 2^24
-_ROW_VALUES = 2**24  # similarities of one modality in memory at once where rows are compared with everyone, 64 MB
+_ROW_VALUES = 2**24  # similarities of one modality in memory at once where rows are compared with everyone, 64 MB;
+_FEWEST_ROWS = 512  # but at least so many rows: for each part all features are read
 _BELOW_ANY = -2.0  # a cosine is -1 or more
 
 
@@ -44,11 +45,13 @@ def exact_neighbors(
     Parameters
     ----------
     usable: bool [I] on the tables' device; the others are nobody's neighbour and have none.
-    block_size: side of a tile, at most 4,096; without influence on the result.
+    block_size: side of a tile, 4,096 where it is more; without influence on the result.
     on_tile: called with (tiles done, tiles to do).
     """
     num_items, side = len(usable), min(block_size, _LONGEST_SIDE)
     pruned = Pruned(dict.fromkeys(tables, 0), dict.fromkeys(tables, 0))
+    if not num_items:
+        return dict.fromkeys(tables, (torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))), pruned
     lists = {name: Shortlist(num_items, k, device=table.device) for name, table in tables.items()}
     room = _Rooms(side, usable.device)
     blocks = -(-num_items // side)
@@ -58,7 +61,9 @@ def exact_neighbors(
         for first in range(start, num_items, side):
             right = left if first == start else _unit_rows(tables, first, side)
             tiles = {
-                name: torch.mm(left[name], right[name].T, out=room(name, len(left[name]), len(right[name])))
+                name: torch.mm(
+                    left[name], right[name].T, out=room(f"tile of {name}", len(left[name]), len(right[name]))
+                )
                 for name in tables
             }
             _drop(tiles, tables, usable, start, first, pruned if consistency else None, room)
@@ -133,7 +138,7 @@ def edges_of(
     """(items, neighbours): exact edges of some usable items in one modality, each item compared with everyone."""
     everyone = torch.arange(len(usable), device=usable.device)
     found = [(rows[:0], rows[:0])]
-    for part in rows.split(max(1, _ROW_VALUES // max(len(usable), 1))) if len(rows) else ():
+    for part in rows.split(max(_FEWEST_ROWS, _ROW_VALUES // max(len(usable), 1))) if len(rows) else ():
         asked = tables if consistency else [modality]
         similarity = {name: _with_everyone(tables[name], part) for name in asked}
         allowed = usable.repeat(len(part), 1)

@@ -64,6 +64,7 @@ def semantic_neighbors(
         compare those exactly, which can miss edges (graphs/candidates.py). "auto": "exact" up to `approximate_above`
         items, "faiss" beyond.
     block_size: items that "exact" compares with as many at a time; a bound on memory, without influence on the result.
+        More than 4,096 count as 4,096.
     device: where the matrix products and the choice of the k best run.
 
     An item without a usable vector in any of the modalities is nobody's neighbour and keeps itself only, everywhere.

@@ -73,7 +73,7 @@ class Graphs(Section):
         default=200_000, ge=1, description='Items above which candidates = "auto" is faiss; read by auto only'
     )
     block_size: int = Field(
-        default=2048, ge=1, le=4096, description="Items compared with as many at a time: more memory, less time"
+        default=2048, ge=1, le=65536, description="Items compared with as many at a time, 4096 where it is more"
     )
 
 

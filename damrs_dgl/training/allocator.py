@@ -8,7 +8,7 @@ import os
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's numbers of these settings (malloc.h)
 _LARGEST_KEPT = 32 * 2**20  # the most that glibc's own adjustment comes to
 _KEPT_AT_THE_TOP = 256 * 2**20
-_USERS_OWN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+USERS_OWN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
 
 def keep_freed_memory() -> None:
@@ -18,7 +18,7 @@ def keep_freed_memory() -> None:
     anew, and then every page of it is zeroed again, which takes up to as long as the step's own work; whether it does
     depends on what happened to be freed before. Where the environment sets glibc's thresholds, nothing is changed.
     """
-    if any(name in os.environ for name in _USERS_OWN):
+    if any(name in os.environ for name in USERS_OWN):
         return
     try:
         mallopt = ctypes.CDLL(None).mallopt

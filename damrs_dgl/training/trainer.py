@@ -102,7 +102,7 @@ class Trainer:
         if not self.progress.best:  # an earlier schedule, stopped before its first validation, and this one is shorter
             self._judge(self.progress.epoch, self.progress.history[-1])
             self._save_last()
-        self.model.load_state_dict(self.store.load_best()[0] if self.store else self._best_weights)
+        self.model.load_state_dict(self.store.load_best(fix=RESTART)[0] if self.store else self._best_weights)
         return self.progress
 
     def resume(self) -> None:
@@ -128,7 +128,7 @@ class Trainer:
         started = time.perf_counter()
         epoch = self.progress.epoch + 1
         self.model.train()
-        with _products_in(self.matmul_precision):
+        with products_in(self.matmul_precision):
             self.objective.start_epoch(epoch - 1)
             row = {"epoch": float(epoch), **self._steps(epoch)}
         row["train_seconds"] = time.perf_counter() - started
@@ -192,12 +192,12 @@ class Trainer:
         row.update({f"validation_{name}": value for name, value in metrics.items()})
         monitor = self.schedule.monitor
         if not self.progress.best or metrics[monitor] > self.progress.best[monitor]:
-            self.progress.best, self.progress.best_epoch, self.progress.stale = metrics, epoch, 0
             weights = self.model.state_dict()
             if self.store:
                 self.store.save_best(weights, {"best_epoch": epoch, "validation": metrics})
             else:
                 self._best_weights = {name: value.clone() for name, value in weights.items()}
+            self.progress.best, self.progress.best_epoch, self.progress.stale = metrics, epoch, 0
         elif in_turn:
             self.progress.stale += 1
 
@@ -218,7 +218,7 @@ class Trainer:
 
 
 @contextmanager
-def _products_in(precision: str) -> Iterator[None]:
+def products_in(precision: str) -> Iterator[None]:
     """Set torch's precision of float32 matrix products, which is global, and put it back."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)

@@ -145,6 +145,22 @@ def test_memory_mapped_features_and_progress(tmp_path: Path) -> None:
     assert [call[:2] for call in calls] == [(tile, 6) for tile in range(1, 7)]
 
 
+def test_a_modality_may_have_any_name() -> None:
+    features = crowded_features()
+    expected = semantic_neighbors(features)
+    names = ("allowed", "mask", "transposed")
+    for first in names:
+        for second in set(names) - {first}:
+            named = {first: features["visual"], second: features["textual"]}
+            result = semantic_neighbors(named, block_size=64)
+            assert [edges(result, name) for name in named] == [edges(expected, name) for name in features]
+
+
+def test_no_items() -> None:
+    result = semantic_neighbors({"visual": as_features(np.zeros((0, 4)))})
+    assert edges(result, "visual") == []
+
+
 def test_no_modalities() -> None:
     result = semantic_neighbors({})
     assert (result.pairs, result.items_without_content) == ({}, {"any": 0})

@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from damrs_dgl.training.allocator import USERS_OWN, keep_freed_memory
+
 FAULTS = """
 import resource, sys
 import torch
@@ -31,7 +33,8 @@ print(faults())
 
 def faults(*arguments: str, **environment: str) -> int:
     command = [sys.executable, "-c", FAULTS, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **environment})
+    inherited = {name: value for name, value in os.environ.items() if name not in USERS_OWN}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**inherited, **environment})
     return int(done.stdout)
 
 
@@ -43,7 +46,5 @@ def test_freed_tables_are_used_again() -> None:
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    from damrs_dgl.training.allocator import keep_freed_memory
-
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     keep_freed_memory()
