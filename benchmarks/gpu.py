@@ -73,34 +73,23 @@ def dense_products(left: Tensor, right: Tensor, *_: Any, **__: Any) -> int:
 dense_products._get_raw = True  # type: ignore[attr-defined]  # torch's mark: called with tensors, not with shapes
 
 
-class Traffic:
-    """Bytes that the propagations of a step have to move."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.bytes = 0
-        self._hooks = [
-            module.register_forward_hook(self._count)
-            for module in model.modules()
-            if isinstance(module, Relation | SparseRelation)
-        ]
-
-    def _count(self, relation: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        edges = relation.graph.num_edges() if isinstance(relation, Relation) else relation.matrix.values().numel()
-        moved = FLOAT_BYTES * (inputs[0].numel() + output.numel()) + INDEX_BYTES * edges
-        self.bytes += moved * (2 if output.requires_grad else 1)  # LightGCN's backward calls its relations itself
-
-    def remove(self) -> None:
-        for hook in self._hooks:
-            hook.remove()
-
-
 @contextmanager
-def traffic_of(model: nn.Module) -> Iterator[Traffic]:
-    traffic = Traffic(model)
+def traffic_of(model: nn.Module) -> Iterator[list[int]]:
+    """Bytes that each propagation within has to move; LightGCN's backward calls its relations itself."""
+    moved: list[int] = []
+
+    def count(relation: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        edges = relation.graph.num_edges() if isinstance(relation, Relation) else relation.matrix.values().numel()
+        size = FLOAT_BYTES * (inputs[0].numel() + output.numel()) + INDEX_BYTES * edges
+        moved.append(size * (2 if output.requires_grad else 1))
+
+    relations = [module for module in model.modules() if isinstance(module, Relation | SparseRelation)]
+    hooks = [relation.register_forward_hook(count) for relation in relations]
     try:
-        yield traffic
+        yield moved
     finally:
-        traffic.remove()
+        for hook in hooks:
+            hook.remove()
 
 
 def counting() -> FlopCounterMode:
@@ -119,7 +108,7 @@ def floor(trainer: Trainer, device: torch.device, precision: str) -> dict[str, f
     with traffic_of(trainer.model) as traffic, counting() as counter:
         step(trainer, batches[0])
     tables = sum(table.numel() for table in trainer.optimizer.parameters)
-    moved = traffic.bytes + ADAM_PASSES * FLOAT_BYTES * tables
+    moved = sum(traffic) + ADAM_PASSES * FLOAT_BYTES * tables
     per_second = rates(device, precision)
     return {
         "bytes_a_step": moved,

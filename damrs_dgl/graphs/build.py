@@ -81,30 +81,19 @@ def build_graph(
     )
     together = None
     if behavior:
+        sizes = (dataset.num_users, dataset.num_items)
         together = behavior_neighbors(
-            dataset.train,
-            dataset.num_users,
-            dataset.num_items,
-            k=behavior_k,
-            min_count=behavior_min_count,
-            progress=progress,
+            dataset.train, *sizes, k=behavior_k, min_count=behavior_min_count, progress=progress
         )
     edges = _edge_lists(dataset, content, together)
     graph = dgl.heterograph(edges, {USER: dataset.num_users, ITEM: dataset.num_items}, idtype=torch.int32)
     if together is not None and behavior_weighted:
         graph.edges[BEHAVIOR].data[WEIGHT] = together.weights
-    parameters: dict[str, Any] = {
-        "k": k,
-        "consistency": consistency,
-        "candidates": search_method(candidates, dataset.num_items, approximate_above),
-        "behavior": behavior,
-    }
+    method = search_method(candidates, dataset.num_items, approximate_above)
+    parameters: dict[str, Any] = {"k": k, "consistency": consistency, "candidates": method, "behavior": behavior}
     if behavior:
-        parameters |= {
-            "behavior_k": behavior_k,
-            "behavior_min_count": behavior_min_count,
-            "behavior_weighted": behavior_weighted,
-        }
+        parameters |= {"behavior_k": behavior_k, "behavior_min_count": behavior_min_count}
+        parameters["behavior_weighted"] = behavior_weighted
     return BuiltGraph(graph, _summary(graph, edges, content, together, parameters))
 
 

@@ -25,10 +25,8 @@ def calibrated(tables: Mapping[str, CosineTable], twins: Mapping[str, Twins], wa
         return contents
     present = torch.nonzero(wanted.usable).squeeze(1)
     rows = present[spread(len(present), _ASKED).to(present.device)]
-    exact = {}
-    for name in coarse:
-        items, neighbors = edges_of(rows, name, tables, wanted.usable, k=wanted.k, consistency=wanted.consistency)
-        exact[name] = items * len(wanted.usable) + neighbors
+    edges = edges_of(rows, coarse, tables, wanted.usable, k=wanted.k, consistency=wanted.consistency)
+    exact = {name: items * len(wanted.usable) + neighbors for name, (items, neighbors) in edges.items()}
     while coarse:
         recall = _recall(Scan(contents, twins, wanted), rows, coarse, exact)
         coarse = [name for name in coarse if recall[name] < _RECALL and contents[name].projection.refine()]

@@ -23,12 +23,12 @@ import torch
 from torch import Tensor
 
 from damrs_dgl.graphs.calibration import calibrated
+from damrs_dgl.graphs.exact import Pairs, joined
 from damrs_dgl.graphs.nearest import load_faiss, nearest_rows
 from damrs_dgl.graphs.rescoring import Candidates, Content, best_candidates
 from damrs_dgl.graphs.scan import Scan, Twins, Wanted
 from damrs_dgl.graphs.similarity import CosineTable
 
-Pairs = tuple[Tensor, Tensor]
 Listed = tuple[Candidates, Tensor]
 OnRows = Callable[[int, int], None]
 
@@ -57,7 +57,7 @@ def candidate_neighbors(
     contents = calibrated(tables, twins, wanted)
     rows = torch.nonzero(usable).squeeze(1)
     scan = Scan(contents, twins, wanted)
-    found: dict[str, list[Pairs]] = {name: [] for name in tables}
+    found: dict[str, list[Pairs]] = {name: [(rows[:0], rows[:0])] for name in tables}
     done, total = 0, len(rows) * len(tables)
 
     def take(name: str, candidates: Candidates) -> None:
@@ -69,7 +69,7 @@ def candidate_neighbors(
     if method == "projected":
         for name, candidates in scan(rows, list(tables)):
             take(name, candidates)
-        return _joined(found)
+        return {name: joined(parts) for name, parts in found.items()}
     for name in tables:
         short = [rows[:0]]
         for candidates, enough in _listed(contents, twins[name], name, wanted):
@@ -77,16 +77,7 @@ def candidate_neighbors(
             take(name, _only(candidates, enough))
         for _, candidates in scan(torch.cat(short), [name]):
             take(name, candidates)
-    return _joined(found)
-
-
-def _joined(found: Mapping[str, list[Pairs]]) -> dict[str, Pairs]:
-    return {
-        name: (torch.cat([part[0] for part in parts]).cpu(), torch.cat([part[1] for part in parts]).cpu())
-        if parts
-        else (torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
-        for name, parts in found.items()
-    }
+    return {name: joined(parts) for name, parts in found.items()}
 
 
 def _only(found: Candidates, rows: Tensor) -> Candidates:

@@ -6,13 +6,14 @@ of both blocks. Memory is O(tile + |I| k).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from damrs_dgl.graphs.rooms import Rooms
 from damrs_dgl.graphs.similarity import CosineTable
 from damrs_dgl.graphs.top_k import Shortlist, top_k_pairs
 
@@ -53,7 +54,7 @@ def exact_neighbors(
     if not num_items:
         return dict.fromkeys(tables, (torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))), pruned
     lists = {name: Shortlist(num_items, k, device=table.device) for name, table in tables.items()}
-    room = _Rooms(side, usable.device)
+    room = Rooms(side * side, usable.device)
     blocks = -(-num_items // side)
     done, total = 0, blocks * (blocks + 1) // 2
     for start in range(0, num_items, side):
@@ -75,28 +76,14 @@ def exact_neighbors(
             on_tile(done, total)
     found = {}
     for name, table in tables.items():
-        (items, neighbors), crowded = lists[name].top_k_pairs(tolerance=table.tolerance, levels=table.levels)
-        more = edges_of(crowded, name, tables, usable, k=k, consistency=consistency)
-        found[name] = (torch.cat([items, more[0]]), torch.cat([neighbors, more[1]]))
+        best, crowded = lists[name].top_k_pairs(tolerance=table.tolerance, levels=table.levels)
+        more = edges_of(crowded, [name], tables, usable, k=k, consistency=consistency)[name]
+        found[name] = joined([best, more])
     return found, pruned
 
 
 def _unit_rows(tables: Mapping[str, CosineTable], start: int, count: int) -> dict[str, Tensor]:
     return {name: table.rows(start, start + count) for name, table in tables.items()}
-
-
-class _Rooms:
-    """Memory for a tile, by what it is used for; filled again and again, for memory fresh from the system is slow."""
-
-    def __init__(self, side: int, device: torch.device) -> None:
-        self._size, self._device = side * side, device
-        self._rooms: dict[str, Tensor] = {}
-
-    def __call__(self, use: str, rows: int, columns: int) -> Tensor:
-        """Float32 [rows, columns], no larger than the tile; it holds what was last written for this use."""
-        if use not in self._rooms:
-            self._rooms[use] = torch.empty(self._size, device=self._device)
-        return self._rooms[use][: rows * columns].view(rows, columns)
 
 
 def _drop(
@@ -106,7 +93,7 @@ def _drop(
     start: int,
     first: int,
     pruned: Pruned | None,
-    room: _Rooms,
+    room: Rooms,
 ) -> None:
     """Set pairs that are not allowed below any cosine; with `pruned` inconsistent ones too, and count them there.
 
@@ -133,26 +120,37 @@ def _drop(
 
 
 def edges_of(
-    rows: Tensor, modality: str, tables: Mapping[str, CosineTable], usable: Tensor, *, k: int, consistency: bool
-) -> Pairs:
-    """(items, neighbours): exact edges of some usable items in one modality, each item compared with everyone."""
+    rows: Tensor,
+    modalities: Sequence[str],
+    tables: Mapping[str, CosineTable],
+    usable: Tensor,
+    *,
+    k: int,
+    consistency: bool,
+) -> dict[str, Pairs]:
+    """{modality: (items, neighbours)}: exact edges of some usable items, each item compared with everyone."""
     everyone = torch.arange(len(usable), device=usable.device)
-    found = [(rows[:0], rows[:0])]
+    found = {name: [(rows[:0], rows[:0])] for name in modalities}
     for part in rows.split(max(_FEWEST_ROWS, _ROW_VALUES // max(len(usable), 1))) if len(rows) else ():
-        asked = tables if consistency else [modality]
-        similarity = {name: _with_everyone(tables[name], part) for name in asked}
+        similarity = {name: _with_everyone(tables[name], part) for name in (tables if consistency else modalities)}
         allowed = usable.repeat(len(part), 1)
         if consistency:
             for name, values in similarity.items():
                 allowed &= tables[name].reaches_mean(values, part[:, None], everyone)
-        places, neighbors = top_k_pairs(
-            similarity[modality].masked_fill_(~allowed, -torch.inf),
-            k,
-            tolerance=tables[modality].tolerance,
-            levels=partial(_levels, tables[modality], part),
-        )
-        found.append((part[places], neighbors))
-    return torch.cat([pair[0] for pair in found]), torch.cat([pair[1] for pair in found])
+        for name in modalities:
+            places, neighbors = top_k_pairs(
+                similarity[name].masked_fill_(~allowed, -torch.inf),
+                k,
+                tolerance=tables[name].tolerance,
+                levels=partial(_levels, tables[name], part),
+            )
+            found[name].append((part[places], neighbors))
+    return {name: joined(parts) for name, parts in found.items()}
+
+
+def joined(parts: Sequence[Pairs]) -> Pairs:
+    """Pairs found one part after the other."""
+    return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
 
 def _with_everyone(table: CosineTable, items: Tensor) -> Tensor:

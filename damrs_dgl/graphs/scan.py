@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from damrs_dgl.graphs.rescoring import Candidates, Content
+from damrs_dgl.graphs.rooms import Rooms
 from damrs_dgl.selection import largest
 
 _SCAN_VALUES = 2**22  # estimates of one modality in memory at once, 16 MB
@@ -61,29 +62,27 @@ class Scan:
 
     def __call__(self, rows: Tensor, modalities: list[str]) -> Iterator[tuple[str, Candidates]]:
         step = max(1, min(max(_SCAN_VALUES // max(len(self.usable), 1), _FEWEST_ROWS), len(rows)))
-        rooms: dict[str, Tensor] = {}  # filled again and again: memory fresh from the system is slow
-
+        room = Rooms(step * len(self.usable), rows.device)
         for block in rows.split(step) if len(rows) else ():
-
-            def room(use: str, size: int = len(block)) -> Tensor:
-                if use not in rooms:
-                    rooms[use] = torch.empty(step, len(self.usable), device=rows.device)
-                return rooms[use][:size]
-
-            estimates = {name: self._estimates(name, block, room(f"estimates of {name}")) for name in self.contents}
+            shape = (len(block), len(self.usable))
+            estimates = {
+                name: self._estimates(name, block, room(f"estimates of {name}", *shape)) for name in self.contents
+            }
             # masks as numbers, 1 or 0, and by multiplication: several times faster than by booleans, and an estimate
             # that is not above 0 leads to no edge anyway
             masks = {}
             if self.wanted.consistency:
                 for name, part in estimates.items():
-                    masks[name] = room(f"mask of {name}").copy_(part).ge_(self.contents[name].threshold)
+                    masks[name] = room(f"mask of {name}", *shape).copy_(part).ge_(self.contents[name].threshold)
             for name in modalities:
                 # its own mean needs no mask: what is below it comes last
                 others = [mask for other, mask in masks.items() if other != name]
                 if not (others and self.all_usable):
                     others.append(self.usable)
                 allowed = reduce(torch.mul, others)
-                promise = self._without_crowds(name, torch.mul(estimates[name], allowed, out=room("promise")), allowed)
+                promise = self._without_crowds(
+                    name, torch.mul(estimates[name], allowed, out=room("promise", *shape)), allowed
+                )
                 best, items = largest(promise, min(self.contents[name].projection.scored, promise.shape[1]))
                 gathered = {other: part.gather(1, items) for other, part in estimates.items()}
                 yield name, Candidates(block, items, best > 0, gathered)
