@@ -1,15 +1,22 @@
-"""One LightGCN convolution over one relation: A_hat x, A_hat = D_target^-1/2 A D_source^-1/2 (paper, Section 3.2.3).
+"""Convolutions over one relation: A_hat x with A_hat = diag(target) A diag(source), by node-side scalings.
 
 `A[i, j]` is the weight of the edge j -> i, so row i aggregates what is sent to node i. On the CPU, and on a GPU where
 DGL has CUDA, the product is DGL's `copy_u`/`sum` between two node-side scalings: no edge weights are stored or read.
 Only a relation that carries real weights uses `u_mul_e`/`sum`. A DGL without CUDA cannot hold a graph on the GPU; there
 the same relation is one torch sparse matrix. Both forms are linear maps with the same values and the same gradients.
+
+The normalisations, with d the (weighted) degrees:
+
+* `symmetric`: d_target^-1/2 A d_source^-1/2 (LightGCN; DA-MRS, Section 3.2.3).
+* `mean`: d_target^-1 A (MMGCN).
+* `target_sqrt`: d_target^-1/2 A (MMSSL).
+* `mean_with_self`: (d_target + 1)^-1 (A x + own), own being the target's vector itself (NGCF, LATTICE).
 """
 
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +25,8 @@ from torch.autograd.function import once_differentiable
 from damrs_dgl.dgl_backend import dgl, has_cuda
 from damrs_dgl.graphs.schema import INTERACTED_BY, INTERACTS, WEIGHT
 
+Normalization = Literal["symmetric", "mean", "target_sqrt", "mean_with_self"]
+
 
 def inverse_sqrt(degrees: Tensor) -> Tensor:
     """d^-1/2 as float32 [n]; 0 where d = 0, so that a node without edges receives and sends zeros."""
@@ -25,21 +34,37 @@ def inverse_sqrt(degrees: Tensor) -> Tensor:
     return torch.where(degrees > 0, degrees.clamp(min=1e-12).rsqrt(), torch.zeros_like(degrees))
 
 
-def relation_scales(relation: dgl.DGLGraph) -> tuple[Tensor, Tensor]:
-    """The node-side factors (source [n_source], target [n_target]) of the symmetric normalisation.
+def inverse(degrees: Tensor) -> Tensor:
+    """d^-1 as float32 [n]; 0 where d = 0."""
+    degrees = degrees.to(torch.float32)
+    return torch.where(degrees > 0, degrees.clamp(min=1e-12).reciprocal(), torch.zeros_like(degrees))
 
-    A user-item relation uses the degrees of its two sides. An item-item relation is directed (a list of nearest
-    neighbours is not symmetric) and both factors are row sums: d_i = sum_j A_ij is the weighted in-degree of i.
+
+def degrees(relation: dgl.DGLGraph) -> tuple[Tensor, Tensor]:
+    """The weighted degrees (source [n_source], target [n_target]) of a relation.
+
+    An item-item relation is directed (a list of nearest neighbours is not symmetric) and both are row sums:
+    d_i = sum_j A_ij is the weighted in-degree of i. A user-item relation has the degrees of its two sides.
     """
     weight = relation.edata.get(WEIGHT)
     sources, targets = relation.edges()  # counted here: in_degrees() and out_degrees() would make, and keep, layouts
-    if weight is None:
-        received = torch.bincount(targets, minlength=relation.num_dst_nodes())
-    else:
-        received = dgl.ops.copy_e_sum(relation, weight)
+    received = torch.bincount(targets, weight, minlength=relation.num_dst_nodes())
     if relation.srctypes == relation.dsttypes:
-        return inverse_sqrt(received), inverse_sqrt(received)
-    return inverse_sqrt(torch.bincount(sources, minlength=relation.num_src_nodes())), inverse_sqrt(received)
+        return received, received
+    return torch.bincount(sources, weight, minlength=relation.num_src_nodes()), received
+
+
+def relation_scales(relation: dgl.DGLGraph, normalization: Normalization = "symmetric") -> tuple[Tensor, Tensor]:
+    """The node-side factors (source [n_source], target [n_target]), float32, of a normalisation."""
+    sent, received = degrees(relation)
+    if normalization == "symmetric":
+        return inverse_sqrt(sent), inverse_sqrt(received)
+    ones = torch.ones(len(sent))
+    if normalization == "mean":
+        return ones, inverse(received)
+    if normalization == "target_sqrt":
+        return ones, inverse_sqrt(received)
+    return ones, inverse(received + 1)
 
 
 def convolve(
@@ -68,16 +93,23 @@ class Relation(nn.Module):
     """The normalised adjacency of one relation as a linear map, held by a DGL graph.
 
     Shapes: input [n_source, d] -> output [n_target, d]. With `differentiable` false there is no gradient, and the
-    layout that it would need is left out.
+    layout that it would need is left out. `mean_with_self` leaves adding the target's own vector to the caller.
     """
 
     source_scale: Tensor
     target_scale: Tensor
     weight: Tensor | None
 
-    def __init__(self, relation: dgl.DGLGraph, device: torch.device, *, differentiable: bool = True) -> None:
+    def __init__(
+        self,
+        relation: dgl.DGLGraph,
+        device: torch.device,
+        *,
+        normalization: Normalization = "symmetric",
+        differentiable: bool = True,
+    ) -> None:
         super().__init__()
-        source, target = relation_scales(relation)
+        source, target = relation_scales(relation, normalization)
         weight = relation.edata.get(WEIGHT)
         # Every layout that forward (csc) and backward (csr) ask for is made once, here, not at the first training step.
         self.graph = relation.local_var().formats(["csc", "csr"] if differentiable else "csc").to(device)
@@ -120,9 +152,19 @@ class SparseRelation(nn.Module):
     Shapes: input [n_source, d] -> output [n_target, d]; `differentiable` as in `Relation`.
     """
 
-    def __init__(self, relation: dgl.DGLGraph, device: torch.device, *, differentiable: bool = True) -> None:
+    target_scale: Tensor
+
+    def __init__(
+        self,
+        relation: dgl.DGLGraph,
+        device: torch.device,
+        *,
+        normalization: Normalization = "symmetric",
+        differentiable: bool = True,
+    ) -> None:
         super().__init__()
-        source_scale, target_scale = relation_scales(relation)
+        source_scale, target_scale = relation_scales(relation, normalization)
+        self.register_buffer("target_scale", target_scale.unsqueeze(-1).to(device), persistent=False)
         sources, targets = (ids.long() for ids in relation.edges())
         weight = relation.edata.get(WEIGHT, torch.ones(relation.num_edges()))
         values = weight * source_scale[sources] * target_scale[targets]
@@ -145,11 +187,36 @@ def uses_dgl(device: torch.device) -> bool:
 
 
 def make_relation(
-    graph: dgl.DGLGraph, name: str, device: torch.device, *, differentiable: bool = True
+    graph: dgl.DGLGraph,
+    name: str,
+    device: torch.device,
+    *,
+    normalization: Normalization = "symmetric",
+    differentiable: bool = True,
 ) -> Relation | SparseRelation:
     """The linear map of one relation of the heterograph, in the form that the device can run."""
     kind = Relation if uses_dgl(device) else SparseRelation
-    return kind(graph[name], device, differentiable=differentiable)
+    return kind(graph[name], device, normalization=normalization, differentiable=differentiable)
+
+
+class BipartiteConvolution(nn.Module):
+    """One step over both user-item relations at once, with gradients, in any of the normalisations.
+
+    Shapes: users [U, d], items [I, d] -> the same: users gather items, items gather users.
+    """
+
+    def __init__(self, graph: dgl.DGLGraph, device: torch.device, *, normalization: Normalization) -> None:
+        super().__init__()
+        self.to_items = make_relation(graph, INTERACTS, device, normalization=normalization)
+        self.to_users = make_relation(graph, INTERACTED_BY, device, normalization=normalization)
+        self.with_self = normalization == "mean_with_self"
+
+    def forward(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        new_users, new_items = self.to_users(items), self.to_items(users)
+        if self.with_self:
+            new_users = new_users + users * self.to_users.target_scale
+            new_items = new_items + items * self.to_items.target_scale
+        return new_users, new_items
 
 
 class UserItemConvolution(nn.Module):

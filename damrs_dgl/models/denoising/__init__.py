@@ -1,0 +1,1 @@
+"""Denoising frameworks that are wrapped round any system that scores pairs."""

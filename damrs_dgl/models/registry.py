@@ -1,0 +1,80 @@
+"""Which systems there are: the files of this package, and what other packages offer by the entry point `damrs_dgl.models`.
+
+A system registers itself when its file is imported::
+
+    @register
+    class MyModel(RankingModel):
+        name = "mymodel"
+
+A recipe names one by that name, or one that is nowhere registered as `package.module:Class`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import pkgutil
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import TypeVar
+
+import damrs_dgl.models
+from damrs_dgl.models.base import ModelConfig, RankingModel
+
+ENTRY_POINTS = "damrs_dgl.models"
+_MODELS: dict[str, type[RankingModel]] = {}
+Model = TypeVar("Model", bound=type[RankingModel])
+
+
+def register(model: Model) -> Model:
+    """Make a system known by its `name`. Raises ValueError where another has that name already."""
+    other = _MODELS.setdefault(model.name, model)
+    if (other.__module__, other.__qualname__) != (model.__module__, model.__qualname__):
+        raise ValueError(f"two systems are called {model.name!r}: {other.__module__} and {model.__module__}")
+    _MODELS[model.name] = model
+    return model
+
+
+@lru_cache(maxsize=1)
+def _load_all() -> None:
+    package = damrs_dgl.models
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        register(entry.load())
+
+
+def models() -> dict[str, type[RankingModel]]:
+    """All systems by name, in alphabetical order."""
+    _load_all()
+    return dict(sorted(_MODELS.items()))
+
+
+def find_model(name: str) -> type[RankingModel]:
+    """The system of that name, or of `package.module:Class`. Raises ValueError that gives the nearest or all names."""
+    if ":" in name:
+        return _imported(name)
+    known = models()
+    if name.lower() in known:
+        return known[name.lower()]
+    near = get_close_matches(name.lower(), known, n=1)
+    cure = f'did you mean "{near[0]}"?' if near else f"the systems are {', '.join(known)}"
+    raise ValueError(f'there is no system "{name}"; {cure}')
+
+
+def _imported(name: str) -> type[RankingModel]:
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f'"{name}" cannot be imported ({error}); write package.module:Class') from error
+    if not (isinstance(found, type) and issubclass(found, RankingModel)):
+        raise ValueError(f'"{name}" is no RankingModel')
+    return found
+
+
+def config_class(table: object) -> type[ModelConfig]:
+    """The class that a [model] table is checked by. Raises ValueError for a name that is no system."""
+    if not isinstance(table, dict) or not isinstance(table.get("name"), str):
+        raise ValueError("model.name is missing or no string")
+    return find_model(table["name"]).Config.for_table(table)

@@ -1,0 +1,72 @@
+"""From a recipe's [model] table, as it was written, to one that says everything: backbone, presets, checked keys."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from damrs_dgl.models.base import ModelConfig, WrapperConfig
+from damrs_dgl.models.registry import config_class, find_model
+
+
+def canonical_model(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The [model] table with its backbone as a table of its own.
+
+    `backbone = "mf"` is short for `backbone = {name = "mf"}`, and a key of a wrapper's table that only its backbone has
+    is the backbone's: `model.dim` of DA-MRS is `model.backbone.dim`. Raises ValueError for a name that is no system.
+    """
+    values = copy.deepcopy(dict(table))
+    config = find_model(values["name"]).Config
+    if not issubclass(config, WrapperConfig):
+        return values
+    backbone = values.setdefault("backbone", {})
+    if isinstance(backbone, str):
+        backbone = values["backbone"] = {"name": backbone}
+    if not isinstance(backbone, dict):
+        return values
+    backbone.setdefault("name", "lightgcn")
+    known = find_model(backbone["name"]).Config.model_fields
+    for key in [key for key in values if key not in config.model_fields and key in known]:
+        backbone.setdefault(key, values.pop(key))
+    values["backbone"] = canonical_model(backbone)
+    return values
+
+
+def preset_values(table: Mapping[str, Any], prefix: str = "model.") -> dict[str, object]:
+    """What the presets of a canonical [model] table, and of its backbone's, give to keys that may be left out.
+
+    `{"model.key": value}`, of other sections too; a wrapper's own word on a backbone's key goes before the backbone's.
+    """
+    found: dict[str, object] = {}
+    config = find_model(table["name"]).Config
+    for key, value in config.preset_values(table).items():
+        found[prefix + key.removeprefix("model.") if key.startswith("model.") else key] = value
+    backbone = table.get("backbone")
+    if issubclass(config, WrapperConfig) and isinstance(backbone, Mapping):
+        for key, value in preset_values(backbone, f"{prefix}backbone.").items():
+            found.setdefault(key, value)
+    return found
+
+
+def fill(values: dict[str, Any], path: str, value: object) -> None:
+    """Set `values["a"]["b"] = value` for the path `a.b`, unless it is there or a plain value is in the way."""
+    *way, last = path.split(".")
+    table: Any = values
+    for part in way:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            return
+    table.setdefault(last, value)
+
+
+def make_config(table: Mapping[str, Any]) -> ModelConfig:
+    """The checked keys of a [model] table with its presets filled in; for use without a recipe.
+
+    Raises ValueError (pydantic's ValidationError among them) for a name or key that does not exist, or a wrong value.
+    """
+    values = {"model": canonical_model(table)}
+    for path, value in preset_values(values["model"]).items():
+        if path.startswith("model."):
+            fill(values, path, value)
+    return config_class(values["model"]).model_validate(values["model"])
