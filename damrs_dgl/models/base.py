@@ -62,6 +62,8 @@ Backbone = TypeVar("Backbone", bound=ModelConfig)
 class WrapperConfig(ModelConfig, Generic[Backbone]):
     """The keys of a system that is wrapped round another; `backbone` holds that other's keys, its name among them."""
 
+    DEFAULT_BACKBONE: ClassVar[str] = "lightgcn"
+
     backbone: SerializeAsAny[Backbone] = Field(description="The system that is wrapped, with its own keys")
 
 

@@ -25,7 +25,7 @@ def canonical_model(table: Mapping[str, Any]) -> dict[str, Any]:
         backbone = values["backbone"] = {"name": backbone}
     if not isinstance(backbone, dict):
         return values
-    backbone.setdefault("name", "lightgcn")
+    backbone.setdefault("name", config.DEFAULT_BACKBONE)
     known = find_model(backbone["name"]).Config.model_fields
     for key in [key for key in values if key not in config.model_fields and key in known]:
         backbone.setdefault(key, values.pop(key))

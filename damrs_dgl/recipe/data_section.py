@@ -5,21 +5,16 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from damrs_dgl.recipe.locations import DATA_VARIABLE
+from damrs_dgl.settings import Name, Section, Seed
 
 # Names of node types, relations and noise, and "any" and "id", which mean all modalities and the item itself.
 RESERVED_NAMES: Final = (
     *("behavior", "interacts", "interacted_by", "user", "item"),
     *("feedback", "feedback-removed", "any", "id"),
 )
-
-
-class Section(BaseModel):
-    """A table of a recipe: unknown keys refused, no silent conversion of types, immutable."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 
 def check_modality_name(name: str) -> str:
@@ -40,9 +35,7 @@ def _check_path(path: str) -> str:
     return path
 
 
-Name = Annotated[str, Field(min_length=1)]
 ModalityName = Annotated[str, AfterValidator(check_modality_name)]
-Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 _PATH = (
     f"Folder of the data set; ${{{DATA_VARIABLE}}} in it stands for the folder of all data sets, "

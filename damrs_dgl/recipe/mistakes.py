@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -16,7 +15,6 @@ from damrs_dgl.errors import RecipeError
 from damrs_dgl.recipe.data_section import DATA_FORMATS
 from damrs_dgl.recipe.expectations import as_model, expectation, value_model
 
-CONFLICT: Final = "recipe_conflict"
 KeyPath = tuple[str, ...]
 
 
@@ -70,38 +68,18 @@ def explain(error: ValidationError, values: Mapping[str, Any], root: type[BaseMo
     """Every mistake of ``values``, one per key, in the order of the recipe's sections."""
     found: dict[object, Mistake] = {}
     for detail in error.errors(include_url=False):
-        if detail["type"] == CONFLICT:
-            found.update({conflict: conflict for conflict in detail["ctx"]["conflicts"]})
-        else:
-            path = _path(detail["loc"], values, missing=detail["type"] == "missing")
-            found.setdefault(path, _mistake(cast(dict[str, Any], detail), path, values, root))
+        path = _path(detail["loc"], values, missing=detail["type"] == "missing")
+        found.setdefault(path, _mistake(cast(dict[str, Any], detail), path, values, root))
     return list(found.values())
 
 
-def conflicts_besides(values: Mapping[str, Any], mistakes: Sequence[Mistake], root: type[BaseModel]) -> list[Mistake]:
-    """The conflicts between sound keys, which pydantic looks for only where every key is sound.
-
-    The wrong keys are taken out and the rest is checked again; what touches a wrong key is left for later.
-    """
-    rest = copy.deepcopy(dict(values))
-    broken = [key for mistake in mistakes for key in mistake.keys]
-    for key in broken:
-        _remove(rest, key)
-    if any(key in (("data",), ("data", "format"), ("data", "path")) for key in broken):
-        rest["data"] = {"format": "planted"}
-        broken.append(("data",))
-    try:
-        root.model_validate(rest)
-    except ValidationError as error:
-        return [mistake for mistake in explain(error, rest, root) if not _touches(mistake.keys, broken)]
-    return []
-
-
-def _touches(keys: Sequence[KeyPath], broken: Sequence[KeyPath]) -> bool:
+def touches(keys: Sequence[KeyPath], broken: Sequence[KeyPath]) -> bool:
+    """Whether any of the keys is one of the broken ones, inside of one, or around one."""
     return any(a[: len(b)] == b or b[: len(a)] == a for a in keys for b in broken)
 
 
-def _remove(table: dict[str, Any], path: KeyPath) -> None:
+def remove_path(table: dict[str, Any], path: KeyPath) -> None:
+    """Take a key out of a table, where it is there."""
     for part in path[:-1]:
         inner = table.get(part)
         if not isinstance(inner, dict):
@@ -158,6 +136,8 @@ def _mistake(detail: dict[str, Any], path: KeyPath, values: Mapping[str, Any], r
     if kind == "extra_forbidden":
         is_section = len(path) == 1 and isinstance(values[path[0]], Mapping)
         what = f"unknown section [{key}]" if is_section else f"unknown key {key}"
+        if is_section and set(values[path[0]]) <= set(_all_keys(root.model_fields["model"].annotation)):
+            return Mistake((path,), what, "its keys belong to [model]")
         return Mistake((path,), what, _right_key(path, model, root))
     if path == ("data",) and kind in ("missing", "union_tag_not_found"):
         what = "[data] is missing" if kind == "missing" else "data.format is missing"
@@ -187,6 +167,13 @@ def _expected(field: FieldInfo | None, path: KeyPath, values: Mapping[str, Any],
     owner, name = list(_models(path[:-1], values, root))[-1]
     table = owner.model_fields.get(name) if owner else None
     return expectation(table, inside=True) if table else "a value of another kind"
+
+
+def _all_keys(annotation: Any) -> list[str]:
+    """The keys of a section and of the sections inside it."""
+    model = as_model(annotation)
+    fields = model.model_fields if model else {}
+    return [key for name, field in fields.items() for key in (name, *_all_keys(field.annotation))]
 
 
 def _right_key(path: KeyPath, model: type[BaseModel] | None, root: type[BaseModel]) -> str:

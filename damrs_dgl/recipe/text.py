@@ -4,65 +4,80 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping
-from typing import get_args
+from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from damrs_dgl.recipe.data_section import Section
+from damrs_dgl.models.base import ModelConfig
+from damrs_dgl.models.registry import find_model, models
+from damrs_dgl.models.tables import make_config, preset_values
 from damrs_dgl.recipe.expectations import expectation
+from damrs_dgl.recipe.locations import shipped_recipes
 from damrs_dgl.recipe.mistakes import toml_value
 from damrs_dgl.recipe.schema import Recipe
-from damrs_dgl.recipe.variants import VARIANT_VALUES
+from damrs_dgl.settings import Section
 
 _WIDTH = 110
 
 
-def recipe_text(recipe: Recipe) -> str:
-    """The whole recipe, resolved, as TOML; reading it back gives a recipe equal to ``recipe.resolved()``.
+def recipe_text(recipe: Recipe[Any]) -> str:
+    """The whole recipe as TOML; reading it back gives an equal recipe.
 
     Keys that may be left out and are, such as ``data.timestamp``, stand in it as comments.
     """
-    resolved = recipe.resolved()
-    lines = [
-        f"# The recipe {toml_value(resolved.name)} in full: each key, its meaning, what it may be, its default.",
-        "",
-    ]
-    for key, field in Recipe.model_fields.items():
-        value = getattr(resolved, key)
+    lines = [f"# The recipe {toml_value(recipe.name)} in full: each key, its meaning, what it may be, its default.", ""]
+    for key, field in type(recipe).model_fields.items():
+        value = getattr(recipe, key)
         if isinstance(value, Section):
-            lines += _section(key, field, value)
+            lines += _section(key, field.description or "", value)
         else:
-            lines += _setting(key, key, field, value)
+            lines += _setting(key, field, value, {})
     return "\n".join(lines) + "\n"
 
 
-def _section(section: str, field: FieldInfo, value: Section) -> Iterator[str]:
-    yield from ("", f"# {field.description}.", f"[{section}]")
+def is_system(name: str) -> bool:
+    """Whether a name is a system's and no shipped recipe's."""
+    return name not in shipped_recipes() and (name in models() or ":" in name)
+
+
+def model_text(name: str) -> str:
+    """What a system is, and its [model] section with every key explained. Raises ValueError for no such name."""
+    model = find_model(name)
+    about = (model.__doc__ or "").strip().partition("\n\n")[0]
+    config = make_config({"name": name, **({"members": {}} if "members" in model.Config.model_fields else {})})
+    lines = [*_comment(" ".join(about.split())), *_comment(model.citation), *_section("model", "Its keys", config)]
+    return "\n".join(lines) + "\n"
+
+
+def _section(section: str, description: str, value: Section) -> Iterator[str]:
+    yield from ("", f"# {description}.", f"[{section}]")
+    presets = preset_values(value.model_dump(), f"{section}.") if isinstance(value, ModelConfig) else {}
     fields = type(value).model_fields
-    tables = [key for key in fields if isinstance(getattr(value, key), Mapping)]
+    inner = {key: getattr(value, key) for key in fields}
+    tables = [key for key, item in inner.items() if isinstance(item, (Mapping, ModelConfig))]
     # `format` decides which other keys there are, so it comes first; TOML wants a section's own tables last.
     for key in sorted(fields, key=lambda key: (key in tables, key != "format")):
-        inner = getattr(value, key)
-        if key in tables:
-            yield from ("", *_comment(f"{fields[key].description}"), f"[{section}.{key}]")
-            yield from (f"{name} = {_inline(item)}" for name, item in inner.items())
+        item = inner[key]
+        if isinstance(item, ModelConfig):
+            yield from _section(f"{section}.{key}", fields[key].description or "", item)
+        elif isinstance(item, Mapping):
+            yield from ("", *_comment(fields[key].description or ""), f"[{section}.{key}]")
+            yield from (f"{name} = {_inline(entry)}" for name, entry in item.items())
         else:
-            yield from _setting(f"{section}.{key}", key, fields[key], inner)
+            yield from _setting(f"{section}.{key}", fields[key], item, presets)
 
 
-def _setting(full_key: str, key: str, field: FieldInfo, value: object) -> Iterator[str]:
-    default = _default(full_key, field)
-    may_be = "" if len(get_args(field.annotation)) == 1 else f" ({expectation(field)}{default})"
-    yield from _comment(f"{field.description}{may_be}")
+def _setting(path: str, field: FieldInfo, value: object, presets: Mapping[str, object]) -> Iterator[str]:
+    key = path.rpartition(".")[2]
+    yield from _comment(f"{field.description} ({expectation(field)}{_default(path, field, presets)})")
     yield f"# {key} =" if value is None else f"{key} = {_inline(value)}"
 
 
-def _default(full_key: str, field: FieldInfo) -> str:
-    if full_key == "name" or field.is_required():
+def _default(path: str, field: FieldInfo, presets: Mapping[str, object]) -> str:
+    if path == "name" or field.is_required():
         return ""
-    if full_key in VARIANT_VALUES:
-        values = VARIANT_VALUES[full_key].items()
-        return f"; default by variant: {', '.join(f'{variant} {toml_value(value)}' for variant, value in values)}"
+    if path in presets:
+        return f"; default by preset: {toml_value(presets[path])}"
     return f"; default {'none' if field.default is None else toml_value(field.default)}"
 
 
