@@ -139,17 +139,8 @@ def _mistake(detail: dict[str, Any], path: KeyPath, values: Mapping[str, Any], r
         if is_section and set(values[path[0]]) <= set(_all_keys(root.model_fields["model"].annotation)):
             return Mistake((path,), what, "its keys belong to [model]")
         return Mistake((path,), what, _right_key(path, model, root))
-    if path == ("data",) and kind in ("missing", "union_tag_not_found"):
-        what = "[data] is missing" if kind == "missing" else "data.format is missing"
-        formats = ", ".join(f'"{name}"' for name in DATA_FORMATS)
-        return Mistake((path,), what, f"say how the data are stored: data.format is one of {formats}")
-    if path == ("data",) and kind == "union_tag_invalid":
-        found = toml_value(values["data"]["format"])
-        return Mistake(
-            (("data", "format"),),
-            f"data.format = {found}",
-            f"expected one of {', '.join(map(toml_value, DATA_FORMATS))}",
-        )
+    if path == ("data",) and kind in ("missing", "union_tag_not_found", "union_tag_invalid"):
+        return _format_mistake(kind, values)
     field = model.model_fields.get(path[-1]) if model else None
     if kind == "missing":
         return Mistake((path,), f"{key} is missing", f"expected {expectation(field) if field else 'a value'}")
@@ -157,6 +148,16 @@ def _mistake(detail: dict[str, Any], path: KeyPath, values: Mapping[str, Any], r
     if kind == "value_error":
         return Mistake((path,), f"{found}: {detail['ctx']['error']}")
     return Mistake((path,), found, f"expected {_expected(field, path, values, root)}")
+
+
+def _format_mistake(kind: str, values: Mapping[str, Any]) -> Mistake:
+    """The mistake of a [data] that is not there, or whose format is none or unknown."""
+    formats = ", ".join(map(toml_value, DATA_FORMATS))
+    if kind == "union_tag_invalid":
+        found = toml_value(values["data"]["format"])
+        return Mistake((("data", "format"),), f"data.format = {found}", f"expected one of {formats}")
+    what = "[data] is missing" if kind == "missing" else "data.format is missing"
+    return Mistake((("data",),), what, f"say how the data are stored: data.format is one of {formats}")
 
 
 def _expected(field: FieldInfo | None, path: KeyPath, values: Mapping[str, Any], root: type[BaseModel]) -> str:
