@@ -112,7 +112,7 @@ def _other_donors(
 
 def _draw_by_rejection(taken: np.ndarray, cells: int, count: int, generator: torch.Generator) -> np.ndarray:
     """Distinct free keys in the order drawn; at least a quarter of the cells is free, so a few rounds do."""
-    drawn = np.empty(0, dtype=np.int64)
+    drawn: np.ndarray = np.empty(0, dtype=np.int64)
     while len(drawn) < count:
         more = torch.randint(cells, (2 * (count - len(drawn)) + 16,), generator=generator).numpy()
         drawn = np.concatenate([drawn, more[~_contains(taken, more)]])

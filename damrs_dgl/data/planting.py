@@ -84,7 +84,7 @@ def click(
     liked = torch.nn.functional.normalize(torch.randn(num_users, _TRAITS, generator=generator))
     spread = -np.log1p(-uniform_draws(generator, num_users)) * (clicks_per_user - FEWEST_CLICKS)
     wanted = np.minimum(FEWEST_CLICKS + np.round(spread), num_items // 2).astype(np.int64)
-    keys = np.empty(0, dtype=np.int64)
+    keys: np.ndarray = np.empty(0, dtype=np.int64)
     for _ in range(_ROUNDS):
         users = np.repeat(np.arange(num_users), 4 * (wanted - np.bincount(keys // num_items, minlength=num_users)))
         if len(users) == 0:
@@ -114,7 +114,7 @@ def click_at_random(
 ) -> tuple[np.ndarray, np.ndarray]:
     """``count`` distinct clicks of random users on random items of styles that they do not like."""
     num_users, num_items = len(tastes), len(item_styles)
-    keys = np.empty(0, dtype=np.int64)
+    keys: np.ndarray = np.empty(0, dtype=np.int64)
     for _ in range(_ROUNDS):
         drawn = torch.randint(num_users * num_items, (2 * (count - len(keys)) + 16,), generator=generator).numpy()
         users, items = drawn // num_items, drawn % num_items
