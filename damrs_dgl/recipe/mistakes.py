@@ -88,7 +88,7 @@ def conflicts_besides(values: Mapping[str, Any], mistakes: Sequence[Mistake], ro
     for key in broken:
         _remove(rest, key)
     if any(key in (("data",), ("data", "format"), ("data", "path")) for key in broken):
-        rest["data"] = {"format": "planted"}
+        rest["data"] = {"format": "synthetic"}
         broken.append(("data",))
     try:
         root.model_validate(rest)

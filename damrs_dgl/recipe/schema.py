@@ -206,8 +206,8 @@ class Recipe(Section):
 
     def data_path(self) -> Path:
         """The folder of the data set, ``${DAMRS_DATA}`` filled in; ``RecipeError`` where that variable is missing."""
-        if self.data.format == "planted":
-            raise RecipeError('data.format = "planted" has no files', fix="plant the catalogue instead of reading it")
+        if self.data.format == "synthetic":
+            raise RecipeError('data.format = "synthetic" has no files', fix="it is made up, not read")
         return expand_path(self.data.path)
 
     def with_values(self, values: Mapping[str, object]) -> Recipe:

@@ -83,5 +83,5 @@ class Workspace:
 
     @cached_property
     def is_synthetic(self) -> bool:
-        """Whether the numbers come from the planted catalogue."""
-        return self.recipe.data.format == "planted"
+        """Whether the numbers come from the synthetic shop."""
+        return self.recipe.data.format == "synthetic"
