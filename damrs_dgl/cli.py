@@ -90,7 +90,7 @@ def cli(
     Stages run one after the other and share a run directory; a stage whose result is there already is skipped.
 
     \b
-      damrs-dgl build-graphs fit evaluate                        the planted (synthetic) catalogue
+      damrs-dgl build-graphs fit evaluate                        the synthetic shop
       damrs-dgl --recipe my.toml fit recommend --top 10          your own data
       damrs-dgl stress --noise feedback --ratio 0.1              what noise does
     """

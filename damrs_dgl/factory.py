@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
-from damrs_dgl.data.catalogue import planted_catalogue
-from damrs_dgl.data.dataset import Interactions, MultimodalDataset
-from damrs_dgl.data.formats import read_mmrec, read_mmssl, read_tables
+from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.formats import FORMATS
+from damrs_dgl.data.parts import Interactions
+from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DeviceError
 from damrs_dgl.evaluation.metrics import evaluate_scorer
@@ -40,19 +41,14 @@ def pick_device(name: str) -> torch.device:
 
 
 def load_dataset(recipe: Recipe[Any]) -> MultimodalDataset:
-    """Read, or plant, the recipe's data set. Raises DataError or RecipeError for whatever is wrong with it."""
+    """Read, or make up, the recipe's data set. Raises DataError or RecipeError for whatever is wrong with it."""
     data = recipe.data
-    if data.format == "planted":
+    if data.format == "synthetic":
         dims = {name: modality.dim for name, modality in data.modalities.items()}
         settings = data.model_dump(exclude={"format", "modalities"})
-        return planted_catalogue(**settings, dims=dims).dataset
-    readers: dict[str, Callable[..., MultimodalDataset]] = {
-        "mmrec": read_mmrec,
-        "mmssl": read_mmssl,
-        "tables": read_tables,
-    }
+        return synthetic_shop(**settings, dims=dims).dataset
     settings = data.model_dump(exclude={"format", "path"}, exclude_none=True)
-    return readers[data.format](recipe.data_path(), **settings)
+    return FORMATS[data.format](recipe.data_path(), **settings)
 
 
 def build_recipe_graph(recipe: Recipe[Any], dataset: MultimodalDataset, **options: Any) -> BuiltGraph:

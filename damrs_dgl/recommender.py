@@ -199,7 +199,7 @@ class Recommender(BaseEstimator):
     def _resolved_recipe(self) -> Recipe[Any]:
         recipe = self.recipe
         if recipe is None:
-            recipe = recipe_from({"data": {"format": "planted"}})
+            recipe = recipe_from({"data": {"format": "synthetic"}})
         elif not isinstance(recipe, Recipe):
             recipe = load_recipe(recipe)
         changes = {key.replace("__", "."): value for key, value in self._settings.items()}

@@ -19,8 +19,8 @@ from damrs_dgl.assembly import (
     prepare_training,
     representations,
 )
-from damrs_dgl.data.catalogue import planted_catalogue
 from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DeviceError, RecipeError
 from damrs_dgl.evaluation.metrics import evaluate_ranking
@@ -39,7 +39,7 @@ def recipe(**changes: Any) -> Recipe:
 
 @pytest.fixture(scope="module")
 def data() -> MultimodalDataset:
-    return planted_catalogue(
+    return synthetic_shop(
         users=50, items=40, clicks_per_user=8, styles=4, dims={"visual": 5, "textual": 4}, seed=0
     ).dataset
 
@@ -63,7 +63,7 @@ def test_pick_device(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_device("cpu") == CPU
 
 
-def test_planted_data_as_the_recipe_asks() -> None:
+def test_synthetic_data_as_the_recipe_asks() -> None:
     asked = recipe(
         data__users=70, data__items=60, data__styles=4, data__modalities={"visual": {"dim": 3}}, data__seed=5
     )

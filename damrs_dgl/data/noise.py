@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from damrs_dgl.data.cleaning import pair_keys
-from damrs_dgl.data.dataset import Interactions, ModalityFeatures, MultimodalDataset
+from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.parts import Interactions, ModalityFeatures
 from damrs_dgl.errors import DataError
 
 FEEDBACK_ADDED = "feedback"

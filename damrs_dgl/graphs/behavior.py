@@ -11,7 +11,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from damrs_dgl.data.dataset import Interactions
+from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.graphs.semantic import Progress
 

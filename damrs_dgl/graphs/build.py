@@ -144,7 +144,7 @@ def save_graph(graph: dgl.DGLGraph, path: str | Path) -> None:
                 file.write(seal)
                 file.flush()
                 os.fsync(file.fileno())
-            # DGL does not notice when its last buffer finds no room, so what was written is read back
+            # DGL does not notice when its last buffer finds no buffer, so what was written is read back
             complete = _same_graph(graph, dgl.load_graphs(str(temporary))[0][0])
         except dgl.DGLError as error:
             raise StorageError(_DAMAGED, where=path, fix=_FREE_SPACE) from error

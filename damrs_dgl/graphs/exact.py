@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from damrs_dgl.graphs.rooms import Rooms
+from damrs_dgl.graphs.buffers import Buffers
 from damrs_dgl.graphs.similarity import CosineTable
 from damrs_dgl.graphs.top_k import Shortlist, top_k_pairs
 
@@ -54,7 +54,7 @@ def exact_neighbors(
     if not num_items:
         return dict.fromkeys(tables, (torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))), pruned
     lists = {name: Shortlist(num_items, k, device=table.device) for name, table in tables.items()}
-    room = Rooms(side * side, usable.device)
+    buffer = Buffers(side * side, usable.device)
     blocks = -(-num_items // side)
     done, total = 0, blocks * (blocks + 1) // 2
     for start in range(0, num_items, side):
@@ -63,15 +63,15 @@ def exact_neighbors(
             right = left if first == start else _unit_rows(tables, first, side)
             tiles = {
                 name: torch.mm(
-                    left[name], right[name].T, out=room(f"tile of {name}", len(left[name]), len(right[name]))
+                    left[name], right[name].T, out=buffer(f"tile of {name}", len(left[name]), len(right[name]))
                 )
                 for name in tables
             }
-            _drop(tiles, tables, usable, start, first, pruned if consistency else None, room)
+            _drop(tiles, tables, usable, start, first, pruned if consistency else None, buffer)
             for name, tile in tiles.items():
                 lists[name].offer(start, tile, first)
                 if first > start:
-                    lists[name].offer(first, room("transposed", *tile.T.shape).copy_(tile.T), start)
+                    lists[name].offer(first, buffer("transposed", *tile.T.shape).copy_(tile.T), start)
             done += 1
             on_tile(done, total)
     found = {}
@@ -93,7 +93,7 @@ def _drop(
     start: int,
     first: int,
     pruned: Pruned | None,
-    room: Rooms,
+    buffer: Buffers,
 ) -> None:
     """Set pairs that are not allowed below any cosine; with `pruned` inconsistent ones too, and count them there.
 
@@ -101,11 +101,11 @@ def _drop(
     """
     shape = next(iter(tiles.values())).shape
     rows, items = (torch.arange(size, device=usable.device) for size in shape)
-    allowed = room("allowed", *shape).fill_(1.0)
+    allowed = buffer("allowed", *shape).fill_(1.0)
     if pruned is not None:
         reached = {}
         for name, tile in tiles.items():
-            mask = tables[name].reaches_mean(tile, start + rows[:, None], first + items, out=room("mask", *shape))
+            mask = tables[name].reaches_mean(tile, start + rows[:, None], first + items, out=buffer("mask", *shape))
             reached[name] = int(mask.sum())
             allowed *= mask
         consistent, times = int(allowed.sum()), 1 if first == start else 2  # the mirror image of a tile counts too
@@ -114,7 +114,7 @@ def _drop(
             pruned.inconsistent[name] += times * (count - consistent)
     allowed[~usable[start + rows]] = 0
     allowed[:, ~usable[first + items]] = 0
-    penalty = torch.sub(allowed, 1.0, out=room("mask", *shape)).mul_(-_BELOW_ANY)
+    penalty = torch.sub(allowed, 1.0, out=buffer("mask", *shape)).mul_(-_BELOW_ANY)
     for tile in tiles.values():
         torch.addcmul(penalty, tile, allowed, out=tile)
 

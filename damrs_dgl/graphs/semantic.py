@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from damrs_dgl.data.dataset import ModalityFeatures
+from damrs_dgl.data.parts import ModalityFeatures
 from damrs_dgl.errors import RecipeError
-from damrs_dgl.graphs.candidates import candidate_neighbors
+from damrs_dgl.graphs.approximate.candidates import candidate_neighbors
 from damrs_dgl.graphs.exact import Pruned, exact_neighbors
 from damrs_dgl.graphs.similarity import CosineTable
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from damrs_dgl.data.dataset import ModalityFeatures
+from damrs_dgl.data.parts import ModalityFeatures
 
 RESOLUTION = 1e-9
 _FLOAT32_UNIT = 2.0**-24
@@ -33,8 +33,8 @@ class CosineTable:
     Attributes
     ----------
     mean: mean over all |I|^2 pairs, the diagonal included: ``|| (1/|I|) sum_i e_i / ||e_i|| ||^2`` in float64 (Eq. 1).
-    twins: int64 [I], for each item the lowest item with the very same feature vector.
-    tolerance: how far an inner product of :meth:`rows` may be from the exact cosine, with room for the comparison's
+    duplicate_of: int64 [I], for each item the lowest item with the very same feature vector.
+    tolerance: how far an inner product of :meth:`rows` may be from the exact cosine, with a margin for the comparison's
         rounding.
     """
 
@@ -63,7 +63,7 @@ class CosineTable:
         self.mean_level = round(self.mean / RESOLUTION)
         self._norms = norms.to(self.device)
         self._factors = _unit_factors(self._norms)
-        self.twins = self._find_twins(hashes).to(self.device)
+        self.duplicate_of = self._find_duplicates(hashes).to(self.device)
         self.tolerance = self._error_bound()
 
     @cached_property
@@ -101,10 +101,10 @@ class CosineTable:
         """Similarities of rows[n] with items[n, c], float32 [n, C], each within ``tolerance`` of the exact."""
         found = torch.empty(items.shape, device=self.device)
         step = max(1, _GATHERED_VALUES // max(items.shape[1] * self.dim, 1))
-        room = torch.empty(step * items.shape[1], self.dim, device=self.device)
+        buffer = torch.empty(step * items.shape[1], self.dim, device=self.device)
         for start in range(0, len(rows), step):
             part = items[start : start + step]
-            gathered = torch.index_select(self.unit, 0, part.reshape(-1), out=room[: part.numel()])
+            gathered = torch.index_select(self.unit, 0, part.reshape(-1), out=buffer[: part.numel()])
             left = self.unit[rows[start : start + step], :, None]
             torch.bmm(gathered.view(*part.shape, -1), left, out=found[start : start + step, :, None])
         return found
@@ -122,9 +122,9 @@ class CosineTable:
             reached[close] = (self.levels(*pairs) >= self.mean_level).to(reached.dtype)
         return reached
 
-    def are_twins(self, items: Tensor, others: Tensor) -> Tensor:
+    def are_duplicates(self, items: Tensor, others: Tensor) -> Tensor:
         """Bool, broadcast: the two have the very same feature vector."""
-        return self.twins[items] == self.twins[others]
+        return self.duplicate_of[items] == self.duplicate_of[others]
 
     def levels(self, items: Tensor, others: Tensor) -> Tensor:
         """Exact cosines of the pairs (items[n], others[n]) in units of ``RESOLUTION``, int64 [n].
@@ -132,7 +132,7 @@ class CosineTable:
         Items with the same feature vector share their cosines, so each distinct pair of vectors is worked out once:
         a placeholder picture that a third of a shop has costs no more than one picture.
         """
-        left, right = self.twins[items], self.twins[others]
+        left, right = self.duplicate_of[items], self.duplicate_of[others]
         keys, inverse = torch.unique(
             torch.minimum(left, right) * self.num_items + torch.maximum(left, right), return_inverse=True
         )
@@ -148,15 +148,15 @@ class CosineTable:
     def _wide_rows(self, items: Tensor) -> Tensor:
         return self._features.take(items.cpu()).to(self.device).double()
 
-    def _find_twins(self, hashes: Tensor) -> Tensor:
+    def _find_duplicates(self, hashes: Tensor) -> Tensor:
         """For each item the lowest item with the very same feature vector; equal hashes are confirmed by comparing."""
         _, first, inverse = np.unique(hashes.numpy(), return_index=True, return_inverse=True)
-        twins = torch.from_numpy(first[inverse.reshape(-1)].astype(np.int64))
-        candidates = torch.nonzero(twins != torch.arange(self.num_items)).squeeze(1)
+        duplicates = torch.from_numpy(first[inverse.reshape(-1)].astype(np.int64))
+        candidates = torch.nonzero(duplicates != torch.arange(self.num_items)).squeeze(1)
         for part in candidates.split(self._step):
-            same = (self._features.take(part) == self._features.take(twins[part])).all(1)
-            twins[part[~same]] = part[~same]
-        return twins
+            same = (self._features.take(part) == self._features.take(duplicates[part])).all(1)
+            duplicates[part[~same]] = part[~same]
+        return duplicates
 
     def _error_bound(self) -> float:
         """Bound on the float32 product's error for rows of length 1, in units of the last place.

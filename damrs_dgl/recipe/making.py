@@ -162,7 +162,7 @@ def _conflicts_besides(table: Mapping[str, Any], mistakes: list[Mistake], kind: 
     for key in broken:
         remove_path(rest, key)
     if any(key in (("data",), ("data", "format"), ("data", "path")) for key in broken):
-        rest["data"] = {"format": "planted"}
+        rest["data"] = {"format": "synthetic"}
         broken.append(("data",))
     try:
         recipe = kind.model_validate(_with_presets(rest))

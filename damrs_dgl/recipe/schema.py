@@ -168,7 +168,7 @@ class Recipe(Section, Generic[ModelKeys]):
     @property
     def is_synthetic(self) -> bool:
         """Whether the data are made up, so that every number made from them is called synthetic."""
-        return self.data.format == "planted"
+        return self.data.format == "synthetic"
 
     def section_hash(self, *keys: str) -> str:
         """SHA-256 (hex) of sections or single keys (``"graphs"``, ``"training.seed"``); their order is no matter.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from damrs_dgl.data.dataset import Interactions
+from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import DataError
 from damrs_dgl.models.base import Batch
 

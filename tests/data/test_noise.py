@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from damrs_dgl.data import MultimodalDataset, add_feedback, corrupt, planted_catalogue, remove_feedback, swap_content
-from damrs_dgl.data.dataset import Interactions, ModalityFeatures
+from damrs_dgl.data import MultimodalDataset, add_feedback, corrupt, remove_feedback, swap_content, synthetic_shop
+from damrs_dgl.data.parts import Interactions, ModalityFeatures
 from damrs_dgl.errors import DataError
 
 ratios = st.sampled_from([0.05, 0.1, 0.2, 0.5])
@@ -18,7 +18,7 @@ ratios = st.sampled_from([0.05, 0.1, 0.2, 0.5])
 
 @pytest.fixture(scope="module")
 def clean() -> MultimodalDataset:
-    return planted_catalogue(
+    return synthetic_shop(
         users=120, items=80, clicks_per_user=8, styles=4, dims={"visual": 6, "sound": 5}, swapped_share=0
     ).dataset
 
@@ -109,7 +109,7 @@ def test_corrupt_names_its_choices(clean: MultimodalDataset) -> None:
     assert corrupt(clean, "sound", 0, seed=0) is clean
     assert len(corrupt(clean, "feedback", 0.1, seed=0).train) > len(clean.train)
     assert len(corrupt(clean, "feedback-removed", 0.1, seed=0).train) < len(clean.train)
-    assert corrupt(clean, "sound", 0.1, seed=3).name == "planted catalogue + sound 0.1 (seed 3)"
+    assert corrupt(clean, "sound", 0.1, seed=3).name == "synthetic shop + sound 0.1 (seed 3)"
     with pytest.raises(DataError, match=r"'tekst'.*feedback, feedback-removed, visual, sound"):
         corrupt(clean, "tekst", 0, seed=0)
     for ratio in (-0.1, 1.5, float("nan")):

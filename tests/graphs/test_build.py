@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 import torch
 
-from damrs_dgl.data.dataset import Interactions, ModalityFeatures, MultimodalDataset
+from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.parts import Interactions, ModalityFeatures
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DataError, RunError, StorageError
 from damrs_dgl.graphs import build_graph, content_relations, item_relations, load_graph, save_graph

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from damrs_dgl.data.dataset import ModalityFeatures
+from damrs_dgl.data.parts import ModalityFeatures
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.graphs.semantic import SemanticNeighbors, semantic_neighbors
 
@@ -55,7 +55,7 @@ def reference(features: Features, k: int, consistency: bool) -> tuple[dict[str, 
 
 @st.composite
 def awkward_features(draw: st.DrawFn) -> Features:
-    """Small integers with twins, multiples, zero and NaN rows: ties everywhere."""
+    """Small integers with duplicate rows, multiples, zero and NaN rows: ties everywhere."""
     random = np.random.default_rng(draw(st.integers(0, 10**6)))
     num_items = draw(st.integers(1, 26))
     features = {}

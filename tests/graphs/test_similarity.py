@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from damrs_dgl.data.dataset import ModalityFeatures
+from damrs_dgl.data.parts import ModalityFeatures
 from damrs_dgl.graphs.similarity import RESOLUTION, CosineTable
 from damrs_dgl.graphs.top_k import top_k_pairs
 
@@ -54,11 +54,20 @@ def test_levels_do_not_depend_on_the_company_they_are_computed_in() -> None:
     )
 
 
-def test_items_with_the_same_vector_are_twins_and_equal_hashes_alone_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_vectors_are_duplicates_and_equal_hashes_alone_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     values = np.array([[1, 2], [2, 4], [1, 2], [0, 0], [np.nan, 1], [2, 4]])
     table = table_of(values)
-    assert table.twins.tolist() == [0, 1, 0, 3, 3, 1]
-    assert table._find_twins(torch.zeros(6, dtype=torch.int64)).tolist() == [0, 1, 0, 3, 4, 5]  # all hashes collide
+    assert table.duplicate_of.tolist() == [0, 1, 0, 3, 3, 1]
+    assert table._find_duplicates(torch.zeros(6, dtype=torch.int64)).tolist() == [
+        0,
+        1,
+        0,
+        3,
+        4,
+        5,
+    ]  # all hashes collide
 
 
 @pytest.mark.parametrize("dim", [1, 3, 128, 2000])

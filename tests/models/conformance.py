@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from damrs_dgl.assembly import build_recipe_graph, prepare_training, representations
-from damrs_dgl.data.catalogue import planted_catalogue
 from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.errors import DataError, RecipeError
 from damrs_dgl.models.representations import Representations
 from damrs_dgl.recipe import Recipe, load_recipe
@@ -83,7 +83,7 @@ class ModelConformance:
     def fitted(self, shop: MultimodalDataset) -> Iterator[Recommender]:
         yield Recommender(self.recipe(training__epochs=8), device="cpu").fit(shop)
 
-    def test_planted_structure_is_found(self, fitted: Recommender, popularity_recall: float) -> None:
+    def test_known_structure_is_found(self, fitted: Recommender, popularity_recall: float) -> None:
         assert fitted.evaluate("test")["recall@20"] > 1.5 * popularity_recall
 
     def test_known_items_are_never_recommended(self, fitted: Recommender, shop: MultimodalDataset) -> None:
@@ -147,7 +147,7 @@ class ModelConformance:
 
     @pytest.mark.parametrize("modalities", [(), ("visual",), ("visual", "textual", "acoustic")], ids=len)
     def test_any_number_of_modalities(self, modalities: tuple[str, ...]) -> None:
-        data = planted_catalogue(
+        data = synthetic_shop(
             users=60, items=40, clicks_per_user=6, styles=4, dims=dict.fromkeys(modalities, 6), seed=2
         ).dataset
         if self.needs_content and not modalities:

@@ -64,7 +64,7 @@ VALUES = [
     ("stress.ratios=[0.1, 0.1]", "stress.ratios = [0.1, 0.1]: a value stands in it twice"),
     ('stress.models=["diigg"]', 'there is no system "diigg"; did you mean "diig"?'),
     ("name=a/b", 'name = "a/b": it names a folder'),
-    ("data.format=mmrek", 'data.format = "mmrek"; expected one of "mmrec", "mmssl", "tables", "planted"'),
+    ("data.format=mmrek", 'data.format = "mmrek"; expected one of "mmrec", "mmssl", "tables", "synthetic"'),
     ("data={}", "data.format is missing; say how the data are stored"),
     ('data={format="mmrec"}', "data.path is missing; expected a non-empty string"),
     ('data={format="mmrec", path="${HOME}/x"}', "only ${DAMRS_DATA}, with braces, is"),
@@ -132,7 +132,7 @@ def test_no_data_section(tmp_path: Path) -> None:
     path.write_text("")
     assert recipe_mistakes(path) == [
         f"{path}: [data] is missing; say how the data are stored: data.format is one of "
-        '"mmrec", "mmssl", "tables", "planted"'
+        '"mmrec", "mmssl", "tables", "synthetic"'
     ]
 
 

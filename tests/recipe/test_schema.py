@@ -11,17 +11,17 @@ import pytest
 from pydantic import ValidationError
 
 from damrs_dgl.errors import RecipeError
-from damrs_dgl.recipe import SYSTEMS, VARIANT_VALUES, PlantedData, Recipe, load_recipe
+from damrs_dgl.recipe import SYSTEMS, VARIANT_VALUES, Recipe, SyntheticData, load_recipe
 
 Write = Callable[[str], Path]
 
 
 def test_a_recipe_is_immutable_and_checked_from_python_too() -> None:
-    recipe = Recipe(data=PlantedData())
+    recipe = Recipe(data=SyntheticData())
     with pytest.raises(ValidationError):
         recipe.graphs.k = 3  # type: ignore[misc]
     with pytest.raises(ValidationError, match="not among the scores"):
-        Recipe.model_validate({"data": {"format": "planted"}, "training": {"monitor": "recall@7"}})
+        Recipe.model_validate({"data": {"format": "synthetic"}, "training": {"monitor": "recall@7"}})
 
 
 @pytest.mark.parametrize(

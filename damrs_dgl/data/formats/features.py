@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from damrs_dgl.data.columns import first_line
 from damrs_dgl.data.content import as_features
-from damrs_dgl.data.dataset import Finding, ModalityFeatures
 from damrs_dgl.data.formats.files import require_file
+from damrs_dgl.data.parts import Finding, ModalityFeatures
 from damrs_dgl.errors import DataError
 
 

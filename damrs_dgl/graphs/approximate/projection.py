@@ -77,7 +77,7 @@ def _usual_error(table: CosineTable, rows: Tensor) -> float:
     """The 99.9 % quantile of an estimate's error over sampled pairs."""
     first, second = (spread(table.num_items, size).to(table.device) for size in _SAMPLE)
     error = rows[first] @ rows[second].T - table.unit[first] @ table.unit[second].T
-    found = error.abs_()[~table.are_twins(first[:, None], second)].sort().values
+    found = error.abs_()[~table.are_duplicates(first[:, None], second)].sort().values
     return float(found[int(_QUANTILE * (len(found) - 1))]) if len(found) else 0.0
 
 

@@ -22,11 +22,11 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor
 
-from damrs_dgl.graphs.calibration import calibrated
+from damrs_dgl.graphs.approximate.calibration import calibrated
+from damrs_dgl.graphs.approximate.nearest import load_faiss, nearest_rows
+from damrs_dgl.graphs.approximate.rescoring import Candidates, Content, best_candidates
+from damrs_dgl.graphs.approximate.scan import DuplicateGroups, Scan, Wanted
 from damrs_dgl.graphs.exact import Pairs, joined
-from damrs_dgl.graphs.nearest import load_faiss, nearest_rows
-from damrs_dgl.graphs.rescoring import Candidates, Content, best_candidates
-from damrs_dgl.graphs.scan import Scan, Twins, Wanted
 from damrs_dgl.graphs.similarity import CosineTable
 
 Listed = tuple[Candidates, Tensor]
@@ -53,10 +53,10 @@ def candidate_neighbors(
     if method == "faiss":
         load_faiss()  # before the work, not after half of it
     wanted = Wanted(k, consistency, usable)
-    twins = {name: Twins(table.twins) for name, table in tables.items()}
-    contents = calibrated(tables, twins, wanted)
+    duplicates = {name: DuplicateGroups(table.duplicate_of) for name, table in tables.items()}
+    contents = calibrated(tables, duplicates, wanted)
     rows = torch.nonzero(usable).squeeze(1)
-    scan = Scan(contents, twins, wanted)
+    scan = Scan(contents, duplicates, wanted)
     found: dict[str, list[Pairs]] = {name: [(rows[:0], rows[:0])] for name in tables}
     done, total = 0, len(rows) * len(tables)
 
@@ -72,7 +72,7 @@ def candidate_neighbors(
         return {name: joined(parts) for name, parts in found.items()}
     for name in tables:
         short = [rows[:0]]
-        for candidates, enough in _listed(contents, twins[name], name, wanted):
+        for candidates, enough in _listed(contents, duplicates[name], name, wanted):
             short.append(candidates.rows[~enough])
             take(name, _only(candidates, enough))
         for _, candidates in scan(torch.cat(short), [name]):
@@ -85,25 +85,27 @@ def _only(found: Candidates, rows: Tensor) -> Candidates:
     return Candidates(found.rows[rows], found.items[rows], found.allowed[rows], estimates)
 
 
-def _listed(contents: Mapping[str, Content], twins: Twins, modality: str, wanted: Wanted) -> Iterator[Listed]:
+def _listed(
+    contents: Mapping[str, Content], duplicates: DuplicateGroups, modality: str, wanted: Wanted
+) -> Iterator[Listed]:
     """Candidates of all usable items from an index over the distinct rows of one modality, and for whom they do."""
     most = _LISTED * wanted.k
     rows = contents[modality].projection.rows
-    for start, nearest in nearest_rows(rows[twins.lowest], most):
+    for start, nearest in nearest_rows(rows[duplicates.lowest], most):
         hits = nearest.to(rows.device)
         groups = torch.arange(start, start + len(hits), device=rows.device)
-        places, items = twins.of(groups)
+        places, items = duplicates.of(groups)
         kept = wanted.usable[items]
         places, items = places[kept], items[kept]
         width = sum(content.projection.rows.shape[1] for content in contents.values())
         step = max(1, _LIST_VALUES // (2 * most * width))
         for part, block in zip(places.split(step), items.split(step), strict=True):
             if len(block):  # a chunk may have no usable item
-                yield _candidates(contents, twins, wanted, block, hits[part], most)
+                yield _candidates(contents, duplicates, wanted, block, hits[part], most)
 
 
 def _candidates(
-    contents: Mapping[str, Content], twins: Twins, wanted: Wanted, rows: Tensor, hits: Tensor, most: int
+    contents: Mapping[str, Content], duplicates: DuplicateGroups, wanted: Wanted, rows: Tensor, hits: Tensor, most: int
 ) -> Listed:
     """The members of the groups `hits` [n, c] (-1: none; the nearest first) as candidates of the rows.
 
@@ -113,7 +115,7 @@ def _candidates(
     """
     flat = hits.reshape(-1)
     there = torch.nonzero(flat >= 0).squeeze(1)
-    places, members = twins.of(flat[there], most)
+    places, members = duplicates.of(flat[there], most)
     owners = there[places] // hits.shape[1]
     counts = torch.bincount(owners, minlength=len(rows))
     columns = torch.arange(len(owners), device=rows.device) - (counts.cumsum(0) - counts)[owners]
@@ -127,18 +129,18 @@ def _candidates(
     for name, content in contents.items():
         known = content.projection.rows
         part = torch.bmm(known[items], known[rows, :, None])[:, :, 0]
-        estimates[name] = part.masked_fill_(content.table.are_twins(rows[:, None], items), 1.0)
+        estimates[name] = part.masked_fill_(content.table.are_duplicates(rows[:, None], items), 1.0)
         if wanted.consistency:
             allowed &= part >= content.threshold
     so_far = allowed.cumsum(1)
     enough = so_far[:, -1] >= wanted.k
-    if int(twins.sizes.max()) > wanted.k:
-        groups = twins.group[items]
+    if int(duplicates.sizes.max()) > wanted.k:
+        groups = duplicates.group[items]
         first = torch.ones_like(allowed)
         first[:, 1:] = groups[:, 1:] != groups[:, :-1]
         starts = torch.where(first, torch.arange(items.shape[1], device=rows.device), 0).cummax(1).values
         before = so_far - allowed.long()
         allowed &= before - before.gather(1, starts) < wanted.k
-        cut_short = first.roll(-1, 1) & (twins.sizes[groups] > most)
+        cut_short = first.roll(-1, 1) & (duplicates.sizes[groups] > most)
         enough &= ~(cut_short & (so_far < wanted.k)).any(1)
     return Candidates(rows, items, allowed, estimates), enough

@@ -1,4 +1,4 @@
-"""From columns of original ids to a data set: ids to indices, k-core, splits, features in the items' order."""
+"""From columns of original ids to a data set's parts: ids to indices, k-core, splits, features in the items' order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 from damrs_dgl.data.cleaning import clean_splits, first_occurrences
 from damrs_dgl.data.columns import encode_ids, find_ids, to_numbers
 from damrs_dgl.data.content import as_features
-from damrs_dgl.data.dataset import Finding, ModalityFeatures, MultimodalDataset
+from damrs_dgl.data.parts import DatasetParts, Finding, ModalityFeatures
 from damrs_dgl.data.splits import k_core as k_core_rows
 from damrs_dgl.data.splits import ratio_split, split_labels
 from damrs_dgl.errors import DataError
@@ -27,7 +27,7 @@ class FeatureTable:
     where: str
 
 
-def assemble(
+def parts_from_ids(
     users: Any,
     items: Any,
     *,
@@ -40,8 +40,8 @@ def assemble(
     k_core: int = 0,
     seed: int = 0,
     findings: Sequence[Finding] = (),
-) -> MultimodalDataset:
-    """The one way from original ids to a MultimodalDataset.
+) -> DatasetParts:
+    """The one way from original ids to a data set (``MultimodalDataset.from_parts``).
 
     Internal ids are the ascending order of the original ones, except that ``catalogue``, where given, is the item list
     in its own order. Items that only the features know are kept as items without interactions; items that the k-core
@@ -79,12 +79,12 @@ def assemble(
     for modality, table in (features or {}).items():
         aligned[modality], note = _align(table, all_items)
         notes.extend(note)
-    return MultimodalDataset(
+    return DatasetParts(
         name, user_ids, all_items, clean.train, clean.validation, clean.test, aligned, (*notes, *clean.findings)
     )
 
 
-def dataset_from_arrays(
+def parts_from_arrays(
     users: Any,
     items: Any,
     *,
@@ -94,8 +94,8 @@ def dataset_from_arrays(
     timestamps: Any | None,
     seed: int,
     name: str,
-) -> MultimodalDataset:
-    """What :meth:`MultimodalDataset.from_arrays` does; see there."""
+) -> DatasetParts:
+    """What ``MultimodalDataset.from_arrays`` does; see there."""
     catalogue = None
     if item_ids is not None:
         codes, distinct = encode_ids(item_ids, what="item ids", where=f"{name}: item_ids")
@@ -118,7 +118,7 @@ def dataset_from_arrays(
     for what, column in (("split", split), ("timestamps", timestamps)):
         if column is not None and len(column) != len(users):
             raise DataError(f"{len(column):,} values of {what} for {len(users):,} interactions", where=name)
-    return assemble(
+    return parts_from_ids(
         users,
         items,
         name=name,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from damrs_dgl.graphs.projection import Projection
+from damrs_dgl.graphs.approximate.projection import Projection
 from damrs_dgl.graphs.similarity import CosineTable
 from damrs_dgl.graphs.top_k import top_k_pairs
 

@@ -7,17 +7,19 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from damrs_dgl.graphs.approximate.projection import Projection, spread
+from damrs_dgl.graphs.approximate.rescoring import Content, best_candidates
+from damrs_dgl.graphs.approximate.scan import DuplicateGroups, Scan, Wanted
 from damrs_dgl.graphs.exact import edges_of
-from damrs_dgl.graphs.projection import Projection, spread
-from damrs_dgl.graphs.rescoring import Content, best_candidates
-from damrs_dgl.graphs.scan import Scan, Twins, Wanted
 from damrs_dgl.graphs.similarity import CosineTable
 
 _ASKED = 128  # items that it is tried on
 _RECALL = 0.992  # of their edges are to be found, in every modality
 
 
-def calibrated(tables: Mapping[str, CosineTable], twins: Mapping[str, Twins], wanted: Wanted) -> dict[str, Content]:
+def calibrated(
+    tables: Mapping[str, CosineTable], duplicates: Mapping[str, DuplicateGroups], wanted: Wanted
+) -> dict[str, Content]:
     """Tables with projections as coarse as the sampled items allow; the finest where none is fine enough."""
     contents = {name: Content(table, Projection(table, k=wanted.k)) for name, table in tables.items()}
     coarse = [name for name, content in contents.items() if not content.projection.is_exact]
@@ -28,7 +30,7 @@ def calibrated(tables: Mapping[str, CosineTable], twins: Mapping[str, Twins], wa
     edges = edges_of(rows, coarse, tables, wanted.usable, k=wanted.k, consistency=wanted.consistency)
     exact = {name: items * len(wanted.usable) + neighbors for name, (items, neighbors) in edges.items()}
     while coarse:
-        recall = _recall(Scan(contents, twins, wanted), rows, coarse, exact)
+        recall = _recall(Scan(contents, duplicates, wanted), rows, coarse, exact)
         coarse = [name for name in coarse if recall[name] < _RECALL and contents[name].projection.refine()]
     for content in contents.values():
         content.projection.settle()

@@ -1,4 +1,4 @@
-"""The planted catalogue: a made-up shop whose tastes, swapped pictures and random clicks are known. Openly synthetic.
+"""The synthetic shop: a made-up shop whose tastes, swapped pictures and random clicks are known. Openly synthetic.
 
 It is what the toolkit works on where no data is given, and the ground truth for tests of denoising.
 """
@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from damrs_dgl.data.cleaning import pair_keys
-from damrs_dgl.data.dataset import Finding, Interactions, ModalityFeatures, MultimodalDataset
-from damrs_dgl.data.planting import (
+from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.parts import Finding, Interactions, ModalityFeatures
+from damrs_dgl.data.splits import TEST, TRAIN, VALIDATION, ratio_split
+from damrs_dgl.data.synthetic_clicks import (
     FEWEST_CLICKS,
     MAX_TASTES,
     Shelves,
@@ -25,15 +27,14 @@ from damrs_dgl.data.planting import (
     make_users,
     uniform_draws,
 )
-from damrs_dgl.data.splits import TEST, TRAIN, VALIDATION, ratio_split
 from damrs_dgl.errors import DataError
 
-NAME = "planted catalogue"
+NAME = "synthetic shop"
 _FACTORS = 12  # latent factors behind a feature vector
 
 
 @dataclass(frozen=True, eq=False)
-class PlantedCatalogue:
+class SyntheticShop:
     """A synthetic data set and the truth behind it.
 
     ``noisy_clicks`` bool [len(dataset.train)]: no taste of the user explains the click (validation and test have none).
@@ -49,7 +50,7 @@ class PlantedCatalogue:
     item_styles: Tensor
 
 
-def planted_catalogue(
+def synthetic_shop(
     *,
     users: int = 2000,
     items: int = 1200,
@@ -59,8 +60,8 @@ def planted_catalogue(
     swapped_share: float = 0.1,
     noisy_click_share: float = 0.1,
     seed: int = 0,
-) -> PlantedCatalogue:
-    """Make the catalogue; equal arguments give the same one.
+) -> SyntheticShop:
+    """Make the shop; equal arguments give the same one.
 
     Items have one style each, traits of their own and a long-tailed popularity; users like one to three styles and a
     direction among the traits, and click by both and by popularity; a feature row shows the style's prototype and the
@@ -106,7 +107,7 @@ def planted_catalogue(
         features,
         (Finding("interactions", len(train) + len(validation) + len(test), NAME, "synthetic, not observed"),),
     )
-    return PlantedCatalogue(dataset, noisy_clicks, swapped, torch.from_numpy(tastes), torch.from_numpy(item_styles))
+    return SyntheticShop(dataset, noisy_clicks, swapped, torch.from_numpy(tastes), torch.from_numpy(item_styles))
 
 
 def _mix(

@@ -9,8 +9,8 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from damrs_dgl.graphs.rescoring import Candidates, Content
-from damrs_dgl.graphs.rooms import Rooms
+from damrs_dgl.graphs.approximate.rescoring import Candidates, Content
+from damrs_dgl.graphs.buffers import Buffers
 from damrs_dgl.selection import largest
 
 _SCAN_VALUES = 2**22  # estimates of one modality in memory at once, 16 MB
@@ -26,14 +26,14 @@ class Wanted:
     usable: Tensor
 
 
-class Twins:
+class DuplicateGroups:
     """Items by feature vector: `members[starts[g] : starts[g] + sizes[g]]` have vector g and are in ascending order.
 
     Groups are in the order of their lowest item, `lowest[g]`; `group[i]` is the group of item i.
     """
 
-    def __init__(self, twins: Tensor) -> None:
-        self.lowest, self.group, self.sizes = torch.unique(twins, return_inverse=True, return_counts=True)
+    def __init__(self, duplicate_of: Tensor) -> None:
+        self.lowest, self.group, self.sizes = torch.unique(duplicate_of, return_inverse=True, return_counts=True)
         self.members = torch.argsort(self.group, stable=True)
         self.starts = self.sizes.cumsum(0) - self.sizes
 
@@ -55,25 +55,27 @@ class Twins:
 class Scan:
     """Candidates from the estimates of all pairs of some rows, block by block."""
 
-    def __init__(self, contents: Mapping[str, Content], twins: Mapping[str, Twins], wanted: Wanted) -> None:
-        self.contents, self.twins, self.wanted = contents, twins, wanted
+    def __init__(
+        self, contents: Mapping[str, Content], duplicates: Mapping[str, DuplicateGroups], wanted: Wanted
+    ) -> None:
+        self.contents, self.duplicates, self.wanted = contents, duplicates, wanted
         self.usable, self.all_usable = wanted.usable.float(), bool(wanted.usable.all())
-        self.crowded = {name: group.crowded(wanted.k) for name, group in twins.items()}
+        self.crowded = {name: group.crowded(wanted.k) for name, group in duplicates.items()}
 
     def __call__(self, rows: Tensor, modalities: list[str]) -> Iterator[tuple[str, Candidates]]:
         step = max(1, min(max(_SCAN_VALUES // max(len(self.usable), 1), _FEWEST_ROWS), len(rows)))
-        room = Rooms(step * len(self.usable), rows.device)
+        buffer = Buffers(step * len(self.usable), rows.device)
         for block in rows.split(step) if len(rows) else ():
             shape = (len(block), len(self.usable))
             estimates = {
-                name: self._estimates(name, block, room(f"estimates of {name}", *shape)) for name in self.contents
+                name: self._estimates(name, block, buffer(f"estimates of {name}", *shape)) for name in self.contents
             }
             # masks as numbers, 1 or 0, and by multiplication: several times faster than by booleans, and an estimate
             # that is not above 0 leads to no edge anyway
             masks = {}
             if self.wanted.consistency:
                 for name, part in estimates.items():
-                    masks[name] = room(f"mask of {name}", *shape).copy_(part).ge_(self.contents[name].threshold)
+                    masks[name] = buffer(f"mask of {name}", *shape).copy_(part).ge_(self.contents[name].threshold)
             for name in modalities:
                 # its own mean needs no mask: what is below it comes last
                 others = [mask for other, mask in masks.items() if other != name]
@@ -81,16 +83,16 @@ class Scan:
                     others.append(self.usable)
                 allowed = reduce(torch.mul, others)
                 promise = self._without_crowds(
-                    name, torch.mul(estimates[name], allowed, out=room("promise", *shape)), allowed
+                    name, torch.mul(estimates[name], allowed, out=buffer("promise", *shape)), allowed
                 )
                 best, items = largest(promise, min(self.contents[name].projection.scored, promise.shape[1]))
                 gathered = {other: part.gather(1, items) for other, part in estimates.items()}
                 yield name, Candidates(block, items, best > 0, gathered)
 
-    def _estimates(self, name: str, block: Tensor, room: Tensor) -> Tensor:
+    def _estimates(self, name: str, block: Tensor, buffer: Tensor) -> Tensor:
         rows = self.contents[name].projection.rows
-        estimates = torch.mm(rows[block], rows.T, out=room)
-        estimates[self.twins[name].of(self.twins[name].group[block])] = 1.0
+        estimates = torch.mm(rows[block], rows.T, out=buffer)
+        estimates[self.duplicates[name].of(self.duplicates[name].group[block])] = 1.0
         return estimates
 
     def _without_crowds(self, name: str, promise: Tensor, allowed: Tensor) -> Tensor:

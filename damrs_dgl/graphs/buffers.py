@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 
-class Rooms:
+class Buffers:
     """Float32 memory by what it is used for, each of `size` values, taken from the system at its first use."""
 
     def __init__(self, size: int, device: torch.device) -> None:
         self._size, self._device = size, device
-        self._rooms: dict[str, Tensor] = {}
+        self._buffers: dict[str, Tensor] = {}
 
     def __call__(self, use: str, rows: int, columns: int) -> Tensor:
         """[rows, columns], at most `size` values; it holds what was last written for this use."""
-        if use not in self._rooms:
-            self._rooms[use] = torch.empty(self._size, device=self._device)
-        return self._rooms[use][: rows * columns].view(rows, columns)
+        if use not in self._buffers:
+            self._buffers[use] = torch.empty(self._size, device=self._device)
+        return self._buffers[use][: rows * columns].view(rows, columns)

@@ -1,4 +1,4 @@
-"""How the planted catalogue comes about: items with styles and traits, users with tastes, and their clicks."""
+"""How the synthetic shop's clicks come about: items with styles and traits, users with tastes, and their clicks."""
 
 from __future__ import annotations
 
@@ -123,4 +123,4 @@ def click_at_random(
         keys = keys[np.sort(np.unique(keys, return_index=True)[1])][:count]
         if len(keys) == count:
             return keys // num_items, keys % num_items
-    raise DataError(f"no room for {count:,} noisy clicks", where="planted catalogue", fix="lower noisy_click_share")
+    raise DataError(f"no room for {count:,} noisy clicks", where="synthetic shop", fix="lower noisy_click_share")

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from damrs_dgl import planted_catalogue
-from damrs_dgl.data.dataset import ModalityFeatures
+from damrs_dgl import synthetic_shop
+from damrs_dgl.data.parts import ModalityFeatures
 from damrs_dgl.errors import RecipeError
-from damrs_dgl.graphs import build_graph, candidates, scan
-from damrs_dgl.graphs.calibration import calibrated
-from damrs_dgl.graphs.nearest import nearest_rows
-from damrs_dgl.graphs.projection import Projection
-from damrs_dgl.graphs.rescoring import Content
+from damrs_dgl.graphs import build_graph
+from damrs_dgl.graphs.approximate import candidates, scan
+from damrs_dgl.graphs.approximate.calibration import calibrated
+from damrs_dgl.graphs.approximate.nearest import nearest_rows
+from damrs_dgl.graphs.approximate.projection import Projection
+from damrs_dgl.graphs.approximate.rescoring import Content
 from damrs_dgl.graphs.semantic import SemanticNeighbors, semantic_neighbors
 from damrs_dgl.graphs.similarity import CosineTable
 
@@ -57,7 +58,7 @@ def small_features(num_items: int = 300, seed: int = 0) -> Features:
 
 
 def placeholders(features: Features, share: float) -> Features:
-    """Items with one and the same picture, spread over the catalogue, and a few pairs of twins."""
+    """Items with one and the same picture, spread over the catalogue, and a few pairs of duplicate rows."""
     random = np.random.default_rng(1)
     values = features["visual"].values.copy()
     chosen = random.random(len(values)) < share
@@ -67,15 +68,15 @@ def placeholders(features: Features, share: float) -> Features:
 
 
 @pytest.fixture(scope="module")
-def planted() -> tuple[Features, SemanticNeighbors]:
+def shop() -> tuple[Features, SemanticNeighbors]:
     """800 items whose visual modality is projected (512-d); a tenth of each modality is another style's row."""
-    features = planted_catalogue(users=50, items=800, dims={"visual": 512, "textual": 48}, seed=3).dataset.features
+    features = synthetic_shop(users=50, items=800, dims={"visual": 512, "textual": 48}, seed=3).dataset.features
     return dict(features), semantic_neighbors(features)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_recall_on_the_planted_catalogue(planted: tuple[Features, SemanticNeighbors], method: str) -> None:
-    features, exact = planted
+def test_recall_on_the_synthetic_shop(shop: tuple[Features, SemanticNeighbors], method: str) -> None:
+    features, exact = shop
     found = semantic_neighbors(features, candidates=method)
     assert min(recall(found, exact).values()) > (0.999 if method == "projected" else 0.97)
     for name, (items, _) in found.pairs.items():
@@ -87,10 +88,8 @@ def test_recall_on_the_planted_catalogue(planted: tuple[Features, SemanticNeighb
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_edge_is_consistent_and_in_the_exact_order(
-    planted: tuple[Features, SemanticNeighbors], method: str
-) -> None:
-    features, _ = planted
+def test_every_edge_is_consistent_and_in_the_exact_order(shop: tuple[Features, SemanticNeighbors], method: str) -> None:
+    features, _ = shop
     found = semantic_neighbors(features, candidates=method, k=4)
     exact = semantic_neighbors(features, k=800)  # all consistent pairs above 0
     assert recall(exact, found) == {"visual": 1.0, "textual": 1.0}
@@ -122,26 +121,26 @@ def test_more_neighbors_asked_than_there_are_items(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_twins_of_a_projected_modality_are_found_first(method: str) -> None:
+def test_duplicate_rows_of_a_projected_modality_are_found_first(method: str) -> None:
     """Their cosine is 1, though a projection of noise keeps little of it."""
     random = np.random.default_rng(2)
     values = random.normal(size=(400, 600))
     values[200:] = values[:200]
     found = semantic_neighbors({"visual": as_features(values)}, k=2, candidates=method)
     item = np.arange(200)
-    twins = np.sort(np.stack([item, item + 200], axis=1)).repeat(1, axis=0)
-    expected = np.concatenate([np.repeat(np.arange(400), 2)[None], np.tile(twins.reshape(-1), 2)[None]])
+    duplicates = np.sort(np.stack([item, item + 200], axis=1)).repeat(1, axis=0)
+    expected = np.concatenate([np.repeat(np.arange(400), 2)[None], np.tile(duplicates.reshape(-1), 2)[None]])
     np.testing.assert_array_equal(torch.stack(found.pairs["visual"]).numpy(), expected)
 
 
-def test_twins_are_estimated_at_one() -> None:
+def test_duplicate_rows_are_estimated_at_one() -> None:
     random = np.random.default_rng(2)
     values = random.normal(size=(60, 600))
     values[30:] = values[:30]
     table = CosineTable(as_features(values))
     contents = {"visual": Content(table, Projection(table, k=2))}
     wanted = scan.Wanted(2, False, torch.ones(60, dtype=torch.bool))
-    search = scan.Scan(contents, {"visual": scan.Twins(table.twins)}, wanted)
+    search = scan.Scan(contents, {"visual": scan.DuplicateGroups(table.duplicate_of)}, wanted)
     for _, found in search(torch.arange(60), ["visual"]):
         same = found.items % 30 == found.rows[:, None] % 30
         assert same.sum(1).tolist() == [2] * 60
@@ -174,9 +173,9 @@ def test_nothing_to_search(method: str, missing: int) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_same_edges_again_in_other_blocks(
-    planted: tuple[Features, SemanticNeighbors], method: str, monkeypatch: pytest.MonkeyPatch
+    shop: tuple[Features, SemanticNeighbors], method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    features, _ = planted
+    features, _ = shop
     first = semantic_neighbors(features, candidates=method)
     monkeypatch.setattr(scan, "_SCAN_VALUES", 50_000)
     monkeypatch.setattr(candidates, "_LIST_VALUES", 1_000_000)
@@ -194,13 +193,13 @@ def test_same_edges_with_two_threads(method: str) -> None:
         torch.set_num_threads(1)
 
 
-def test_a_projection_estimates_within_its_margin(planted: tuple[Features, SemanticNeighbors]) -> None:
-    features, _ = planted
+def test_a_projection_estimates_within_its_margin(shop: tuple[Features, SemanticNeighbors]) -> None:
+    features, _ = shop
     table = CosineTable(features["visual"])
     projection = Projection(table, k=10)
     assert projection.rows.shape == (800, 32)
     error = (projection.rows @ projection.rows.T - table.unit @ table.unit.T).abs()
-    different = ~table.are_twins(torch.arange(800)[:, None], torch.arange(800))
+    different = ~table.are_duplicates(torch.arange(800)[:, None], torch.arange(800))
     assert float((error[different] < projection.margin).float().mean()) > 0.999
     assert projection.margin < 0.1
     exact = Projection(CosineTable(features["textual"]), k=10)
@@ -212,9 +211,9 @@ def test_calibration_refines_until_the_edges_are_found() -> None:
     random = np.random.default_rng(0)
     noise = {"visual": as_features(random.normal(0.1, 1, (300, 320))), "textual": as_features(random.random((300, 9)))}
     tables = {name: CosineTable(content) for name, content in noise.items()}
-    twins = {name: scan.Twins(table.twins) for name, table in tables.items()}
+    duplicates = {name: scan.DuplicateGroups(table.duplicate_of) for name, table in tables.items()}
     wanted = scan.Wanted(5, True, torch.ones(300, dtype=torch.bool))
-    projection = calibrated(tables, twins, wanted)["visual"].projection
+    projection = calibrated(tables, duplicates, wanted)["visual"].projection
     assert projection.rows.shape[1] > Projection(tables["visual"], k=5).rows.shape[1] == 32
     assert not projection.refine()
     found = semantic_neighbors(noise, candidates="projected", k=5)
@@ -231,7 +230,7 @@ def test_nearest_rows() -> None:
 
 
 def test_auto_is_exact_up_to_a_size_and_faiss_beyond(monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset = planted_catalogue(users=60, items=120, styles=5, seed=0).dataset
+    dataset = synthetic_shop(users=60, items=120, styles=5, seed=0).dataset
     exact = build_graph(dataset, approximate_above=120).summary
     assert exact["parameters"]["candidates"] == "exact"
     assert set(exact["pruned_pairs"]["below_mean"]) == {"visual", "textual"}
