@@ -16,6 +16,7 @@ import click
 
 from damrs_dgl.console import console
 from damrs_dgl.errors import DamrsError, DataError, unexpected
+from damrs_dgl.threads import bound_waiting
 
 if TYPE_CHECKING:
     from damrs_dgl.recipe import Recipe
@@ -252,6 +253,7 @@ def _validate(command: Command, name: str | None = None) -> None:
 def main() -> None:
     """Entry point: every error ends as one line on standard error and an exit code."""
     debug = "--debug" in sys.argv[1:]
+    bound_waiting()
     try:
         cli.main(sys.argv[1:] or ["--help"], prog_name="damrs-dgl", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt) as stop:
