@@ -206,6 +206,10 @@ class RankingModel(nn.Module):
         users, items = self.embeddings()
         return Encoded(users, items, users, items)
 
+    def encode_batch(self, batch: Batch) -> Encoded:
+        """The forward pass of a training step; where it is random (dropout inside), it draws from `batch.generator`."""
+        return self.encode()
+
     def scorer(self) -> Scorer:
         """Scores of blocks of users, as the model is now; by default dot products of `embeddings`."""
         return DotProduct(*self.embeddings())

@@ -33,7 +33,7 @@ class BPRModel(TableModel):
     config: BPRConfig
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        encoded = self.encode()
+        encoded = self.encode_batch(batch)
         users = embedding(batch.users, encoded.users)
         positive, negative = embedding(batch.pair_items, encoded.items).chunk(2)
         terms = {"feedback": bpr(pair_scores(users, positive), pair_scores(users, negative))}
