@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from damrs_dgl.training.adam import Adam
+from damrs_dgl.models.optimizers import Adam
 
 
 def tables() -> list[torch.nn.Parameter]:
@@ -20,10 +20,17 @@ def loss_of(parameters: list[torch.nn.Parameter], *, unused: int | None = None) 
     return sum((p**3).sum() for index, p in enumerate(parameters) if index != unused)  # type: ignore[return-value]
 
 
-def test_the_steps_are_torchs() -> None:
-    ours, theirs = tables(), tables()
-    mine, reference = Adam(ours, lr=0.1), torch.optim.Adam(theirs, lr=0.1)
+@pytest.mark.parametrize("decoupled", [False, True], ids=["L2", "decoupled"])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+@pytest.mark.parametrize("betas", [(0.9, 0.999), (0.5, 0.9), (0.0, 0.0)], ids=str)
+def test_the_steps_are_torchs(betas: tuple[float, float], weight_decay: float, decoupled: bool) -> None:
+    """With a parameter that gets no gradient in some steps, and a learning rate that a schedule changes."""
+    ours, theirs = ([torch.nn.Parameter(table.double()) for table in tables()] for _ in range(2))
+    mine = Adam(ours, lr=0.1, betas=betas, weight_decay=weight_decay, decoupled=decoupled)
+    torchs = torch.optim.AdamW if decoupled else torch.optim.Adam
+    reference = torchs(theirs, lr=0.1, betas=betas, weight_decay=weight_decay)
     for step in range(6):
+        mine.lr = reference.param_groups[0]["lr"] = 0.1 * 0.9**step
         mine.zero_grad()
         reference.zero_grad()
         unused = 1 if step in (0, 3) else None
@@ -32,7 +39,28 @@ def test_the_steps_are_torchs() -> None:
         mine.step()
         reference.step()
     for one, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_decay_is_none_by_default_and_differs_by_kind() -> None:
+    """Else the test above would not see a decay that is left out, or of the wrong kind."""
+    moved = []
+    for options in ({}, {"weight_decay": 0.3}, {"weight_decay": 0.3, "decoupled": True}):
+        optimizer = Adam(tables(), lr=0.1, **options)  # type: ignore[arg-type]
+        for _ in range(2):
+            optimizer.zero_grad()
+            loss_of(optimizer.parameters).backward()
+            optimizer.step()
+        moved.append(optimizer.parameters[0].detach())
+    assert all((one - other).abs().max() > 1e-4 for one, other in zip(moved, moved[1:] + moved[:1], strict=True))
+
+
+@pytest.mark.parametrize(
+    "options", [{"lr": -1.0}, {"betas": (0.9, 1.0)}, {"betas": (-0.1, 0.9)}, {"weight_decay": -1.0}]
+)
+def test_numbers_out_of_range_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="Adam cannot step"):
+        Adam(tables(), **{"lr": 0.1, **options})  # type: ignore[arg-type]
 
 
 def test_it_goes_on_where_it_was() -> None:
@@ -64,7 +92,7 @@ def test_restoring_leaves_nothing_of_before(count: int) -> None:
 
 def test_training_does_not_load_torchs_compiler() -> None:
     code = (
-        "import sys, torch; from damrs_dgl.training.adam import Adam;"
+        "import sys, torch; from damrs_dgl.models.optimizers import Adam;"
         "p = torch.nn.Parameter(torch.ones(3)); a = Adam([p], lr=0.1); a.zero_grad(); p.sum().backward(); a.step();"
         "sys.exit('torch._dynamo' in sys.modules)"
     )
