@@ -25,9 +25,8 @@ from damrs_dgl.training.trainer import Progress, Schedule, Trainer
 
 CPU = torch.device("cpu")
 WRAPPED = ("mf", "vbpr", "sgl", "ngcf")  # beside its default, what DA-MRS is tried round
-EPOCHS = {"popularity": 1}  # of the test that a system learns; others take 8
-LEARNING_RATES: dict[str, float] = {}  # where .02 is no rate for so small a shop
-# Systems whose default regulariser or learning rate belongs to a much larger data set
+EPOCHS = 40  # of the test that a system learns, at most
+# Systems whose own settings belong to a much larger data set
 SETTINGS: dict[str, dict[str, object]] = {}
 
 
@@ -55,8 +54,6 @@ def recipe_of(keys: dict[str, object], **changes: object) -> Recipe[Any]:
     extra = dict(SETTINGS.get(name, {}))
     if "dim" in type(recipe.model).model_fields or hasattr(getattr(recipe.model, "backbone", None), "dim"):
         extra["model.dim"] = 16
-    if name in LEARNING_RATES:
-        extra["training.learning_rate"] = LEARNING_RATES[name]
     dotted = {key.replace("__", "."): value for key, value in changes.items()}
     return with_values(recipe, {**extra, **dotted})
 
@@ -81,7 +78,7 @@ def test_planted_structure_is_found(
     keys: dict[str, object], shop: MultimodalDataset, popularity_recall: float
 ) -> None:
     """Well above popularity, which is itself the exception; and the Python API's promises on the fitted system."""
-    fitted = Recommender(recipe_of(keys, training__epochs=12), device="cpu").fit(shop)
+    fitted = Recommender(recipe_of(keys, training__epochs=EPOCHS, training__patience=10), device="cpu").fit(shop)
     recall = fitted.evaluate("test")["recall@20"]
     if keys["model.name"] == "popularity":
         assert recall == pytest.approx(popularity_recall, abs=0.02)

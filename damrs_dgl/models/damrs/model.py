@@ -61,9 +61,12 @@ class DAMRS(RankingModel):
             self.register_buffer("less_similar_sets", empty.clone())
             self.graded_sets = GradedSets(self.similar_sets, self.less_similar_sets)
 
-    def represent(self) -> Representations:
-        """One forward pass over all users and items, with every part that the losses look at."""
-        encoded = self.backbone.encode()
+    def represent(self, encoded: Encoded | None = None) -> Representations:
+        """One forward pass over all users and items, with every part that the losses look at.
+
+        `encoded`: the backbone's part of it, by default made here.
+        """
+        encoded = encoded or self.backbone.encode()
         relation_items = {}
         for name, relation in zip(self.relation_names, self.relations, strict=True):
             hidden = encoded.item_input
@@ -84,7 +87,7 @@ class DAMRS(RankingModel):
         return Encoded(vectors.users, vectors.items, vectors.user_input, vectors.item_input)
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        vectors = self.represent()
+        vectors = self.represent(self.backbone.encode_batch(batch))
         terms = objective(self.config, self.variant, vectors, batch, self.graded_sets)
         backbone = Encoded(vectors.users, vectors.id_items, vectors.user_input, vectors.item_input)
         return terms | self.backbone.auxiliary_losses(batch, backbone)
