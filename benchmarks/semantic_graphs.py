@@ -49,15 +49,16 @@ def dense_neighbors(
     for name, content in features.items():
         unit = torch.nn.functional.normalize(content.block(0, len(content)).to(dtype))
         similarity[name] = unit @ unit.T
-    usable = ~torch.from_numpy(np.any([content.missing for content in features.values()], axis=0))
-    dropped = ~(usable[:, None] & usable)
-    for matrix in similarity.values():
-        dropped |= matrix < matrix.mean()
+    present = {name: ~torch.from_numpy(content.missing) for name, content in features.items()}
+    known = {name: have[:, None] & have for name, have in present.items()}
+    dropped = torch.zeros_like(next(iter(known.values())))
+    for name, matrix in similarity.items():
+        dropped |= known[name] & (matrix < matrix[known[name]].mean())
     found = {}
     for name, matrix in similarity.items():
         items, neighbors = [], []
-        for item, (row, out) in enumerate(zip(matrix, dropped, strict=True)):
-            if usable[item]:
+        for item, (row, out) in enumerate(zip(matrix, dropped | ~known[name], strict=True)):
+            if present[name][item]:
                 values, best = torch.topk(row.masked_fill(out, 0.0), min(k, len(row)))
                 best = best[values > 0].sort().values
             else:

@@ -20,6 +20,7 @@ from damrs_dgl.assembly import (
     representations,
 )
 from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.formats import FORMATS
 from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DeviceError, RecipeError
@@ -27,6 +28,7 @@ from damrs_dgl.evaluation.metrics import evaluate_ranking
 from damrs_dgl.models.backbones import MF, VBPR, LightGCN, unit_content
 from damrs_dgl.models.damrs import DAMRS, fuse_mean, fuse_sum
 from damrs_dgl.recipe import Recipe, load_recipe
+from damrs_dgl.recipe.data_section import DATA_FORMATS
 from damrs_dgl.training.objective import AUTHORS, PAPER
 
 CPU = torch.device("cpu")
@@ -61,6 +63,10 @@ def test_pick_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert pick_device("auto") == pick_device("cuda") == torch.device("cuda")
     assert pick_device("cpu") == CPU
+
+
+def test_every_format_of_a_recipe_has_its_reader() -> None:
+    assert {*FORMATS, "synthetic"} == set(DATA_FORMATS)
 
 
 def test_synthetic_data_as_the_recipe_asks() -> None:

@@ -28,11 +28,13 @@ _GATHERED_VALUES = 2**19  # float32 values of one side of them, 2 MB: they stay 
 
 
 class CosineTable:
-    """Cosine similarity of every item pair in one modality. Rows of missing items are zero vectors.
+    """Cosine similarity of every item pair in one modality. Items that lack it are zero vectors and have no say.
 
     Attributes
     ----------
-    mean: mean over all |I|^2 pairs, the diagonal included: ``|| (1/|I|) sum_i e_i / ||e_i|| ||^2`` in float64 (Eq. 1).
+    present: bool [I] on `device`, the items that have a vector; ``complete``: all of them do.
+    mean: mean over all n^2 pairs of the n items that have one, the diagonal included, in float64 (Eq. 1):
+        ``|| (1/n) sum_i e_i / ||e_i|| ||^2``.
     duplicate_of: int64 [I], for each item the lowest item with the very same feature vector.
     tolerance: how far an inner product of :meth:`rows` may be from the exact cosine, with a margin for the comparison's
         rounding.
@@ -43,6 +45,7 @@ class CosineTable:
         self._features = features
         self.num_items, self.dim = len(features), features.dim
         norms = torch.ones(self.num_items, dtype=torch.float64)
+        present = torch.zeros(self.num_items, dtype=torch.bool)
         hashes = torch.zeros(self.num_items, dtype=torch.int64)
         total = torch.zeros(features.dim, dtype=torch.float64)
         multipliers = torch.from_numpy(np.random.default_rng(0).integers(-(2**63), 2**63, features.dim)) | 1
@@ -55,10 +58,12 @@ class CosineTable:
             hashes[span] = (bits * multipliers[: bits.shape[1]]).sum(1)
             wide = rows.double()
             lengths = _tree_sum(wide * wide).sqrt()
+            present[span] = lengths > 0
             norms[span] = lengths.masked_fill(lengths == 0, 1.0)
             wide /= norms[span, None]
             total += _tree_sum(wide.T)
-        total /= max(self.num_items, 1)
+        self.present, self.complete = present.to(self.device), bool(present.all())
+        total /= max(int(present.sum()), 1)
         self.mean = float(_tree_sum(total * total))
         self.mean_level = round(self.mean / RESOLUTION)
         self._norms = norms.to(self.device)
@@ -109,14 +114,23 @@ class CosineTable:
             torch.bmm(gathered.view(*part.shape, -1), left, out=found[start : start + step, :, None])
         return found
 
-    def reaches_mean(self, similarity: Tensor, rows: Tensor, items: Tensor, *, out: Tensor | None = None) -> Tensor:
-        """As `similarity` (within ``tolerance`` of the exact): at least the mean; what is too close is decided exactly.
+    def lacks(self, items: Tensor, others: Tensor) -> Tensor:
+        """Bool, broadcast: the pairs that the modality has no say on, as one of the two items lacks it."""
+        return ~(self.present[items] & self.present[others])
 
-        `rows` and `items` say which pairs they are and broadcast to the shape of `similarity`. Bool, or the numbers 1
-        and 0 in `out`.
+    def reaches_mean(self, similarity: Tensor, rows: Tensor, items: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """No veto: the similarity is at least the mean, or the modality has no say on the pair.
+
+        `similarity` is within ``tolerance`` of the exact, and what is too close to the mean is decided exactly. `rows`
+        and `items` say which pairs they are and broadcast to its shape. Bool, or the numbers 1 and 0 in `out`.
         """
         reached = torch.ge(similarity, self.mean, out=out)
-        close = torch.nonzero((similarity - self.mean).abs_() <= self.tolerance, as_tuple=True)
+        doubtful = (similarity - self.mean).abs_() <= self.tolerance
+        if not self.complete:
+            silent = self.lacks(rows, items)
+            reached.masked_fill_(silent, 1)
+            doubtful &= ~silent
+        close = torch.nonzero(doubtful, as_tuple=True)
         if len(close[0]):
             pairs = (index.expand_as(similarity)[close] for index in (rows, items))
             reached[close] = (self.levels(*pairs) >= self.mean_level).to(reached.dtype)

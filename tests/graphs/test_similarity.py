@@ -83,7 +83,21 @@ def test_float32_blocks_are_within_tolerance_and_the_mean_is_the_mean(dim: int) 
     assert np.abs((unit @ unit.T).double().numpy() - exact).max() < table.tolerance < 1e-4
     assert torch.equal(unit, table.unit)
     assert torch.equal(table.rows_of(torch.tensor([80, 3])), unit[[80, 3]])
-    assert table.mean == pytest.approx(exact.mean(), abs=1e-12)
+    assert (table.complete, table.present.tolist()) == (False, [item != 7 for item in range(90)])
+    have = np.delete(np.arange(90), 7)
+    assert table.mean == pytest.approx(exact[np.ix_(have, have)].mean(), abs=1e-12)
+
+
+def test_a_pair_with_an_item_that_lacks_the_modality_is_not_vetoed() -> None:
+    table = table_of(np.array([[1, 0], [0, 0], [-1, 0.1], [np.nan, 1]]))
+    items = torch.arange(4)
+    lacks = table.lacks(items[:, None], items)
+    assert lacks.tolist() == [[False, True, False, True], [True] * 4, [False, True, False, True], [True] * 4]
+    similarity = table.unit @ table.unit.T
+    reached = table.reaches_mean(similarity, items[:, None], items)
+    assert torch.equal(~reached, torch.tensor([[i + j == 2 and i != j for j in range(4)] for i in range(4)]) & ~lacks)
+    numbers = table.reaches_mean(similarity, items[:, None], items, out=torch.empty(4, 4))
+    assert torch.equal(numbers, reached.float())
 
 
 def test_tolerance_widens_when_products_have_fewer_bits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from damrs_dgl.graphs.approximate.scan import DuplicateGroups, Scan, Wanted
 from damrs_dgl.graphs.exact import edges_of
 from damrs_dgl.graphs.similarity import CosineTable
 
-_ASKED = 128  # items that it is tried on
+_ASKED = 128  # items of each modality that it is tried on
 _RECALL = 0.992  # of their edges are to be found, in every modality
 
 
@@ -25,10 +25,9 @@ def calibrated(
     coarse = [name for name, content in contents.items() if not content.projection.is_exact]
     if not coarse:
         return contents
-    present = torch.nonzero(wanted.usable).squeeze(1)
-    rows = present[spread(len(present), _ASKED).to(present.device)]
-    edges = edges_of(rows, coarse, tables, wanted.usable, k=wanted.k, consistency=wanted.consistency)
-    exact = {name: items * len(wanted.usable) + neighbors for name, (items, neighbors) in edges.items()}
+    rows = torch.cat([spread(tables[name].present, _ASKED) for name in coarse]).unique()
+    edges = edges_of(rows, coarse, tables, k=wanted.k, consistency=wanted.consistency)
+    exact = {name: items * tables[name].num_items + neighbors for name, (items, neighbors) in edges.items()}
     while coarse:
         recall = _recall(Scan(contents, duplicates, wanted), rows, coarse, exact)
         coarse = [name for name in coarse if recall[name] < _RECALL and contents[name].projection.refine()]
@@ -42,5 +41,5 @@ def _recall(scan: Scan, rows: Tensor, modalities: list[str], exact: Mapping[str,
     wanted, found = scan.wanted, dict.fromkeys(modalities, 0)
     for name, candidates in scan(rows, modalities):
         items, neighbors = best_candidates(candidates, scan.contents, name, k=wanted.k, consistency=wanted.consistency)
-        found[name] += int(torch.isin(items * len(wanted.usable) + neighbors, exact[name]).sum())
+        found[name] += int(torch.isin(items * scan.num_items + neighbors, exact[name]).sum())
     return {name: count / max(len(exact[name]), 1) for name, count in found.items()}

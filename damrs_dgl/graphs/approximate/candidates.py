@@ -37,13 +37,12 @@ _LIST_VALUES = 2**21  # values of the rows gathered for the candidates of a bloc
 
 
 def candidate_neighbors(
-    tables: Mapping[str, CosineTable], usable: Tensor, *, method: str, k: int, consistency: bool, on_rows: OnRows
+    tables: Mapping[str, CosineTable], *, method: str, k: int, consistency: bool, on_rows: OnRows
 ) -> dict[str, Pairs]:
-    """Edges {modality: (items, neighbours)} of the usable items by way of candidates.
+    """Edges {modality: (items, neighbours)} of the items that have it, by way of candidates.
 
     Parameters
     ----------
-    usable: bool [I] on the tables' device; the others are nobody's neighbour and have none.
     method: "projected" or "faiss".
     on_rows: called with (rows done, rows to do); a row counts once per modality.
 
@@ -52,13 +51,16 @@ def candidate_neighbors(
     """
     if method == "faiss":
         load_faiss()  # before the work, not after half of it
-    wanted = Wanted(k, consistency, usable)
+    if not tables:
+        return {}
+    wanted = Wanted(k, consistency)
     duplicates = {name: DuplicateGroups(table.duplicate_of) for name, table in tables.items()}
     contents = calibrated(tables, duplicates, wanted)
-    rows = torch.nonzero(usable).squeeze(1)
+    present = torch.stack([table.present for table in tables.values()])
+    rows = torch.nonzero(present.any(0)).squeeze(1)
     scan = Scan(contents, duplicates, wanted)
     found: dict[str, list[Pairs]] = {name: [(rows[:0], rows[:0])] for name in tables}
-    done, total = 0, len(rows) * len(tables)
+    done, total = 0, int(present.sum())
 
     def take(name: str, candidates: Candidates) -> None:
         nonlocal done
@@ -74,38 +76,39 @@ def candidate_neighbors(
         short = [rows[:0]]
         for candidates, enough in _listed(contents, duplicates[name], name, wanted):
             short.append(candidates.rows[~enough])
-            take(name, _only(candidates, enough))
+            take(name, candidates.of(enough))
         for _, candidates in scan(torch.cat(short), [name]):
             take(name, candidates)
     return {name: joined(parts) for name, parts in found.items()}
 
 
-def _only(found: Candidates, rows: Tensor) -> Candidates:
-    estimates = {name: part[rows] for name, part in found.estimates.items()}
-    return Candidates(found.rows[rows], found.items[rows], found.allowed[rows], estimates)
-
-
 def _listed(
     contents: Mapping[str, Content], duplicates: DuplicateGroups, modality: str, wanted: Wanted
 ) -> Iterator[Listed]:
-    """Candidates of all usable items from an index over the distinct rows of one modality, and for whom they do."""
+    """Candidates of all items that have a modality from an index over its distinct rows, and for whom they do."""
     most = _LISTED * wanted.k
-    rows = contents[modality].projection.rows
+    rows, present = contents[modality].projection.rows, contents[modality].table.present
     for start, nearest in nearest_rows(rows[duplicates.lowest], most):
         hits = nearest.to(rows.device)
         groups = torch.arange(start, start + len(hits), device=rows.device)
         places, items = duplicates.of(groups)
-        kept = wanted.usable[items]
+        kept = present[items]
         places, items = places[kept], items[kept]
         width = sum(content.projection.rows.shape[1] for content in contents.values())
         step = max(1, _LIST_VALUES // (2 * most * width))
         for part, block in zip(places.split(step), items.split(step), strict=True):
-            if len(block):  # a chunk may have no usable item
-                yield _candidates(contents, duplicates, wanted, block, hits[part], most)
+            if len(block):  # a chunk may hold only items that lack it
+                yield _candidates(contents, duplicates, modality, wanted, block, hits[part], most)
 
 
 def _candidates(
-    contents: Mapping[str, Content], duplicates: DuplicateGroups, wanted: Wanted, rows: Tensor, hits: Tensor, most: int
+    contents: Mapping[str, Content],
+    duplicates: DuplicateGroups,
+    modality: str,
+    wanted: Wanted,
+    rows: Tensor,
+    hits: Tensor,
+    most: int,
 ) -> Listed:
     """The members of the groups `hits` [n, c] (-1: none; the nearest first) as candidates of the rows.
 
@@ -124,14 +127,14 @@ def _candidates(
     items = torch.zeros(len(rows), min(2 * most, int(counts.max())), dtype=torch.int64, device=rows.device)
     allowed = torch.zeros(items.shape, dtype=torch.bool, device=rows.device)
     items[owners, columns] = members
-    allowed[owners, columns] = wanted.usable[members]
+    allowed[owners, columns] = contents[modality].table.present[members]
     estimates = {}
     for name, content in contents.items():
         known = content.projection.rows
         part = torch.bmm(known[items], known[rows, :, None])[:, :, 0]
         estimates[name] = part.masked_fill_(content.table.are_duplicates(rows[:, None], items), 1.0)
         if wanted.consistency:
-            allowed &= part >= content.threshold
+            allowed &= content.may_reach(part, rows[:, None], items)
     so_far = allowed.cumsum(1)
     enough = so_far[:, -1] >= wanted.k
     if int(duplicates.sizes.max()) > wanted.k:

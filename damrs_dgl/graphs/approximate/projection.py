@@ -47,7 +47,7 @@ class Projection:
             self.rows, self.margin, self.scored = table.unit, table.tolerance, _scored(k, 2)
             self.settle()
             return
-        self._projected = table.unit @ _leading_directions(table.unit, self._steps[-1][0])
+        self._projected = table.unit @ _leading_directions(table, self._steps[-1][0])
         self._apply()
 
     def refine(self) -> bool:
@@ -75,22 +75,23 @@ def _scored(k: int, times: int) -> int:
 
 def _usual_error(table: CosineTable, rows: Tensor) -> float:
     """The 99.9 % quantile of an estimate's error over sampled pairs."""
-    first, second = (spread(table.num_items, size).to(table.device) for size in _SAMPLE)
+    first, second = (spread(table.present, size) for size in _SAMPLE)
     error = rows[first] @ rows[second].T - table.unit[first] @ table.unit[second].T
     found = error.abs_()[~table.are_duplicates(first[:, None], second)].sort().values
     return float(found[int(_QUANTILE * (len(found) - 1))]) if len(found) else 0.0
 
 
-def spread(num_items: int, size: int) -> Tensor:
-    """Up to `size` item indices, evenly spaced."""
-    return torch.arange(0, num_items, max(1, -(-num_items // size)))
+def spread(present: Tensor, size: int) -> Tensor:
+    """Up to `size` indices of the items that are `present` (bool [I]), evenly spaced, on its device."""
+    items = torch.nonzero(present).squeeze(1)
+    return items[:: max(1, -(-len(items) // size))]
 
 
-def _leading_directions(unit: Tensor, dim: int) -> Tensor:
+def _leading_directions(table: CosineTable, dim: int) -> Tensor:
     """Orthonormal columns [D, dim], the leading directions of the rows first, but for the iteration's error."""
-    sample = unit[spread(len(unit), _ROWS).to(unit.device)]
-    start = torch.randn(unit.shape[1], dim, generator=torch.Generator().manual_seed(0))
-    directions = torch.linalg.qr(start.to(unit.device)).Q
+    sample = table.unit[spread(table.present, _ROWS)]
+    start = torch.randn(table.dim, dim, generator=torch.Generator().manual_seed(0))
+    directions = torch.linalg.qr(start.to(table.device)).Q
     for _ in range(_ITERATIONS):
         directions = torch.linalg.qr(sample.T @ (sample @ directions)).Q
     shown = sample @ directions

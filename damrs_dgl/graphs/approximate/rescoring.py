@@ -28,6 +28,11 @@ class Content:
         """
         return self.table.mean - self.projection.margin / 4
 
+    def may_reach(self, estimates: Tensor, rows: Tensor, items: Tensor) -> Tensor:
+        """Bool: no veto is to be expected; `rows` and `items` broadcast to the pairs' `estimates`."""
+        reached = estimates >= self.threshold
+        return reached if self.table.complete else reached | self.table.lacks(rows, items)
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -35,7 +40,7 @@ class Candidates:
 
     Attributes
     ----------
-    rows: int64 [n], the items.
+    rows: int64 [n], items that have the modality.
     items: int64 [n, C], their candidates, each once per row; any index where not `allowed`.
     allowed: bool [n, C].
     estimates: {modality: float32 [n, C]}, the pairs' estimated cosines in every modality.
@@ -45,6 +50,11 @@ class Candidates:
     items: Tensor
     allowed: Tensor
     estimates: Mapping[str, Tensor]
+
+    def of(self, chosen: Tensor) -> Candidates:
+        """Those of the rows that are `chosen`, bool [n]."""
+        estimates = {name: part[chosen] for name, part in self.estimates.items()}
+        return Candidates(self.rows[chosen], self.items[chosen], self.allowed[chosen], estimates)
 
 
 def best_candidates(
@@ -86,10 +96,14 @@ def _in_order(found: Candidates, modality: str, count: int) -> Candidates:
 
 
 def _reaches_mean(content: Content, estimate: Tensor, found: Candidates, asked: Tensor) -> Tensor:
-    """Bool [n, C]: at least the modality's mean, where `asked`."""
+    """Bool [n, C]: at least the modality's mean, or no say of the modality, where `asked`."""
     table, margin = content.table, content.projection.margin
-    reached = estimate >= table.mean
-    close = torch.nonzero(asked & ((estimate - table.mean).abs() <= margin), as_tuple=True)
+    reached, doubtful = estimate >= table.mean, asked & ((estimate - table.mean).abs() <= margin)
+    if not table.complete:
+        silent = table.lacks(found.rows[:, None], found.items)
+        reached |= silent
+        doubtful &= ~silent
+    close = torch.nonzero(doubtful, as_tuple=True)
     rows, items = found.rows[close[0]], found.items[close]
     similarity = table.cosines(rows, items[:, None])[:, 0]
     reached[close] = table.reaches_mean(similarity, rows, items)

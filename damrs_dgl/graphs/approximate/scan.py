@@ -19,11 +19,10 @@ _FEWEST_ROWS = 16  # a block has that many, or reading the columns takes longer 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for: `k` neighbours, the rule or not, and who takes part (bool [I])."""
+    """What is asked for: `k` neighbours, and the consistency rule or not."""
 
     k: int
     consistency: bool
-    usable: Tensor
 
 
 class DuplicateGroups:
@@ -59,14 +58,16 @@ class Scan:
         self, contents: Mapping[str, Content], duplicates: Mapping[str, DuplicateGroups], wanted: Wanted
     ) -> None:
         self.contents, self.duplicates, self.wanted = contents, duplicates, wanted
-        self.usable, self.all_usable = wanted.usable.float(), bool(wanted.usable.all())
+        self.num_items = max((content.table.num_items for content in contents.values()), default=0)
+        self.present = {name: content.table.present.float() for name, content in contents.items()}
         self.crowded = {name: group.crowded(wanted.k) for name, group in duplicates.items()}
 
     def __call__(self, rows: Tensor, modalities: list[str]) -> Iterator[tuple[str, Candidates]]:
-        step = max(1, min(max(_SCAN_VALUES // max(len(self.usable), 1), _FEWEST_ROWS), len(rows)))
-        buffer = Buffers(step * len(self.usable), rows.device)
+        """(modality, candidates), block by block; a row that lacks a modality is left out of it."""
+        step = max(1, min(max(_SCAN_VALUES // max(self.num_items, 1), _FEWEST_ROWS), len(rows)))
+        buffer = Buffers(step * self.num_items, rows.device)
         for block in rows.split(step) if len(rows) else ():
-            shape = (len(block), len(self.usable))
+            shape = (len(block), self.num_items)
             estimates = {
                 name: self._estimates(name, block, buffer(f"estimates of {name}", *shape)) for name in self.contents
             }
@@ -75,25 +76,36 @@ class Scan:
             masks = {}
             if self.wanted.consistency:
                 for name, part in estimates.items():
-                    masks[name] = buffer(f"mask of {name}", *shape).copy_(part).ge_(self.contents[name].threshold)
+                    masks[name] = self._mask(name, block, part, buffer(f"mask of {name}", *shape))
             for name in modalities:
                 # its own mean needs no mask: what is below it comes last
                 others = [mask for other, mask in masks.items() if other != name]
-                if not (others and self.all_usable):
-                    others.append(self.usable)
+                complete = self.contents[name].table.complete
+                if not (others and complete):
+                    others.append(self.present[name])
                 allowed = reduce(torch.mul, others)
                 promise = self._without_crowds(
                     name, torch.mul(estimates[name], allowed, out=buffer("promise", *shape)), allowed
                 )
                 best, items = largest(promise, min(self.contents[name].projection.scored, promise.shape[1]))
                 gathered = {other: part.gather(1, items) for other, part in estimates.items()}
-                yield name, Candidates(block, items, best > 0, gathered)
+                found = Candidates(block, items, best > 0, gathered)
+                yield name, found if complete else found.of(self.contents[name].table.present[block])
 
     def _estimates(self, name: str, block: Tensor, buffer: Tensor) -> Tensor:
         rows = self.contents[name].projection.rows
         estimates = torch.mm(rows[block], rows.T, out=buffer)
         estimates[self.duplicates[name].of(self.duplicates[name].group[block])] = 1.0
         return estimates
+
+    def _mask(self, name: str, block: Tensor, estimates: Tensor, buffer: Tensor) -> Tensor:
+        """1 where no veto is to be expected (`Content.may_reach`), as numbers."""
+        table = self.contents[name].table
+        mask = buffer.copy_(estimates).ge_(self.contents[name].threshold)
+        if not table.complete:
+            mask[~table.present[block]] = 1.0
+            mask[:, ~table.present] = 1.0
+        return mask
 
     def _without_crowds(self, name: str, promise: Tensor, allowed: Tensor) -> Tensor:
         """Of items with the same vector only the k first that are allowed can be among the k best: others leave."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -45,14 +46,14 @@ def same_edges(one: SemanticNeighbors, other: SemanticNeighbors) -> bool:
     )
 
 
-def small_features(num_items: int = 300, seed: int = 0) -> Features:
+def small_features(num_items: int = 300, seed: int = 0, missing: int = 8) -> Features:
     """Two modalities that share some structure, with missing rows in both; too narrow to be projected."""
     random = np.random.default_rng(seed)
     latent = random.normal(size=(num_items, 6))
     features = {}
     for name, width in (("visual", 20), ("textual", 12)):
         values = latent @ random.normal(size=(6, width)) + random.normal(0.3, 1, (num_items, width))
-        values[random.integers(0, num_items, 8)] = 0
+        values[random.integers(0, num_items, missing)] = 0
         features[name] = as_features(values)
     return features
 
@@ -114,6 +115,49 @@ def test_faiss_is_exact_where_it_searches_everything(shared: float, monkeypatch:
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("consistency", [True, False])
+@pytest.mark.parametrize("missing", [60, 250])
+def test_missing_content_is_treated_as_by_the_exact_way(
+    method: str, consistency: bool, missing: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = small_features(missing=missing, seed=missing)
+    monkeypatch.setattr(candidates, "nearest_rows", lambda rows, k: nearest_rows(rows, k, cells_searched=10**6))
+    monkeypatch.setattr(scan, "_SCAN_VALUES", 10_000)
+    for k in (1, 10, 100):
+        exact = semantic_neighbors(features, k=k, consistency=consistency)
+        found = semantic_neighbors(features, k=k, consistency=consistency, candidates=method)
+        assert same_edges(found, exact)
+        assert found.mean_similarity == exact.mean_similarity
+
+
+def test_items_that_lack_the_modality_do_not_fill_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index that finds them and the item itself has found too little, and the item is looked up otherwise."""
+
+    def only_missing(rows: torch.Tensor, k: int) -> Iterator[tuple[int, torch.Tensor]]:
+        lacking = torch.nonzero(rows.norm(dim=1) == 0).expand(len(rows), 1)
+        yield 0, torch.cat([torch.arange(len(rows))[:, None], lacking], dim=1)
+
+    features = small_features(missing=60)
+    monkeypatch.setattr(candidates, "nearest_rows", only_missing)
+    assert same_edges(semantic_neighbors(features, k=5, candidates="faiss"), semantic_neighbors(features, k=5))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_recall_with_missing_content(shop: tuple[Features, SemanticNeighbors], method: str) -> None:
+    """Half of the items lack the projected modality, a quarter the other one."""
+    random = np.random.default_rng(4)
+    features = {}
+    for (name, content), share in zip(shop[0].items(), (0.5, 0.25), strict=True):
+        values = content.values.copy()
+        values[random.random(800) < share] = 0
+        features[name] = as_features(values)
+    exact = semantic_neighbors(features)
+    found = semantic_neighbors(features, candidates=method)
+    assert min(recall(found, exact).values()) > (0.999 if method == "projected" else 0.97)
+    assert found.items_without_content == exact.items_without_content
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_more_neighbors_asked_than_there_are_items(method: str) -> None:
     features = small_features(num_items=12)
     found = semantic_neighbors(features, k=50, candidates=method)
@@ -139,7 +183,7 @@ def test_duplicate_rows_are_estimated_at_one() -> None:
     values[30:] = values[:30]
     table = CosineTable(as_features(values))
     contents = {"visual": Content(table, Projection(table, k=2))}
-    wanted = scan.Wanted(2, False, torch.ones(60, dtype=torch.bool))
+    wanted = scan.Wanted(2, False)
     search = scan.Scan(contents, {"visual": scan.DuplicateGroups(table.duplicate_of)}, wanted)
     for _, found in search(torch.arange(60), ["visual"]):
         same = found.items % 30 == found.rows[:, None] % 30
@@ -212,7 +256,7 @@ def test_calibration_refines_until_the_edges_are_found() -> None:
     noise = {"visual": as_features(random.normal(0.1, 1, (300, 320))), "textual": as_features(random.random((300, 9)))}
     tables = {name: CosineTable(content) for name, content in noise.items()}
     duplicates = {name: scan.DuplicateGroups(table.duplicate_of) for name, table in tables.items()}
-    wanted = scan.Wanted(5, True, torch.ones(300, dtype=torch.bool))
+    wanted = scan.Wanted(5, True)
     projection = calibrated(tables, duplicates, wanted)["visual"].projection
     assert projection.rows.shape[1] > Projection(tables["visual"], k=5).rows.shape[1] == 32
     assert not projection.refine()
@@ -254,6 +298,6 @@ def test_progress_counts_every_row_once_per_modality() -> None:
     for method in METHODS:
         calls: list[tuple[int, int, str]] = []
         found = semantic_neighbors(features, candidates=method, progress=lambda *call: calls.append(call))  # noqa: B023
-        total = 2 * (300 - found.items_without_content["any"])
+        total = 2 * 300 - found.items_without_content["visual"] - found.items_without_content["textual"]
         assert calls[-1] == (total, total, "content graphs")
         assert [call[0] for call in calls] == sorted(call[0] for call in calls)
