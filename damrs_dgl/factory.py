@@ -27,6 +27,7 @@ from damrs_dgl.scoring import Scorer
 from damrs_dgl.training.checkpoint import CheckpointStore
 from damrs_dgl.training.sampling import PairSampler
 from damrs_dgl.training.sizes import batch_size_for, patience_for
+from damrs_dgl.training.start import start_from_spectrum
 from damrs_dgl.training.trainer import Progress, Schedule, Trainer
 
 
@@ -148,6 +149,9 @@ def prepare_training(
     settings = recipe.training
     generator = torch.Generator().manual_seed(settings.seed)
     model = build_model(recipe, dataset, graph, generator=generator, device=device)
+    tables = model.tables() if settings.start == "spectral" else None
+    if tables is not None:
+        start_from_spectrum(*tables, dataset.train, scale=settings.start_scale)
     sampler = PairSampler(
         dataset.train,
         dataset.num_items,

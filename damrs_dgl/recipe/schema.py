@@ -62,7 +62,12 @@ class Graphs(Section):
     behavior: bool = Field(default=True, description="Also link items that the same users chose")
     behavior_k: int = Field(default=10, ge=1, le=1000, description="Neighbours kept in the behavior graph")
     behavior_min_count: int = Field(default=2, ge=1, description="Drop pairs that fewer users chose together")
-    behavior_weighted: bool = Field(default=True, description="Weigh behavior links by the number of those users")
+    behavior_weighted: bool = Field(default=True, description="Weigh behavior links by behavior_similarity")
+    behavior_similarity: Literal["count", "cosine"] = Field(
+        default="count",
+        description="What chooses and weighs behavior links: the number of common users, or its cosine, which does "
+        "not make popular items everyone's neighbours",
+    )
     candidates: Literal["auto", "exact", "projected", "faiss"] = Field(
         default="auto",
         description="exact: all pairs of items are compared. projected, faiss: candidates are found by fewer "
@@ -98,6 +103,9 @@ class Training(Section):
         default="random",
         description="The tables before training: Xavier-uniform, or the truncated SVD of the normalised interactions "
         "where the model has such tables",
+    )
+    start_scale: float = Field(
+        default=1.0, gt=0, le=100, description="Spread of a spectral start, in units of the random start's"
     )
     seed: Seed = Field(default=0, description="Seed of the initial embeddings and all sampling")
     matmul_precision: Literal["highest", "high", "medium"] = Field(
