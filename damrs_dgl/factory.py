@@ -6,7 +6,7 @@ these functions, everything below knows no recipe.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -145,30 +145,51 @@ def prepare_training(
     on_epoch: Callable[[Progress, Schedule], None] | None = None,
     on_closed_form: Callable[[int, int, str], None] | None = None,
 ) -> Trainer:
-    """A trainer with a freshly initialised model, everything random drawn from the recipe's seed."""
-    settings = recipe.training
-    generator = torch.Generator().manual_seed(settings.seed)
+    """A trainer with a freshly initialised model, everything random drawn from the recipe's seed.
+
+    The systems inside the model have trainers of their own, with checkpoints in `members/<name>` of the store's folder.
+    """
+    generator = torch.Generator().manual_seed(recipe.training.seed)
     model = build_model(recipe, dataset, graph, generator=generator, device=device)
-    tables = model.tables() if settings.start == "spectral" else None
+    evaluator = SplitEvaluator(recipe, dataset, "validation")
+
+    def trainer_for(
+        part: RankingModel, kept: CheckpointStore | None, members: Mapping[str, Trainer] | None = None
+    ) -> Trainer:
+        _start(part, recipe, dataset)
+        return Trainer(
+            part,
+            _sampler(part, recipe, dataset, device),
+            validate=lambda: evaluator(scorer_of(part)),
+            generator=torch.Generator().manual_seed(recipe.training.seed) if members is None else generator,
+            schedule=schedule_of(recipe, dataset, part),
+            store=kept,
+            on_closed_form=on_closed_form,
+            members=members,
+            matmul_precision=recipe.training.matmul_precision,
+        )
+
+    parts = {
+        name: trainer_for(part, store.inside("members", name) if store else None)
+        for name, part in model.members().items()
+    }
+    trainer = trainer_for(model, store, parts)
+    trainer.on_epoch = on_epoch
+    return trainer
+
+
+def _start(model: RankingModel, recipe: Recipe[Any], dataset: MultimodalDataset) -> None:
+    tables = model.tables() if recipe.training.start == "spectral" else None
     if tables is not None:
-        start_from_spectrum(*tables, dataset.train, scale=settings.start_scale)
-    sampler = PairSampler(
+        start_from_spectrum(*tables, dataset.train, scale=recipe.training.start_scale)
+
+
+def _sampler(model: RankingModel, recipe: Recipe[Any], dataset: MultimodalDataset, device: torch.device) -> PairSampler:
+    return PairSampler(
         dataset.train,
         dataset.num_items,
-        batch_size=batch_size_for(settings.batch_size, len(dataset.train)),
+        batch_size=batch_size_for(recipe.training.batch_size, len(dataset.train)),
         num_negatives=model.num_negatives,
         extra=model.sample_extra,
         device=device,
-    )
-    evaluator = SplitEvaluator(recipe, dataset, "validation")
-    return Trainer(
-        model,
-        sampler,
-        validate=lambda: evaluator(scorer_of(model)),
-        generator=generator,
-        schedule=schedule_of(recipe, dataset, model),
-        store=store,
-        on_epoch=on_epoch,
-        on_closed_form=on_closed_form,
-        matmul_precision=settings.matmul_precision,
     )

@@ -244,6 +244,10 @@ class RankingModel(nn.Module):
         optimizer.step()
         return {name: value.detach() for name, value in terms.items()}
 
+    def members(self) -> dict[str, RankingModel]:
+        """Systems inside this one that are trained first, each as it would be alone."""
+        return {}
+
     def tables(self) -> tuple[nn.Parameter, nn.Parameter] | None:
         """The user and item tables [U, d], [I, d] that a spectral start fills; None for a system without."""
         return None
@@ -288,6 +292,9 @@ class ClosedFormModel(RankingModel):
     def fit_closed_form(self, progress: Progress | None = None) -> None:
         """Compute the system's state from the data set and graph that it was built with."""
         raise TypeError(f"{type(self).__name__} has no closed form")
+
+    def tune(self, judge: Callable[[], float]) -> None:
+        """Choose what validation is to choose, after `fit_closed_form`; `judge` gives the monitored score as it is."""
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         device = self._device()

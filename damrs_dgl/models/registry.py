@@ -51,8 +51,10 @@ def models() -> dict[str, type[RankingModel]]:
     return dict(sorted(_MODELS.items()))
 
 
-def find_model(name: str) -> type[RankingModel]:
+def find_model(name: object) -> type[RankingModel]:
     """The system of that name, or of `package.module:Class`. Raises ValueError that gives the nearest or all names."""
+    if not isinstance(name, str):
+        raise ValueError("the name of a system is a string")
     if ":" in name:
         return _imported(name)
     known = models()

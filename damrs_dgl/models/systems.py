@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, Final
 
+from damrs_dgl.models.base import WrapperConfig
 from damrs_dgl.models.registry import DEFAULT_MODEL, find_model, models
 from damrs_dgl.models.tables import canonical_model
 
@@ -58,15 +59,18 @@ def as_system(values: Mapping[str, Any], name: str) -> dict[str, Any]:
 def switch_model(own: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The [model] table of another system: the keys that it shares with the present one keep their values.
 
-    What the present one wraps keeps all its keys when it is asked for itself.
+    `own`: in canonical form. What the present one wraps keeps all its keys when it is asked for itself; another wrapper
+    takes it over, and one round a plain system gives that system's keys to its default backbone.
     """
     backbone = own.get(BACKBONE, {})
-    if own["name"] == name:
+    if own["name"] == name.lower():
         return dict(own)
-    if backbone and backbone["name"] == name:
+    if backbone and backbone["name"] == name.lower():
         return dict(backbone)
     config = find_model(name).Config
     shared = {**backbone, **own}
     kept = {key: value for key, value in shared.items() if key in config.model_fields and key != BACKBONE}
     kept.pop(config.PRESET_KEY, None)
+    if issubclass(config, WrapperConfig):
+        kept[BACKBONE] = dict(backbone) if backbone else switch_model(own, config.DEFAULT_BACKBONE)
     return {**kept, "name": name}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,6 +67,8 @@ class Trainer:
     generator: everything random in training is drawn from it (CPU).
     store: where to keep checkpoints; None trains in memory only.
     on_epoch: called with the progress and the schedule after each epoch is safely stored.
+    on_closed_form: called with (done, total, label) while a closed form is computed.
+    members: the trainers of the systems inside the model, which are trained first.
     matmul_precision: of the matrix products of training steps, as `torch.set_float32_matmul_precision` names it;
         parameters, sums and the optimiser's state stay float32, and so does validation.
     """
@@ -82,6 +84,7 @@ class Trainer:
         store: CheckpointStore | None = None,
         on_epoch: Callable[[Progress, Schedule], None] | None = None,
         on_closed_form: Callable[[int, int, str], None] | None = None,
+        members: Mapping[str, Trainer] | None = None,
         matmul_precision: str = "highest",
     ) -> None:
         self.model = model
@@ -94,6 +97,7 @@ class Trainer:
         self.store = store
         self.on_epoch = on_epoch
         self.on_closed_form = on_closed_form
+        self.members = members or {}
         self.matmul_precision = matmul_precision
         self.progress = Progress()
         self._best_weights: dict[str, Tensor] = {}  # only without a store, which keeps them on disk
@@ -153,7 +157,11 @@ class Trainer:
     def _learn(self, epoch: int) -> dict[str, float]:
         """Change the model as one epoch does; returns the mean of each loss term and of their sum."""
         if isinstance(self.model, ClosedFormModel):
+            for member in self.members.values():
+                member.resume()
+                member.fit()
             self.model.fit_closed_form(self.on_closed_form)
+            self.model.tune(lambda: self.validate()[self.schedule.monitor])
             return {"loss": 0.0}
         for name, optimizer in self.optimizers.items():
             optimizer.lr = self._rates[name] * self.schedule.rate_factor(epoch)

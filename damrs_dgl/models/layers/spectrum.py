@@ -32,9 +32,7 @@ class Spectrum(NamedTuple):
     items: Tensor
 
 
-def truncated_svd(
-    users: Tensor, items: Tensor, num_users: int, num_items: int, rank: int, seed: int = 0
-) -> Spectrum:
+def truncated_svd(users: Tensor, items: Tensor, num_users: int, num_items: int, rank: int, seed: int = 0) -> Spectrum:
     """The `rank` leading singular triples of N = D_u^-1/2 R D_i^-1/2, R the binary matrix of the training pairs.
 
     Parameters
