@@ -21,7 +21,10 @@ from damrs_dgl.settings import Share
 
 
 class NGCFConfig(BPRConfig):
-    """The keys of NGCF."""
+    """The keys of NGCF.
+
+    The authors chose `regularization` 0.1 on Baby, 0.01 on Sports and Clothing, 0 on TikTok.
+    """
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "original": {"model.regularization": 1e-5, "model.negative_slope": 0.2},

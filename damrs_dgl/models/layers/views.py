@@ -6,6 +6,7 @@ that are left: by node-side scalings, so that no edge carries a weight.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -116,8 +117,10 @@ def _gathering(
     if uses_dgl(sources.device):
         layout = ("csc", (starts, sources, sources.new_empty(0)))
         return dgl.heterograph({relation: layout}, {relation[0]: num_sources, relation[2]: len(target_degrees)})
-    ones = torch.ones(len(sources), device=sources.device)
-    return torch.sparse_csr_tensor(starts, sources, ones, (len(target_degrees), num_sources), check_invariants=False)
+    ones, shape = torch.ones(len(sources), device=sources.device), (len(target_degrees), num_sources)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
+        return torch.sparse_csr_tensor(starts, sources, ones, shape, check_invariants=False)
 
 
 def _gather(relation: dgl.DGLGraph | Tensor, x: Tensor, source_scale: Tensor, target_scale: Tensor) -> Tensor:
