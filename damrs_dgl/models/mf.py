@@ -44,9 +44,7 @@ class BPRModel(TableModel):
             )
         return terms
 
-    def _regularizer(
-        self, batch: Batch, encoded: Encoded, users: Tensor, positive: Tensor, negative: Tensor
-    ) -> Tensor:
+    def _regularizer(self, batch: Batch, encoded: Encoded, users: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         if self.config.norm == "unsquared":
             return norm_sum(users, positive, negative)
         return squared_norm(embedding(batch.users, encoded.user_input), embedding(batch.pair_items, encoded.item_input))
