@@ -103,7 +103,7 @@ class LearnedStructure(nn.Module):
 
     @torch.no_grad()
     def _of_evaluation(self) -> list[ConstantGraph]:
-        # A training step drops what is kept here; torch counts all other changes (of the fused Adam's it knows nothing).
+        # A training step drops what is kept here; torch counts all other changes (those by the fused Adam it does not).
         state = [(parameter.data_ptr(), parameter._version, parameter.dtype) for parameter in self.parameters()]
         if self._evaluated is None or self._evaluated[0] != state:
             mixed = self._mixed(self._mined())
