@@ -35,7 +35,7 @@ class _Reading:
     def is_overridden(self, mistake: Mistake) -> bool:
         """Whether an override set a key that the mistake is about, or made the section."""
         return any(
-            key[: len(way)] == way or (way[:1] == key and key[0] not in self.in_file)
+            key[: len(way)] == way or (way[: len(key)] == key and (len(key) > 1 or key[0] not in self.in_file))
             for key in mistake.keys
             for way in self.overridden
         )

@@ -14,7 +14,17 @@ from damrs_dgl.models.systems import as_system as table_of_system
 from damrs_dgl.models.systems import switch_model
 from damrs_dgl.models.tables import canonical_model, fill, preset_values
 from damrs_dgl.recipe.checks import conflicts
-from damrs_dgl.recipe.mistakes import KeyPath, Mistake, error_of, explain, remove_path, set_path, toml_value, touches
+from damrs_dgl.recipe.mistakes import (
+    KeyPath,
+    Mistake,
+    error_of,
+    explain,
+    in_written_terms,
+    remove_path,
+    set_path,
+    toml_value,
+    touches,
+)
 from damrs_dgl.recipe.schema import Recipe
 
 AnyRecipe = Recipe[Any]
@@ -83,24 +93,42 @@ def _switch(table: dict[str, Any], path: str, name: str) -> None:
 
 
 def _set(table: dict[str, Any], path: KeyPath, value: object) -> None:
+    """Set one value; a key of the backbone that is named at the top of [model] takes the place of the backbone's own."""
     model = table.get("model")
-    if path[:2] == ("model", "backbone") and len(path) > 2 and isinstance(model, dict):
-        backbone = model.get("backbone")
-        if isinstance(backbone, str):
-            model["backbone"] = {"name": backbone}
+    if isinstance(model, dict) and isinstance(model.get("backbone"), str) and path[:2] == ("model", "backbone"):
+        model["backbone"] = {"name": model["backbone"]}
     set_path(table, path, value)
+    if path[:1] == ("model",) and len(path) > 1:
+        owner = table
+        for part in path[:-1]:
+            owner = owner[part]
+        _forget_inside(owner, path[-1])
+
+
+def _forget_inside(owner: dict[str, Any], key: str) -> None:
+    """Take a key that is no wrapper's own out of what it wraps."""
+    inner = owner.get("backbone")
+    try:
+        own = find_model(owner.get("name", DEFAULT_MODEL)).Config.model_fields
+    except ValueError:  # which the validation tells
+        return
+    if isinstance(inner, dict) and key not in own:
+        inner.pop(key, None)
+        _forget_inside(inner, key)
 
 
 def check(values: Mapping[str, Any]) -> tuple[AnyRecipe | None, list[Mistake]]:
     """The recipe of a table, None where it is not sound, and all mistakes."""
     table, found = _with_model(values)
     kind = cast("type[AnyRecipe]", Recipe.__class_getitem__(config_class(table["model"])))
+    recipe = None
     try:
         recipe = kind.model_validate(_with_presets(table))
-        return (None if found else recipe), found + conflicts(recipe)
+        found += conflicts(recipe)
     except ValidationError as error:
         found += explain(error, table, kind)
-    return None, found + _conflicts_besides(table, found, kind)
+        found += _conflicts_besides(table, found, kind)
+    return (None if found else recipe), [in_written_terms(mistake, values) for mistake in found]
 
 
 def _with_model(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Mistake]]:
@@ -128,18 +156,18 @@ def _wrong_name(model: Mapping[str, Any], error: Exception) -> Mistake:
     table = model
     while isinstance(table.get("backbone"), dict) and _is_system(table.get("name")):
         key, table = (*key, "backbone"), table["backbone"]
-    if isinstance(table.get("backbone"), str) and _is_system(table.get("name")):
-        key, name = (*key, "backbone"), table["backbone"]
-    else:
-        key, name = (*key, "name"), table.get("name")
+    inside = "backbone" in table and _is_system(table.get("name"))
+    key = (*key, "backbone" if inside else "name")
+    name, shown = table.get(key[-1]), ".".join(key)
     if not isinstance(name, str):
-        return Mistake((key,), f"{'.'.join(key)} = {toml_value(name)}", "expected the name of a system")
-    return Mistake((key,), f"{'.'.join(key)} = {toml_value(name)}: {error}")
+        kind = ", or a table of its keys" if inside else ""
+        return Mistake((key,), f"{shown} = {toml_value(name)}", f"expected the name of a system{kind}")
+    return Mistake((key,), f"{shown} = {toml_value(name)}: {error}")
 
 
 def _is_system(name: object) -> bool:
     try:
-        find_model(str(name))
+        find_model(name)
     except ValueError:
         return False
     return True

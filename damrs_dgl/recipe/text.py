@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from damrs_dgl.models.base import ModelConfig
+from damrs_dgl.models.base import ModelConfig, WrapperConfig
 from damrs_dgl.models.registry import find_model, models
-from damrs_dgl.models.tables import make_config, preset_values
+from damrs_dgl.models.tables import make_config, own_preset_values
 from damrs_dgl.recipe.expectations import expectation
 from damrs_dgl.recipe.locations import shipped_recipes
 from damrs_dgl.recipe.mistakes import toml_value
@@ -18,6 +18,7 @@ from damrs_dgl.recipe.schema import Recipe
 from damrs_dgl.settings import Section
 
 _WIDTH = 110
+Presets = dict[str, tuple[str, dict[str, object]]]  # key -> (the key that chooses the preset, {preset: value})
 
 
 def recipe_text(recipe: Recipe[Any]) -> str:
@@ -26,12 +27,13 @@ def recipe_text(recipe: Recipe[Any]) -> str:
     Keys that may be left out and are, such as ``data.timestamp``, stand in it as comments.
     """
     lines = [f"# The recipe {toml_value(recipe.name)} in full: each key, its meaning, what it may be, its default.", ""]
+    presets = _presets(recipe.model)
     for key, field in type(recipe).model_fields.items():
         value = getattr(recipe, key)
         if isinstance(value, Section):
-            lines += _section(key, field.description or "", value)
+            lines += _section(key, field.description or "", value, presets)
         else:
-            lines += _setting(key, field, value, {})
+            lines += _setting(key, field, value, presets)
     return "\n".join(lines) + "\n"
 
 
@@ -45,13 +47,26 @@ def model_text(name: str) -> str:
     model = find_model(name)
     about = (model.__doc__ or "").strip().partition("\n\n")[0]
     config = make_config({"name": name, **({"members": {}} if "members" in model.Config.model_fields else {})})
-    lines = [*_comment(" ".join(about.split())), *_comment(model.citation), *_section("model", "Its keys", config)]
+    lines = [*_comment(" ".join(about.split())), *_comment(model.citation)]
+    lines += _section("model", "Its keys", config, _presets(config))
     return "\n".join(lines) + "\n"
 
 
-def _section(section: str, description: str, value: Section) -> Iterator[str]:
+def _presets(config: ModelConfig, prefix: str = "model.") -> Presets:
+    """Of each key that a preset of the system, or of what it wraps, has a word on; `...` where one leaves it alone."""
+    found: Presets = {}
+    table = config.model_dump()
+    for preset in config.PRESETS:
+        chosen = {**table, config.PRESET_KEY: preset}
+        for path, value in own_preset_values(type(config), chosen, prefix).items():
+            found.setdefault(path, (config.PRESET_KEY, dict.fromkeys(config.PRESETS, ...)))[1][preset] = value
+    if isinstance(config, WrapperConfig):
+        found = {**_presets(config.backbone, f"{prefix}backbone."), **found}
+    return found
+
+
+def _section(section: str, description: str, value: Section, presets: Presets) -> Iterator[str]:
     yield from ("", f"# {description}.", f"[{section}]")
-    presets = preset_values(value.model_dump(), f"{section}.") if isinstance(value, ModelConfig) else {}
     fields = type(value).model_fields
     inner = {key: getattr(value, key) for key in fields}
     tables = [key for key, item in inner.items() if isinstance(item, (Mapping, ModelConfig))]
@@ -59,7 +74,7 @@ def _section(section: str, description: str, value: Section) -> Iterator[str]:
     for key in sorted(fields, key=lambda key: (key in tables, key != "format")):
         item = inner[key]
         if isinstance(item, ModelConfig):
-            yield from _section(f"{section}.{key}", fields[key].description or "", item)
+            yield from _section(f"{section}.{key}", fields[key].description or "", item, presets)
         elif isinstance(item, Mapping):
             yield from ("", *_comment(fields[key].description or ""), f"[{section}.{key}]")
             yield from (f"{name} = {_inline(entry)}" for name, entry in item.items())
@@ -67,17 +82,19 @@ def _section(section: str, description: str, value: Section) -> Iterator[str]:
             yield from _setting(f"{section}.{key}", fields[key], item, presets)
 
 
-def _setting(path: str, field: FieldInfo, value: object, presets: Mapping[str, object]) -> Iterator[str]:
+def _setting(path: str, field: FieldInfo, value: object, presets: Presets) -> Iterator[str]:
     key = path.rpartition(".")[2]
     yield from _comment(f"{field.description} ({expectation(field)}{_default(path, field, presets)})")
     yield f"# {key} =" if value is None else f"{key} = {_inline(value)}"
 
 
-def _default(path: str, field: FieldInfo, presets: Mapping[str, object]) -> str:
+def _default(path: str, field: FieldInfo, presets: Presets) -> str:
     if path == "name" or field.is_required():
         return ""
     if path in presets:
-        return f"; default by preset: {toml_value(presets[path])}"
+        key, values = presets[path]
+        shown = {name: toml_value(field.default if value is ... else value) for name, value in values.items()}
+        return f"; default by {key}: {', '.join(f'{name} {value}' for name, value in shown.items())}"
     return f"; default {'none' if field.default is None else toml_value(field.default)}"
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
-from damrs_dgl.data.dataset import ModalityFeatures
+from damrs_dgl.data.parts import ModalityFeatures
 from damrs_dgl.models.layers import neighbors as layer
 from damrs_dgl.models.layers.neighbors import ConstantGraph, Edges, NeighborGraph, content_graph, merged, mine
 from tests.models.builders import CPU, tiny_dataset

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from damrs_dgl.data.dataset import ModalityFeatures
+from damrs_dgl.data.parts import ModalityFeatures
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.graphs.similarity import RESOLUTION, CosineTable
 from damrs_dgl.graphs.top_k import top_k_pairs
