@@ -46,7 +46,7 @@ def model_text(name: str) -> str:
     """What a system is, and its [model] section with every key explained. Raises ValueError for no such name."""
     model = find_model(name)
     about = (model.__doc__ or "").strip().partition("\n\n")[0]
-    config = make_config({"name": name, **({"members": {}} if "members" in model.Config.model_fields else {})})
+    config = make_config({"name": name})
     lines = [*_comment(" ".join(about.split())), *_comment(model.citation)]
     lines += _section("model", "Its keys", config, _presets(config))
     return "\n".join(lines) + "\n"
