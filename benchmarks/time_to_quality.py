@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.measuring import print_table
 from benchmarks.systems import RESULTS, recipe_of
 
-# Published figure to be reached (Table 2, DA-MRS with LightGCN), and the log's best epoch (from 0) and seconds an epoch.
+# The figure to be reached (Table 2, DA-MRS with LightGCN); the log's best epoch (from 0) and seconds an epoch.
 TARGETS = {"tiktok-paper": (0.1100, 115, 0.83), "baby": (0.0994, 76, 1.71)}
 
 
