@@ -18,7 +18,7 @@ import torch
 from benchmarks.measuring import alternating, arguments, chosen, compared, report, timed, write_json
 from benchmarks.plain_graphs import behavior_edges, common_users, users_by_item
 from benchmarks.workloads import SIZES, load_workload
-from damrs_dgl.data.dataset import Interactions
+from damrs_dgl.data.parts import Interactions
 from damrs_dgl.graphs.behavior import BehaviorNeighbors, behavior_neighbors
 
 K, MIN_COUNT = 10, 2

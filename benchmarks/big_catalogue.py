@@ -1,4 +1,4 @@
-"""A large sparse catalogue with planted tastes, made block by block: 5 million users in minutes, not in memory twice.
+"""A large sparse catalogue with known tastes, made block by block: 5 million users in minutes, not in memory twice.
 
 Every item has a style, every user a few styles that they like. A click takes one of them (or, for a known share of
 clicks, any style) and in it an item by popularity; styles and the items of a style both follow a power law, so that a
@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from damrs_dgl.data.dataset import Interactions, ModalityFeatures, MultimodalDataset
+from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.parts import Interactions, ModalityFeatures
 
 ITEMS_PER_STYLE = 200
 TASTES = 3

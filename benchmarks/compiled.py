@@ -38,23 +38,23 @@ def main() -> None:
     options = chosen(parser)
     random = torch.Generator().manual_seed(0)
     a, b = (torch.randn(USERS, options.items, generator=random) for _ in range(2))
-    rooms = [torch.empty_like(a) for _ in range(4)]
+    buffers = [torch.empty_like(a) for _ in range(4)]
 
     def shipped() -> None:
         for _ in range(CALLS):
-            _softmax_kernel(rooms[0].copy_(a), rooms[1].copy_(b), rooms[2], rooms[3], True)
+            _softmax_kernel(buffers[0].copy_(a), buffers[1].copy_(b), buffers[2], buffers[3], True)
 
     started = time.perf_counter()
     fused = torch.compile(kernel)
     _, a_grad, b_grad = fused(a, b)
     compiling = time.perf_counter() - started
     shipped()
-    torch.testing.assert_close(rooms[2], a_grad, rtol=1e-4, atol=1e-7)
-    torch.testing.assert_close(-rooms[3], b_grad, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(buffers[2], a_grad, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(-buffers[3], b_grad, rtol=1e-4, atol=1e-7)
 
     def compiled() -> None:
         for _ in range(CALLS):
-            fused(rooms[0].copy_(a), rooms[1].copy_(b))
+            fused(buffers[0].copy_(a), buffers[1].copy_(b))
 
     sides = {"as it is": timed(shipped), "compiled": timed(compiled)}
     seconds = {

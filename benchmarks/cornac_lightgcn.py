@@ -25,7 +25,7 @@ import torch
 from benchmarks.measuring import alternating, arguments, chosen, compared, report, write_json
 from benchmarks.shipped_training import ShippedTraining
 from benchmarks.workloads import SIZES, load_workload
-from damrs_dgl.data.dataset import Interactions
+from damrs_dgl.data.parts import Interactions
 from damrs_dgl.graphs.build import build_graph
 
 ROOT = Path(__file__).parents[1]

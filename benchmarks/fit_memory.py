@@ -104,7 +104,7 @@ def main() -> None:
 
 
 def prepare(folder: Path, data: str, overrides: list[str]) -> str:
-    """Write the data set, its recipe for one epoch, and a run with the graph; returns what is planted."""
+    """Write the data set, its recipe for one epoch, and a run with the graph; returns what is synthetic."""
     workload = load_workload(data, overrides)
     values = {**write_mmrec(workload.dataset, folder), "training.epochs": 1}
     recipe = workload.recipe.with_values(values)

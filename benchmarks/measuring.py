@@ -31,7 +31,8 @@ def machine() -> dict[str, Any]:
         "cores": cores,
         "torch_threads": torch.get_num_threads(),
         "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "dgl", "numpy")},
+        "torch": str(torch.__version__),  # with the build (+cpu, +cu130), which the package's metadata may leave out
+        **{name: version(name) for name in ("dgl", "numpy")},
     }
 
 

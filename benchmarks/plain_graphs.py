@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from damrs_dgl.data.dataset import Interactions
+from damrs_dgl.data.parts import Interactions
 
 Counts = dict[int, dict[int, int]]
 """{item: {other item: how many users have both}}, without zeros."""

@@ -23,7 +23,7 @@ from benchmarks.plain_losses import (
     item_relation_alignment,
     preference_alignment,
 )
-from damrs_dgl.data.dataset import Interactions
+from damrs_dgl.data.parts import Interactions
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.graphs.schema import INTERACTS, WEIGHT, item_relations
 from damrs_dgl.recipe import Recipe

@@ -3,7 +3,7 @@
     python -m benchmarks.scale
     python -m benchmarks.scale --items 10000,30000 --semantic exact --json runs/scale.json --plot runs/scale.png
 
-The catalogues are planted and sparse (big_catalogue.py): 5 users an item, 10 clicks a user. Every stage of every size
+The catalogues are synthetic and sparse (big_catalogue.py): 5 users an item, 10 clicks a user. Every stage of every size
 is a process of its own, whose peak is its highest resident memory, data and libraries included. A step is the median
 of some after one to warm up; an epoch is not run but extrapolated: steps x time of a step. Where `--semantic` leaves
 the content graphs out, random ones of the same size take their place in the step.
@@ -30,7 +30,8 @@ import torch
 from benchmarks.big_catalogue import big_catalogue
 from benchmarks.measuring import peak_gib, write_json
 from damrs_dgl.assembly import prepare_training
-from damrs_dgl.data.dataset import Interactions, ModalityFeatures, MultimodalDataset
+from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.parts import Interactions, ModalityFeatures
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.graphs import build_graph, load_graph, save_graph
 from damrs_dgl.graphs.schema import BEHAVIOR, INTERACTED_BY, INTERACTS, ITEM, USER, WEIGHT
@@ -211,7 +212,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
             points = [(row["items"], row[stage][key]) for row in rows if key in row.get(stage, {})]
             if points:
                 panel.loglog(*zip(*points, strict=True), marker="o", label=label)
-        panel.set(xlabel="items (planted catalogue, 5 users an item, 10 clicks a user)", title=title)
+        panel.set(xlabel="items (synthetic catalogue, 5 users an item, 10 clicks a user)", title=title)
         panel.xaxis.set_minor_formatter("")
         panel.grid(True, which="both", alpha=0.3)
     panels[1].axhline(20, color="gray", linestyle="--", label="20 GiB")

@@ -3,7 +3,7 @@
     python -m benchmarks.semantic_graphs                                   # the size of Amazon Clothing
     python -m benchmarks.semantic_graphs --items 100000 --dims visual=64,textual=64 --ways exact,projected,faiss
 
-The features are synthetic (the planted catalogue) and memory-mapped from a temporary folder, as a user's would be.
+The features are those of the synthetic shop and memory-mapped from a temporary folder, as a user's would be.
 Every way runs in a process of its own, so that its peak memory is its own; the time is that of the graphs alone,
 without the start of the process. `dense` holds two numbers for every pair of items and modality: 5 GB at the size of
 Clothing, 90 GB at 100,000 items. Recall is the share of the edges of `exact` that a way finds.
@@ -28,8 +28,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.measuring import machine, peak_gib, write_json
-from damrs_dgl import planted_catalogue
-from damrs_dgl.data.dataset import ModalityFeatures
+from damrs_dgl import synthetic_shop
+from damrs_dgl.data.parts import ModalityFeatures
 from damrs_dgl.graphs.semantic import semantic_neighbors
 
 ROOT = Path(__file__).parents[1]
@@ -42,22 +42,23 @@ def dense_neighbors(
 ) -> Edges:
     """Eq. 1 as it is written: whole |I| x |I| matrices, then a row at a time. {modality: (items, neighbours)}.
 
-    Equal similarities are in no particular order (the planted catalogue has some, so its recall stays below 1), and
+    Equal similarities are in no particular order (the synthetic shop has some, so its recall stays below 1), and
     each is as exact as a matrix product in `dtype`.
     """
     similarity = {}
     for name, content in features.items():
         unit = torch.nn.functional.normalize(content.block(0, len(content)).to(dtype))
         similarity[name] = unit @ unit.T
-    usable = ~torch.from_numpy(np.any([content.missing for content in features.values()], axis=0))
-    dropped = ~(usable[:, None] & usable)
-    for matrix in similarity.values():
-        dropped |= matrix < matrix.mean()
+    present = {name: ~torch.from_numpy(content.missing) for name, content in features.items()}
+    known = {name: have[:, None] & have for name, have in present.items()}
+    dropped = torch.zeros_like(next(iter(known.values())))
+    for name, matrix in similarity.items():
+        dropped |= known[name] & (matrix < matrix[known[name]].mean())
     found = {}
     for name, matrix in similarity.items():
         items, neighbors = [], []
-        for item, (row, out) in enumerate(zip(matrix, dropped, strict=True)):
-            if usable[item]:
+        for item, (row, out) in enumerate(zip(matrix, dropped | ~known[name], strict=True)):
+            if present[name][item]:
                 values, best = torch.topk(row.masked_fill(out, 0.0), min(k, len(row)))
                 best = best[values > 0].sort().values
             else:
@@ -77,15 +78,15 @@ def recall(found: Edges, exact: Edges, num_items: int) -> dict[str, float]:
     return shares
 
 
-def plant(folder: Path, items: int, dims: Mapping[str, int]) -> None:
-    """Write planted features as .npy, one modality at a time."""
+def write_features(folder: Path, items: int, dims: Mapping[str, int]) -> None:
+    """Write synthetic features as .npy, one modality at a time."""
     for name, width in dims.items():
-        dataset = planted_catalogue(users=2000, items=items, dims={name: width}, seed=0).dataset
+        dataset = synthetic_shop(users=2000, items=items, dims={name: width}, seed=0).dataset
         np.save(folder / f"{name}.npy", dataset.features[name].values)
 
 
 def read(folder: Path, dims: Mapping[str, int]) -> dict[str, ModalityFeatures]:
-    """The planted features, memory-mapped; every item has content."""
+    """The synthetic features, memory-mapped; every item has content."""
     features = {}
     for name in dims:
         values = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
@@ -125,7 +126,7 @@ def measure(ways: list[str], items: int, dims: Mapping[str, int], *, k: int = 10
     settings = ["--items", str(items), "--dims", ",".join(f"{name}={width}" for name, width in dims.items())]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        in_its_own_process("--step", "plant", "--folder", name, *settings)
+        in_its_own_process("--step", "write", "--folder", name, *settings)
         runs: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
         for _ in range(repeats):
             for way in ways:
@@ -143,7 +144,7 @@ def measure(ways: list[str], items: int, dims: Mapping[str, int], *, k: int = 10
                 table[way]["recall"] = recall(edges, edges_of("exact", folder), items)
     return {
         "claim": "semantic graphs",
-        "data": "planted catalogue (synthetic)",
+        "data": "synthetic shop",
         "items": items,
         "dims": dict(dims),
         "k": k,
@@ -189,11 +190,11 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--json", type=Path, default=Path("runs/semantic_graphs.json"), help="[%(default)s]")
-    parser.add_argument("--step", choices=("plant", *WAYS), help=argparse.SUPPRESS)
+    parser.add_argument("--step", choices=("write", *WAYS), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.step == "plant":
-        plant(options.folder, options.items, options.dims)
+    if options.step == "write":
+        write_features(options.folder, options.items, options.dims)
         print("{}")
     elif options.step:
         print(json.dumps(run(options.step, options.folder, options.dims, options.k)))

@@ -1,6 +1,6 @@
 """An epoch of training DA-MRS around LightGCN, all losses on: the toolkit against the plain form of the same equations.
 
-    python -m benchmarks.training_epoch                      # Amazon Baby's interactions, planted content
+    python -m benchmarks.training_epoch                      # Amazon Baby's interactions, synthetic content
     python -m benchmarks.training_epoch --data tiktok
     python -m benchmarks.training_epoch --data baby -o model.variant=authors
 

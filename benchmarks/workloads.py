@@ -1,7 +1,7 @@
 """The data sets that the benchmarks run on, each with the recipe that trains on it.
 
-Real interactions are taken where DAMRS_DATA has them, a planted catalogue of the same size otherwise. The folders of
-Baby and Clothing hold no content, so theirs is planted: 4,096-d visual and 384-d textual, as the public features are.
+Real interactions are taken where DAMRS_DATA has them, a synthetic shop of the same size otherwise. The folders of
+Baby and Clothing hold no content, so theirs is synthetic: 4,096-d visual and 384-d textual, as the public features are.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from damrs_dgl.assembly import load_dataset
-from damrs_dgl.data.catalogue import planted_catalogue
 from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.errors import DamrsError
 from damrs_dgl.recipe import Recipe, load_recipe
 
@@ -42,7 +42,7 @@ TIKTOK_DIMS = {"visual": 128, "acoustic": 128}
 
 @dataclass(frozen=True)
 class Workload:
-    """A data set, the recipe that trains on it, and which of its parts are planted (in words, for the table)."""
+    """A data set, the recipe that trains on it, and which of its parts are synthetic (in words, for the table)."""
 
     name: str
     recipe: Recipe
@@ -57,28 +57,26 @@ def load_workload(name: str, overrides: Sequence[str] = (), *, content: bool = T
     """
     if name == "tiny":
         recipe = load_recipe("demo", ["training.batch_size=256", *overrides])
-        return Workload(name, recipe, planted(name, TINY_DIMS if content else {}), "all planted")
+        return Workload(name, recipe, synthetic(name, TINY_DIMS if content else {}), "all synthetic")
     recipe = load_recipe(name, overrides)
     try:
         dataset, note = load_dataset(recipe), "real interactions"
     except DamrsError as error:
-        print(f"planting a catalogue instead: {error}")
+        print(f"making up a catalogue instead: {error}")
         dims = TIKTOK_DIMS if name == "tiktok" else DIMS
-        return Workload(name, recipe, planted(name, dims if content else {}), "all planted")
+        return Workload(name, recipe, synthetic(name, dims if content else {}), "all synthetic")
     if dataset.features:
         return Workload(name, recipe, dataset, "real")
     if content:
-        features = planted_catalogue(users=100, items=dataset.num_items, dims=DIMS).dataset.features
-        return Workload(name, recipe, dataset.replace(features=features), f"{note}, planted content")
+        features = synthetic_shop(users=100, items=dataset.num_items, dims=DIMS).dataset.features
+        return Workload(name, recipe, dataset.replace(features=features), f"{note}, synthetic content")
     return Workload(name, recipe, dataset, note)
 
 
-def planted(name: str, dims: dict[str, int]) -> MultimodalDataset:
-    """A planted catalogue of a workload's size."""
+def synthetic(name: str, dims: dict[str, int]) -> MultimodalDataset:
+    """A synthetic shop of a workload's size."""
     size = SIZES[name]
-    return planted_catalogue(
-        users=size.users, items=size.items, clicks_per_user=size.clicks_per_user, dims=dims
-    ).dataset
+    return synthetic_shop(users=size.users, items=size.items, clicks_per_user=size.clicks_per_user, dims=dims).dataset
 
 
 def write_mmrec(dataset: MultimodalDataset, folder: Path) -> dict[str, object]:

@@ -6,7 +6,7 @@ The public names, imported at first use so that the command line answers at once
 * `Recommender`: fit, recommend, similar_items, evaluate.
 * `load_recipe`, `Recipe`: what to do, as a checked recipe.
 * `build_graph`, `evaluate_ranking`: parts that are useful alone; the losses are in `damrs_dgl.losses`.
-* `planted_catalogue`: synthetic data with known noise.   `corrupt`: noise for real data.
+* `synthetic_shop`: synthetic data with known noise.   `corrupt`: noise for real data.
 * `DamrsError`: the base of every error that is raised on purpose.
 """
 
@@ -16,10 +16,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from damrs_dgl.data.catalogue import planted_catalogue
     from damrs_dgl.data.dataset import MultimodalDataset
     from damrs_dgl.data.formats import read_mmrec, read_mmssl, read_tables
     from damrs_dgl.data.noise import corrupt
+    from damrs_dgl.data.synthetic import synthetic_shop
     from damrs_dgl.errors import DamrsError
     from damrs_dgl.evaluation.metrics import evaluate_ranking
     from damrs_dgl.graphs.build import build_graph
@@ -35,10 +35,10 @@ _HOMES = {
     "corrupt": "damrs_dgl.data.noise",
     "evaluate_ranking": "damrs_dgl.evaluation.metrics",
     "load_recipe": "damrs_dgl.recipe",
-    "planted_catalogue": "damrs_dgl.data.catalogue",
     "read_mmrec": "damrs_dgl.data.formats",
     "read_mmssl": "damrs_dgl.data.formats",
     "read_tables": "damrs_dgl.data.formats",
+    "synthetic_shop": "damrs_dgl.data.synthetic",
 }
 
 __all__ = [
@@ -50,10 +50,10 @@ __all__ = [
     "corrupt",
     "evaluate_ranking",
     "load_recipe",
-    "planted_catalogue",
     "read_mmrec",
     "read_mmssl",
     "read_tables",
+    "synthetic_shop",
 ]
 
 

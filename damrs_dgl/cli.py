@@ -16,6 +16,7 @@ import click
 
 from damrs_dgl.console import console
 from damrs_dgl.errors import DamrsError, DataError, unexpected
+from damrs_dgl.threads import bound_waiting
 
 if TYPE_CHECKING:
     from damrs_dgl.recipe import Recipe
@@ -90,7 +91,7 @@ def cli(
     Stages run one after the other and share a run directory; a stage whose result is there already is skipped.
 
     \b
-      damrs-dgl build-graphs fit evaluate                        the planted (synthetic) catalogue
+      damrs-dgl build-graphs fit evaluate                        the synthetic shop
       damrs-dgl --recipe my.toml fit recommend --top 10          your own data
       damrs-dgl stress --noise feedback --ratio 0.1              what noise does
     """
@@ -124,7 +125,7 @@ def fit(command: Command, restart: bool) -> None:
 
     A training that was stopped goes on after its last full epoch and ends with the same numbers as one that was not.
     Its training.epochs, training.patience, [evaluation], [stress] and --device may change on the way; after any other
-    change, of the data, [graphs], [model], [losses] or [training], it says what changed and trains anew.
+    change, of the data, [graphs], [model] or [training], it says what changed and trains anew.
     """
     from damrs_dgl.stages import fit as stage
 
@@ -200,7 +201,8 @@ def doctor() -> None:
 def recipes(command: Command, action: str, arguments: tuple[str, ...]) -> None:
     """ls | show [NAME] | cp NAME FILE | validate [NAME]: the shipped recipes, and a recipe of your own.
 
-    `show` prints every key with its meaning, range and default; `validate` lists all mistakes at once.
+    `show` prints every key of a recipe, or of a system by its name, with its meaning, range and default; `validate`
+    lists all mistakes at once.
     """
     actions: dict[str, Any] = {"ls": _list, "show": _show, "cp": _copy, "validate": _validate}
     usage, fewest, most = {"ls": ("", 0, 0), "cp": (" NAME FILE", 2, 2)}.get(action, (" [NAME]", 0, 1))
@@ -216,9 +218,12 @@ def _list(command: Command) -> None:
 
 
 def _show(command: Command, name: str | None = None) -> None:
-    from damrs_dgl.recipe import load_recipe, recipe_text
+    from damrs_dgl.recipe import is_system, load_recipe, model_text, recipe_text
 
-    console.info(recipe_text(load_recipe(name or command.recipe, command.overrides)))
+    if name and is_system(name):
+        console.info(model_text(name))
+    else:
+        console.info(recipe_text(load_recipe(name or command.recipe, command.overrides)))
 
 
 def _copy(command: Command, name: str, target: str) -> None:
@@ -248,6 +253,7 @@ def _validate(command: Command, name: str | None = None) -> None:
 def main() -> None:
     """Entry point: every error ends as one line on standard error and an exit code."""
     debug = "--debug" in sys.argv[1:]
+    bound_waiting()
     try:
         cli.main(sys.argv[1:] or ["--help"], prog_name="damrs-dgl", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt) as stop:

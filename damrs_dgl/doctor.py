@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from damrs_dgl.errors import DamrsError
+from damrs_dgl.threads import USERS_OWN_WAITING, usable_cores
 
 PACKAGES = ("torch", "dgl", "numpy", "scipy", "pyarrow", "pydantic", "safetensors", "click", "rich", "packaging")
 _GIB = 2**30
@@ -45,6 +46,7 @@ def checks() -> list[Check]:
         ("torch on a GPU", _torch_cuda),
         ("dgl on a GPU", _dgl_cuda),
         ("threads", _threads),
+        ("systems", _systems),
         ("memory", _memory),
         ("disk", _disk),
         ("DAMRS_DATA", _data_sets),
@@ -177,15 +179,28 @@ def _dgl_cuda() -> Check:
 
 
 def _threads() -> Check:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     asked = os.environ.get("OMP_NUM_THREADS")
     used = _load("torch").get_num_threads()
-    value = f"torch uses {used} of {cores} cores; OMP_NUM_THREADS is {asked or 'not set'}"
+    host = os.cpu_count() or cores
+    of_host = f" (of the host's {host})" if host != cores else ""
+    waiting = ", ".join(f"{name}={os.environ[name]}" for name in USERS_OWN_WAITING if name in os.environ)
+    value = (
+        f"torch uses {used} of {cores} usable cores{of_host}; OMP_NUM_THREADS is {asked or 'not set'}; "
+        f"threads wait by {waiting or 'spinning without bound'}"
+    )
     if used > cores:
         return Check(
             "threads", value, cure=f"more threads than cores slow each other down: set OMP_NUM_THREADS={cores}"
         )
     return Check("threads", value)
+
+
+def _systems() -> Check:
+    known = importlib.import_module("damrs_dgl.models.registry").models()
+    outside = [name for name, model in known.items() if not model.__module__.startswith("damrs_dgl.")]
+    more = f" ({', '.join(outside)} from other packages)" if outside else ""
+    return Check("systems", f"{len(known)}: {', '.join(known)}{more}", ok=True)
 
 
 def _memory() -> Check:

@@ -31,11 +31,11 @@ class DamrsError(Exception):
         return " ".join(f"{place}{self.what}{cure}".split())
 
 
-class DataError(DamrsError):
+class DataError(DamrsError, ValueError):
     """The data set cannot be used as it is: a missing file, a bad column, ids that do not fit the features."""
 
 
-class RecipeError(DamrsError):
+class RecipeError(DamrsError, ValueError):
     """A recipe that does not parse or holds a key or value that is not allowed."""
 
 
@@ -65,7 +65,7 @@ def unexpected(error: Exception) -> DamrsError:
     """What to say of an error that nothing recognised: memory that ran out is the user's to mend, the rest is ours."""
     what = f"{type(error).__name__}: {error}"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error):
-        fix = "lower training.batch_size, losses.anchors, evaluation.block_size or graphs.block_size"
+        fix = "lower training.batch_size, model.anchors, evaluation.block_size or graphs.block_size"
         return DamrsError(f"not enough memory ({what.splitlines()[0]})", fix=fix)
     fix = "this is a fault of damrs-dgl: run again with --debug and report the trace"
     return InternalError(f"internal error: {what}", fix=fix)

@@ -2,41 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
+from sklearn.base import BaseEstimator
 from torch.nn.functional import normalize
 
-from damrs_dgl.assembly import (
+from damrs_dgl.data.columns import find_ids, to_arrow
+from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.errors import DataError, RunError
+from damrs_dgl.evaluation.ranking import SeenItems, rank_items, rank_scorer
+from damrs_dgl.factory import (
     SplitEvaluator,
     build_recipe_graph,
     known_interactions,
     pick_device,
     prepare_training,
-    representations,
+    scorer_of,
 )
-from damrs_dgl.data.columns import to_arrow
-from damrs_dgl.data.dataset import MultimodalDataset
-from damrs_dgl.errors import DataError, RunError
-from damrs_dgl.evaluation.ranking import SeenItems, rank_items
-from damrs_dgl.models.representations import Representations
-from damrs_dgl.recipe import Recipe, load_recipe
+from damrs_dgl.recipe import Recipe, load_recipe, recipe_from, with_values
+from damrs_dgl.scoring import DotProduct, Scorer
 from damrs_dgl.training.checkpoint import load_tensors, save_tensors
-from damrs_dgl.training.trainer import Progress
+from damrs_dgl.training.trainer import Progress, Schedule
+
+logger = logging.getLogger("damrs_dgl")
+_AGAIN = "save the recommender again"
 
 
-class Recommender:
-    """A model described by a recipe, trained on a data set that you hold in memory.
+class Recommender(BaseEstimator):
+    """A system described by a recipe, trained on a data set in memory; an estimator of scikit-learn's kind.
 
     Parameters
     ----------
-    recipe: a recipe, a file, or a shipped recipe's name. Its [data] is not read.
+    recipe: a recipe, a file, or a shipped recipe's name; None: the defaults of every key. Its [data] is not read.
     device: auto, cpu or cuda.
-    settings: `section__key=value` changes to the recipe, e.g. `training__epochs=20`, `model__backbone="mf"`.
+    callback: called with the progress and the schedule after each epoch; the log (`damrs_dgl`, level INFO) says the
+        same in words.
+    settings: `section__key=value` changes to the recipe, e.g. `training__epochs=20`, `model__name="lightgcn"`.
+
+    Attributes
+    ----------
+    recipe_: the recipe that was trained.  dataset_: the data set.  progress_: how the training went.
+    data_fingerprint_: of the data set, also after `load`.
+
+    Parameters are kept as given and checked by `fit`, which raises RecipeError (a ValueError) for a wrong one.
 
     Example
     -------
@@ -46,23 +60,49 @@ class Recommender:
     >>> items, scores = model.recommend(["anna", "ben"], k=5)
     """
 
-    def __init__(self, recipe: Recipe | str | Path = "demo", *, device: str = "auto", **settings: Any) -> None:
-        chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-        changes = {key.replace("__", "."): value for key, value in settings.items()}
-        self.recipe = chosen.with_values(changes) if changes else chosen
-        self.device = pick_device(device)
-        self.dataset: MultimodalDataset | None = None
-        self.progress: Progress | None = None
-        self._vectors: Representations | None = None
-        self._known_items: SeenItems | None = None
+    recipe_: Recipe[Any]
+    dataset_: MultimodalDataset
+    progress_: Progress
+    data_fingerprint_: str
 
-    def fit(self, dataset: MultimodalDataset) -> Recommender:
-        """Build the graphs and train to early stopping. Raises DataError or TrainingError."""
-        graph = build_recipe_graph(self.recipe, dataset).graph
-        trainer = prepare_training(self.recipe, dataset, graph, device=self.device)
-        self.progress = trainer.fit()
-        vectors = representations(trainer.model)
-        return self._hold(dataset, vectors.users.detach(), vectors.items.detach())
+    def __init__(
+        self,
+        recipe: Recipe[Any] | str | Path | None = None,
+        *,
+        device: str = "auto",
+        callback: Callable[[Progress, Schedule], None] | None = None,
+        **settings: Any,
+    ) -> None:
+        self.recipe = recipe
+        self.device = device
+        self.callback = callback
+        self._settings = settings
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's arguments, as given; `deep` has no meaning here."""
+        return {"recipe": self.recipe, "device": self.device, "callback": self.callback, **self._settings}
+
+    def set_params(self, **params: Any) -> Recommender:
+        """Change some of the constructor's arguments; takes effect at the next `fit`."""
+        for name, value in params.items():
+            if name in ("recipe", "device", "callback"):
+                setattr(self, name, value)
+            else:
+                self._settings[name] = value
+        return self
+
+    def fit(self, dataset: MultimodalDataset, y: None = None) -> Recommender:
+        """Build the graphs and train to early stopping. Raises RecipeError, DataError or TrainingError."""
+        recipe = self._resolved_recipe()
+        self._device = pick_device(self.device)
+        graph = build_recipe_graph(recipe, dataset).graph
+        trainer = prepare_training(recipe, dataset, graph, device=self._device, on_epoch=self._report)
+        self.progress_ = trainer.fit()
+        self.recipe_, self.dataset_ = recipe, dataset
+        self.data_fingerprint_ = dataset.fingerprint()
+        self._hold(scorer_of(trainer.model), dataset.user_ids, dataset.item_ids)
+        self._known_items = SeenItems.from_pairs(*known_interactions(dataset), dataset.num_users)
+        return self
 
     def recommend(self, user_ids: Any, k: int = 10, *, filter_known: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """The k best items of each user, best first.
@@ -75,76 +115,156 @@ class Recommender:
         Returns item ids [n, k] (object; None where fewer than k are left) and scores [n, k] (-inf there); [k] each for
         one id. Raises DataError for an unknown id.
         """
-        dataset, vectors = self._fitted()
+        self._require_fit()
         single, asked = _as_list(user_ids)
-        users = torch.from_numpy(_known(dataset.user_indices(asked), asked, "user"))
-        if filter_known and self._known_items is None:
-            self._known_items = SeenItems.from_pairs(*known_interactions(dataset), dataset.num_users)
-        seen = self._known_items if filter_known else None
-        ranking = rank_items(vectors.users[users.to(self.device)], vectors.items, k, users=users, seen=seen)
+        users = torch.from_numpy(_known(self._users.indices(asked), asked, "user"))
+        ranking = rank_scorer(self._scorer, k, users=users, seen=self._known_items if filter_known else None)
         return self._answer(ranking.items, ranking.scores, single)
 
     def similar_items(self, item_ids: Any, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
         """The k items nearest to each item by the cosine of the learned vectors, the item itself left out.
 
-        Shapes and errors as in `recommend`.
+        Shapes and errors as in `recommend`; RunError for a system without vectors.
         """
-        dataset, vectors = self._fitted()
+        vectors = self._vectors()
         single, asked = _as_list(item_ids)
-        items = torch.from_numpy(_known(dataset.item_indices(asked), asked, "item"))
-        table = normalize(vectors.items, dim=1)
-        itself = SeenItems(torch.arange(dataset.num_items + 1), torch.arange(dataset.num_items), dataset.num_items)
-        ranking = rank_items(table[items.to(self.device)], table, k, users=items, seen=itself)
+        items = torch.from_numpy(_known(self._items.indices(asked), asked, "item"))
+        table = normalize(vectors.item_emb, dim=1)
+        itself = SeenItems(torch.arange(len(table) + 1), torch.arange(len(table)), len(table))
+        ranking = rank_items(table[items.to(table.device)], table, k, users=items, seen=itself)
         return self._answer(ranking.items, ranking.scores, single)
 
     def evaluate(self, split: str = "test") -> dict[str, float]:
         """Full-ranking metrics on `validation` or `test`, e.g. `{"recall@20": ...}`, under the recipe's protocol."""
-        dataset, vectors = self._fitted()
-        return SplitEvaluator(self.recipe, dataset, split)(vectors.users, vectors.items)
+        self._require_fit()
+        if not hasattr(self, "dataset_"):
+            raise RunError("has no data set to be judged on", where="Recommender", fix="give `load` the data set too")
+        return SplitEvaluator(self.recipe_, self.dataset_, split)(self._scorer)
 
     @property
     def user_vectors(self) -> np.ndarray:
         """[U, d] float32 in the data set's order of users; user . item = score."""
-        return self._fitted()[1].users.cpu().numpy()
+        return self._vectors().user_emb.cpu().numpy()
 
     @property
     def item_vectors(self) -> np.ndarray:
         """[I, d] float32 in the data set's order of items."""
-        return self._fitted()[1].items.cpu().numpy()
+        return self._vectors().item_emb.cpu().numpy()
 
     def save(self, path: str | Path) -> None:
-        """Write the vectors that rank to a safetensors file; `load` with the same data set brings them back."""
-        dataset, vectors = self._fitted()
-        save_tensors(Path(path), {"users": vectors.users, "items": vectors.items}, {"data": dataset.fingerprint()})
+        """Write vectors, ids, what users already have, recipe and data fingerprint to one safetensors file."""
+        vectors = self._vectors()
+        known = self._known_items
+        tensors = {
+            "users": vectors.user_emb,
+            "items": vectors.item_emb,
+            "known_offsets": known.offsets,
+            "known_items": known.items,
+            "user_ids": _ids_to_tensor(self._users.ids),
+            "item_ids": _ids_to_tensor(self._items.ids),
+        }
+        facts = {
+            "data": self.data_fingerprint_,
+            "recipe": self.recipe_.model_dump(mode="json"),
+            "known_span": known.span,
+        }
+        save_tensors(Path(path), tensors, facts)
 
-    def load(self, path: str | Path, dataset: MultimodalDataset) -> Recommender:
-        """Read what `save` wrote. Raises RunError when the file is damaged or was saved with another data set."""
-        tensors, facts = load_tensors(Path(path), fix="save the recommender again")
-        if facts.get("data") != dataset.fingerprint():
+    @classmethod
+    def load(cls, path: str | Path, dataset: MultimodalDataset | None = None, *, device: str = "auto") -> Recommender:
+        """Read what `save` wrote; with the data set it was fitted on, `evaluate` works too.
+
+        Raises RunError when the file is damaged or was saved with another data set.
+        """
+        tensors, facts = load_tensors(Path(path), fix=_AGAIN)
+        try:
+            recipe = recipe_from(facts["recipe"])
+            ids = {name: _ids_from_tensor(tensors[name]) for name in ("user_ids", "item_ids")}
+            known = SeenItems(tensors["known_offsets"], tensors["known_items"], facts["known_span"])
+            users, items = tensors["users"], tensors["items"]
+        except (KeyError, pa.ArrowException) as error:
+            raise RunError(f"is no saved recommender ({error})", where=path, fix=_AGAIN) from error
+        if dataset is not None and facts["data"] != dataset.fingerprint():
             raise RunError("was saved with another data set", where=path, fix="give the data set that it was fitted on")
-        self.progress = None
-        return self._hold(dataset, tensors["users"].to(self.device), tensors["items"].to(self.device))
+        loaded = cls(recipe, device=device)
+        loaded._device = pick_device(device)
+        loaded.recipe_, loaded.data_fingerprint_ = recipe, facts["data"]
+        if dataset is not None:
+            loaded.dataset_ = dataset
+        vectors = DotProduct(users.to(loaded._device), items.to(loaded._device))
+        loaded._hold(vectors, ids["user_ids"], ids["item_ids"])
+        loaded._known_items = known
+        return loaded
 
-    def _hold(self, dataset: MultimodalDataset, users: torch.Tensor, items: torch.Tensor) -> Recommender:
-        self.dataset, self._vectors, self._known_items = (
-            dataset,
-            Representations(users, items, items, users, items),
-            None,
+    def _resolved_recipe(self) -> Recipe[Any]:
+        recipe = self.recipe
+        if recipe is None:
+            recipe = recipe_from({"data": {"format": "synthetic"}})
+        elif not isinstance(recipe, Recipe):
+            recipe = load_recipe(recipe)
+        changes = {key.replace("__", "."): value for key, value in self._settings.items()}
+        return with_values(recipe, changes) if changes else recipe
+
+    def _report(self, progress: Progress, schedule: Schedule) -> None:
+        best = progress.best.get(schedule.monitor)
+        logger.info(
+            "epoch %d: loss %.4f, best %s %s (epoch %d)",
+            progress.epoch,
+            progress.history[-1]["loss"],
+            schedule.monitor,
+            "-" if best is None else f"{best:.4f}",
+            progress.best_epoch,
         )
-        return self
+        if self.callback is not None:
+            self.callback(progress, schedule)
 
-    def _fitted(self) -> tuple[MultimodalDataset, Representations]:
-        if self.dataset is None or self._vectors is None:
+    def _hold(self, scorer: Scorer, user_ids: pa.Array, item_ids: pa.Array) -> None:
+        self._scorer = scorer
+        self._users, self._items = IdList(user_ids), IdList(item_ids)
+
+    def _require_fit(self) -> None:
+        if not hasattr(self, "_scorer"):
             raise RunError("nothing was fitted yet", where="Recommender", fix="call fit(dataset) first")
-        return self.dataset, self._vectors
+
+    def _vectors(self) -> DotProduct:
+        self._require_fit()
+        if not isinstance(self._scorer, DotProduct):
+            raise RunError(
+                f"{self.recipe_.model.name} ranks by no vectors", where="Recommender", fix="take another system"
+            )
+        return self._scorer
 
     def _answer(self, indices: torch.Tensor, scores: torch.Tensor, single: bool) -> tuple[np.ndarray, np.ndarray]:
-        dataset, _ = self._fitted()
         chosen = indices.cpu().numpy()
-        found = dataset.item_ids.take(pa.array(chosen.ravel(), mask=chosen.ravel() < 0))  # a masked index takes a null
+        found = self._items.ids.take(pa.array(chosen.ravel(), mask=chosen.ravel() < 0))  # a masked index takes a null
         ids = np.array(found.to_pylist(), dtype=object).reshape(chosen.shape)
         values = scores.cpu().numpy()
         return (ids[0], values[0]) if single else (ids, values)
+
+
+class IdList:
+    """Original ids in the order of their internal numbers."""
+
+    def __init__(self, ids: pa.Array) -> None:
+        self.ids = ids
+
+    def indices(self, asked: Any) -> np.ndarray:
+        """The internal number of each asked id, int64, -1 where unknown."""
+        return find_ids(to_arrow(asked, what="ids"), self.ids)
+
+
+def _ids_to_tensor(ids: pa.Array) -> torch.Tensor:
+    """Ids of any type as the bytes of an Arrow stream."""
+    sink = pa.BufferOutputStream()
+    table = pa.table({"id": ids})
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return torch.frombuffer(bytearray(sink.getvalue()), dtype=torch.uint8)
+
+
+def _ids_from_tensor(tensor: torch.Tensor) -> pa.Array:
+    with pa.ipc.open_stream(pa.py_buffer(tensor.numpy().tobytes())) as reader:
+        return reader.read_all().column(0).combine_chunks()
 
 
 def _as_list(ids: Any) -> tuple[bool, Sequence[Any]]:

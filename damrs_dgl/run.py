@@ -15,7 +15,7 @@ from typing import Any
 from damrs_dgl.errors import RunError
 from damrs_dgl.files import read_json, write_json
 
-FORMAT_VERSION = 2  # of the artefacts; raised when what a stage writes changes its meaning
+FORMAT_VERSION = 3  # of the artefacts; raised when what a stage writes changes its meaning
 _SHOWN_CHANGES = 3
 
 

@@ -65,7 +65,7 @@ class CommandLine:
 
 
 def tiny_options(run: Path, *, epochs: int = 3) -> tuple[str, ...]:
-    """Options of a run on a planted catalogue that trains in a second."""
+    """Options of a run on a synthetic shop that trains in a second."""
     values = {
         "data.users": 150,
         "data.items": 80,

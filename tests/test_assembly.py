@@ -19,14 +19,16 @@ from damrs_dgl.assembly import (
     prepare_training,
     representations,
 )
-from damrs_dgl.data.catalogue import planted_catalogue
 from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.formats import FORMATS
+from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DeviceError, RecipeError
 from damrs_dgl.evaluation.metrics import evaluate_ranking
 from damrs_dgl.models.backbones import MF, VBPR, LightGCN, unit_content
 from damrs_dgl.models.damrs import DAMRS, fuse_mean, fuse_sum
 from damrs_dgl.recipe import Recipe, load_recipe
+from damrs_dgl.recipe.data_section import DATA_FORMATS
 from damrs_dgl.training.objective import AUTHORS, PAPER
 
 CPU = torch.device("cpu")
@@ -39,7 +41,7 @@ def recipe(**changes: Any) -> Recipe:
 
 @pytest.fixture(scope="module")
 def data() -> MultimodalDataset:
-    return planted_catalogue(
+    return synthetic_shop(
         users=50, items=40, clicks_per_user=8, styles=4, dims={"visual": 5, "textual": 4}, seed=0
     ).dataset
 
@@ -63,7 +65,11 @@ def test_pick_device(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_device("cpu") == CPU
 
 
-def test_planted_data_as_the_recipe_asks() -> None:
+def test_every_format_of_a_recipe_has_its_reader() -> None:
+    assert {*FORMATS, "synthetic"} == set(DATA_FORMATS)
+
+
+def test_synthetic_data_as_the_recipe_asks() -> None:
     asked = recipe(
         data__users=70, data__items=60, data__styles=4, data__modalities={"visual": {"dim": 3}}, data__seed=5
     )

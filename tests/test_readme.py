@@ -123,7 +123,7 @@ def test_every_command_is_understood(command: list[str], shop: Path, monkeypatch
 
 def test_systems_keys_and_files_are_real() -> None:
     """What the sentences name: keys of a recipe, systems, files of the tree, make targets, shipped recipes."""
-    recipe = Recipe.model_validate({"data": {"format": "planted"}})
+    recipe = Recipe.model_validate({"data": {"format": "synthetic"}})
     for key in set(re.findall(r"`((?:graphs|model|losses|training|evaluation|stress)\.[a-z_]+)`", README)):
         assert key in {"stress.csv", "stress.png", "model.safetensors"} or recipe.value(key) is not ...
     for models in re.findall(r"--models ([a-z+,-]+)", README):

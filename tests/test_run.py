@@ -18,7 +18,7 @@ def test_a_key_depends_on_every_part_and_on_nothing_else() -> None:
 
 def test_nothing_is_made_before_the_first_artefact(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "deep" / "run")
-    run.claim("demo", {"format": "planted"})
+    run.claim("demo", {"format": "synthetic"})
     assert run.changes("fit", {"dim": 8}) is None
     run.forget("fit")
     assert list(tmp_path.iterdir()) == []
@@ -26,7 +26,7 @@ def test_nothing_is_made_before_the_first_artefact(tmp_path: Path) -> None:
 
 def test_changes_are_named(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
-    run.claim("demo", {"format": "planted"})
+    run.claim("demo", {"format": "synthetic"})
     made = tmp_path / "run" / "model"
     run.record("fit", {"dim": 8, "k": 10, "old": True})
     assert run.changes("fit", {"dim": 8, "k": 10, "old": True}, made) is None  # recorded, but its file is gone
@@ -41,7 +41,7 @@ def test_changes_are_named(tmp_path: Path) -> None:
 def test_parts_come_back_as_they_were_recorded(tmp_path: Path) -> None:
     parts = {"ks": [5, 20], "alpha": 1e-3, "name": "ä", "none": None, "nested": {"x": [1.5]}}
     run = RunDirectory(tmp_path)
-    run.claim("demo", {"format": "planted"})
+    run.claim("demo", {"format": "synthetic"})
     run.record("fit", parts)
     assert RunDirectory(tmp_path).changes("fit", parts) == []
 

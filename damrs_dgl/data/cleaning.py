@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from damrs_dgl.data.dataset import SPLITS, Finding, Interactions
+from damrs_dgl.data.parts import SPLITS, Finding, Interactions
 from damrs_dgl.data.splits import TRAIN
 from damrs_dgl.errors import DataError
 

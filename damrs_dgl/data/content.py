@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from damrs_dgl.data.dataset import Finding, ModalityFeatures
-from damrs_dgl.data.mapping import let_go
+from damrs_dgl.data.mapping import release_pages
+from damrs_dgl.data.parts import Finding, ModalityFeatures
 from damrs_dgl.errors import DataError
 
 _SCAN_VALUES = 1 << 22  # values looked at in one go: 16 MiB of float32
@@ -69,5 +69,5 @@ def _scan(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         block = np.asarray(array[start : start + step])
         not_finite[start : start + step] = ~np.isfinite(block).all(axis=1)
         all_zero[start : start + step] = ~block.any(axis=1)
-        let_go(array)
+        release_pages(array)
     return not_finite, all_zero

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
-from damrs_dgl.data.mapping import let_go
+from damrs_dgl.data.mapping import release_pages
 
 _BLOCK_VALUES = 2**22  # read at a time
 
@@ -35,7 +35,7 @@ def hash_of(
         for start in range(0, len(values), step):
             rows = np.ascontiguousarray(values[start : start + step])
             digest.update(rows.view(np.uint8).data)
-            let_go(values)
+            release_pages(values)
     return digest.hexdigest()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 _ROWS = 16  # taken before the pages are let go; a system may map two megabytes for each
 
 
-def let_go(values: np.ndarray) -> None:
+def release_pages(values: np.ndarray) -> None:
     """Let go of the pages of an array mapped read-only; of any other array, nothing.
 
     Pages count as the process's memory once they are read. Afterwards they are the system's cache alone, from where
@@ -29,5 +29,5 @@ def take_rows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     taken = np.empty((len(rows), *values.shape[1:]), dtype=values.dtype)
     for start in range(0, len(rows), _ROWS):
         taken[start : start + _ROWS] = values[rows[start : start + _ROWS]]
-        let_go(values)
+        release_pages(values)
     return taken

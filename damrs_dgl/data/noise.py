@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from damrs_dgl.data.cleaning import pair_keys
-from damrs_dgl.data.dataset import Interactions, ModalityFeatures, MultimodalDataset
+from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.parts import Interactions, ModalityFeatures
 from damrs_dgl.errors import DataError
 
 FEEDBACK_ADDED = "feedback"
@@ -73,9 +74,10 @@ def remove_feedback(dataset: MultimodalDataset, ratio: float, *, seed: int) -> M
 
 
 def swap_content(dataset: MultimodalDataset, modality: str, ratio: float, *, seed: int) -> MultimodalDataset:
-    """round(ratio * |I|) sampled items get the clean feature row of another item that has content, drawn uniformly.
+    """A share `ratio` of the items that have content get the clean feature row of another one, drawn uniformly.
 
-    Raises DataError for an unknown modality, or where fewer than two items have content in it.
+    Items without content stay without: noise repairs nothing. Raises DataError for an unknown modality, or where fewer
+    than two items have content in it.
     """
     _check_ratio(ratio)
     if modality not in dataset.features:
@@ -90,29 +92,23 @@ def swap_content(dataset: MultimodalDataset, modality: str, ratio: float, *, see
             fix="choose another",
         )
     generator = torch.Generator().manual_seed(seed)
-    swapped = torch.randperm(dataset.num_items, generator=generator)[: round(ratio * dataset.num_items)].numpy()
-    sources = _other_donors(swapped, donors, clean.missing, generator)
-    values, missing = np.array(clean.values), clean.missing.copy()
-    values[swapped] = clean.values[sources]
-    missing[swapped] = False
-    features = {**dataset.features, modality: ModalityFeatures(values, missing)}
+    places = torch.randperm(len(donors), generator=generator)[: round(ratio * len(donors))].numpy()
+    values = np.array(clean.values)
+    values[donors[places]] = clean.values[donors[_other_places(places, len(donors), generator)]]
+    features = {**dataset.features, modality: ModalityFeatures(values, clean.missing)}
     return dataset.replace(name=_noisy_name(dataset, modality, ratio, seed), features=features)
 
 
-def _other_donors(
-    swapped: np.ndarray, donors: np.ndarray, missing: np.ndarray, generator: torch.Generator
-) -> np.ndarray:
-    """For each item a donor that is not the item itself: draw from one fewer, and step over one's own place."""
-    own_place = np.searchsorted(donors, swapped)
-    is_donor = ~missing[swapped]
-    uniform = torch.rand(len(swapped), generator=generator, dtype=torch.float64).numpy()
-    place = (uniform * (len(donors) - is_donor)).astype(np.int64)
-    return donors[place + (is_donor & (place >= own_place))]
+def _other_places(places: np.ndarray, count: int, generator: torch.Generator) -> np.ndarray:
+    """For each place among `count` another one: draw from one fewer, and step over its own."""
+    uniform = torch.rand(len(places), generator=generator, dtype=torch.float64).numpy()
+    others = (uniform * (count - 1)).astype(np.int64)
+    return others + (others >= places)
 
 
 def _draw_by_rejection(taken: np.ndarray, cells: int, count: int, generator: torch.Generator) -> np.ndarray:
     """Distinct free keys in the order drawn; at least a quarter of the cells is free, so a few rounds do."""
-    drawn = np.empty(0, dtype=np.int64)
+    drawn: np.ndarray = np.empty(0, dtype=np.int64)
     while len(drawn) < count:
         more = torch.randint(cells, (2 * (count - len(drawn)) + 16,), generator=generator).numpy()
         drawn = np.concatenate([drawn, more[~_contains(taken, more)]])

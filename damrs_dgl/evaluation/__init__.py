@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from damrs_dgl.evaluation.metrics import RankingResult, evaluate_ranking, hit_matrix, per_user_metrics, ranking_metrics
-from damrs_dgl.evaluation.ranking import Ranking, SeenItems, rank_items, top_k
+from damrs_dgl.evaluation.metrics import (
+    RankingResult,
+    evaluate_ranking,
+    evaluate_scorer,
+    hit_matrix,
+    per_user_metrics,
+    ranking_metrics,
+)
+from damrs_dgl.evaluation.ranking import Ranking, SeenItems, rank_items, rank_scorer, top_k
 
 __all__ = [
     "Ranking",
     "RankingResult",
     "SeenItems",
     "evaluate_ranking",
+    "evaluate_scorer",
     "hit_matrix",
     "per_user_metrics",
     "rank_items",
+    "rank_scorer",
     "ranking_metrics",
     "top_k",
 ]

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from damrs_dgl.errors import DataError
-from damrs_dgl.evaluation.ranking import SeenItems, rank_items
+from damrs_dgl.evaluation.ranking import SeenItems, rank_scorer
+from damrs_dgl.scoring import DotProduct, Scorer
 
 METRICS = ("recall", "precision", "ndcg", "map")
 
@@ -135,20 +136,37 @@ def evaluate_ranking(
     >>> result.num_users, sorted(result.metrics)
     (2, ['map@20', 'ndcg@20', 'precision@20', 'recall@20'])
     """
+    scorer = DotProduct(torch.as_tensor(user_emb), torch.as_tensor(item_emb))
+    return evaluate_scorer(
+        scorer,
+        relevant=relevant,
+        seen=seen,
+        trained_users=trained_users,
+        ks=ks,
+        block_size=block_size,
+        per_user=per_user,
+    )
+
+
+def evaluate_scorer(
+    scorer: Scorer,
+    *,
+    relevant: tuple[Any, Any] | SeenItems,
+    seen: tuple[Any, Any] | SeenItems | None = None,
+    trained_users: Any = None,
+    ks: Sequence[int] = (5, 10, 20, 50),
+    block_size: int = 256,
+    per_user: bool = False,
+) -> RankingResult:
+    """As :func:`evaluate_ranking`, for whatever gives scores of a block of users."""
     ks = _check_ks(ks)
-    user_emb, item_emb = torch.as_tensor(user_emb), torch.as_tensor(item_emb)
-    num_users, num_items = len(user_emb), len(item_emb)
+    num_users, num_items = scorer.num_users, scorer.num_items
     found = _rows(relevant, num_users, num_items, "relevant")
     left_out = None if seen is None else _rows(seen, num_users, num_items, "seen")
     users = _averaged_users(found, left_out, trained_users)
     num_relevant = found.counts()[users]
-    hits = torch.zeros(len(users), ks[-1], dtype=torch.bool)
-    for start in range(0, len(users), _USERS_PER_MEAN):  # so that user_emb is not copied whole
-        block = users[start : start + _USERS_PER_MEAN]
-        ranking = rank_items(
-            user_emb[block.to(user_emb.device)], item_emb, ks[-1], seen=left_out, users=block, block_size=block_size
-        )
-        hits[start : start + len(block)] = hit_matrix(ranking.items.cpu(), block, found)
+    ranking = rank_scorer(scorer, ks[-1], seen=left_out, users=users, block_size=block_size)
+    hits = hit_matrix(ranking.items.cpu(), users, found)
     own = per_user_metrics(hits, num_relevant, ks) if per_user else None
     return RankingResult(ranking_metrics(hits, num_relevant, ks), len(users), own, users if per_user else None)
 

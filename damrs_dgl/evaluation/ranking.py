@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from damrs_dgl.errors import DataError, TrainingError
+from damrs_dgl.scoring import DotProduct, Scorer
 from damrs_dgl.selection import largest
 
 # A block of scores stays below 2**26 numbers (256 MiB of float32), however many items there are.
@@ -136,32 +137,53 @@ def rank_items(
     ----------
     user_emb: [n, d], row r belongs to ``users[r]``.
     item_emb: [I, d], on the same device.
-    k: how many items to return for each user.
-    seen: items that a user is not to be given; None to leave nothing out.
-    users: int64 [n], the users' rows in ``seen``.
-    block_size: users at a time; fewer are taken where the items are very many.
+    k, seen, users, block_size: as in :func:`rank_scorer`.
 
     Scores are float32, or float64 where the embeddings are. Raises ``DataError`` for shapes or indices that do not fit
     and ``TrainingError`` for embeddings that are not finite.
     """
-    _check_embeddings(user_emb, item_emb)
-    _check_users(users, len(user_emb), seen, len(item_emb))
+    scorer = DotProduct(user_emb, item_emb)
+    if len(users) != len(user_emb):
+        raise DataError(f"{len(users)} users, but {len(user_emb)} user vectors")
+    return _rank(scorer, torch.arange(len(user_emb)), k, seen=seen, users=users, block_size=block_size)
+
+
+def rank_scorer(scorer: Scorer, k: int, *, seen: SeenItems | None, users: Tensor, block_size: int = 256) -> Ranking:
+    """Rank all items for some users by any scorer.
+
+    Parameters
+    ----------
+    scorer: gives the scores of a block of users for all items.
+    k: how many items to return for each user.
+    seen: items that a user is not to be given; None to leave nothing out.
+    users: int64 [n], of the scorer and of ``seen``.
+    block_size: users at a time; fewer are taken where the items are very many.
+
+    Raises ``DataError`` for indices that do not fit and ``TrainingError`` for a score that is not a number.
+    """
+    if len(users) and (int(users.min()) < 0 or int(users.max()) >= scorer.num_users):
+        raise DataError(f"user {_first_outside(users, scorer.num_users)} is not in 0..{scorer.num_users - 1}")
+    return _rank(scorer, users, k, seen=seen, users=users, block_size=block_size)
+
+
+def _rank(scorer: Scorer, rows: Tensor, k: int, *, seen: SeenItems | None, users: Tensor, block_size: int) -> Ranking:
+    """Rank for the scorer's users ``rows`` [n], who are ``users`` [n] in ``seen``."""
+    _check_users(users, seen, scorer.num_items)
     for name, value in (("k", k), ("block_size", block_size)):
         if value < 1:
             raise DataError(f"{name} must be 1 or more, got {value}")
-    dtype = torch.promote_types(torch.promote_types(user_emb.dtype, item_emb.dtype), torch.float32)
-    user_emb, items_by_dim = user_emb.detach().to(dtype), item_emb.detach().to(dtype).T
-    num_users, num_items = len(user_emb), len(item_emb)
-    ranked = torch.full((num_users, k), -1, dtype=torch.int64, device=user_emb.device)
-    ranked_scores = torch.full((num_users, k), -torch.inf, dtype=dtype, device=user_emb.device)
+    num_users, num_items = len(rows), scorer.num_items
     block_size = max(1, min(block_size, num_users, _MAX_BLOCK_SCORES // max(num_items, 1)))
-    buffer = user_emb.new_empty(block_size, num_items)  # one for all blocks: fresh memory costs as much as the product
+    first = scorer.scores(rows[:0])  # of no user: tells type and device
+    ranked = torch.full((num_users, k), -1, dtype=torch.int64, device=first.device)
+    ranked_scores = torch.full((num_users, k), -torch.inf, dtype=first.dtype, device=first.device)
+    buffer = first.new_empty(block_size, num_items)  # one for all blocks: fresh memory costs as much as the product
     for start in range(0, num_users, block_size):
-        rows = slice(start, min(start + block_size, num_users))
-        scores = torch.mm(user_emb[rows], items_by_dim, out=buffer[: rows.stop - rows.start])
+        block = slice(start, min(start + block_size, num_users))
+        scores = scorer.scores(rows[block], out=buffer[: block.stop - block.start])
         if seen is not None:
-            seen.mask_(scores, users[rows])
-        ranked_scores[rows], ranked[rows] = top_k(scores, k)
+            seen.mask_(scores, users[block])
+        ranked_scores[block], ranked[block] = top_k(scores, k)
     return Ranking(ranked, ranked_scores)
 
 
@@ -188,24 +210,10 @@ def _first_outside(indices: Tensor, size: int) -> int:
     return int(indices[((indices < 0) | (indices >= size)).nonzero()[0, 0]])
 
 
-def _check_embeddings(user_emb: Tensor, item_emb: Tensor) -> None:
-    if user_emb.dim() != 2 or item_emb.dim() != 2 or user_emb.shape[1] != item_emb.shape[1]:
-        raise DataError(
-            f"user and item vectors must be [n, d] and [I, d], got {list(user_emb.shape)} and {list(item_emb.shape)}"
-        )
-    for name, emb in (("user", user_emb), ("item", item_emb)):
-        finite = torch.isfinite(emb).all(dim=1)
-        if not bool(finite.all()):
-            row = int((~finite).nonzero()[0])
-            raise TrainingError(f"the {name} vector in row {row} holds NaN or infinity")
-
-
-def _check_users(users: Tensor, num_rows: int, seen: SeenItems | None, num_items: int) -> None:
-    if len(users) != num_rows:
-        raise DataError(f"{len(users)} users, but {num_rows} user vectors")
+def _check_users(users: Tensor, seen: SeenItems | None, num_items: int) -> None:
     if seen is None:
         return
-    if num_rows and (int(users.min()) < 0 or int(users.max()) >= seen.num_users):
+    if len(users) and (int(users.min()) < 0 or int(users.max()) >= seen.num_users):
         raise DataError(f"user {_first_outside(users, seen.num_users)} is not in 0..{seen.num_users - 1}")
     if seen.span > num_items:
         raise DataError(f"a seen item has index {seen.span - 1}, but there are {num_items} item vectors")

@@ -1,4 +1,4 @@
-"""The item-item behaviour relation: items that the same users chose in training (Eq. 2)."""
+"""The item-item behaviour relation: items that the same users chose in training (Eq. 2), by number or by cosine."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from damrs_dgl.data.dataset import Interactions
+from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.graphs.semantic import Progress
 
 _BLOCK_VALUES = 500_000  # co-occurring pairs of a block; each thread has one in memory
 _LABEL = "behaviour graph"
-_Best = tuple[np.ndarray, np.ndarray, np.ndarray]  # items, neighbours, how many users have both; int64
+_Best = tuple[np.ndarray, np.ndarray, np.ndarray]  # items, neighbours int64; how many users have both, or cosines
 
 
 @dataclass(frozen=True)
 class BehaviorNeighbors:
-    """Item i keeps neighbour j with a weight: the number of users that have both; 1 for the self-loop.
+    """Item i keeps neighbour j with a weight: the number of users that have both, or the cosine; 1 for the self-loop.
 
     ``items``, ``neighbors`` int64 [E], ordered by item and then neighbour; ``weights`` float32 [E];
     ``below_min_count``: ordered pairs i != j that co-occur, but for fewer users than `min_count`.
@@ -41,10 +41,13 @@ def behavior_neighbors(
     *,
     k: int = 10,
     min_count: int = 2,
+    similarity: str = "count",
     progress: Progress | None = None,
 ) -> BehaviorNeighbors:
     """The k items that co-occur most often with each item, among at least `min_count` users, and a self-loop (Eq. 2).
 
+    `similarity`: "count", the number n_ij of users that have both, as the paper has it; "cosine", n_ij / sqrt(n_i n_j)
+    with the items' own numbers of users, so that popular items are not everyone's neighbours. It ranks and weighs.
     Ties go to the lower item index. The counts A^T A are made in blocks of item rows; memory is bounded by the blocks
     at work and the result: one for each of torch's threads, as scipy's product and numpy's passes run side by side.
     Raises RecipeError for k or min_count below 1.
@@ -55,9 +58,12 @@ def behavior_neighbors(
     users, items = train.users.numpy(), train.items.numpy()
     by_user = sparse.csr_matrix((np.ones(len(users), dtype=np.int32), (users, items)), shape=(num_users, num_items))
     by_item = by_user.T.tocsr()
+    popularity = np.diff(by_item.indptr).astype(np.float64)
 
     def count(block: tuple[int, int]) -> tuple[_Best, int]:
         counts = by_item[slice(*block)] @ by_user
+        if similarity == "cosine":
+            return _most_similar(counts, block[0], popularity, k=k, min_count=min_count)
         return _most_frequent(counts, block[0], k=k, min_count=min_count)
 
     loops = np.arange(num_items)
@@ -111,6 +117,24 @@ def _most_frequent(counts: sparse.csr_matrix, start: int, *, k: int, min_count: 
     starts = np.searchsorted(rows, np.arange(size))  # rows are sorted
     order = order[np.arange(len(rows)) - starts[rows] < k]
     return (rows[order] + start, columns[order].astype(np.int64), values[order].astype(np.int64)), dropped
+
+
+def _most_similar(
+    counts: sparse.csr_matrix, start: int, popularity: np.ndarray, *, k: int, min_count: int
+) -> tuple[_Best, int]:
+    """As `_most_frequent`, by the cosine of the items' sets of users."""
+    size = counts.shape[0]
+    frequent = np.flatnonzero(counts.data >= min_count)
+    rows = np.repeat(np.arange(size, dtype=np.int64), np.diff(np.searchsorted(frequent, counts.indptr)))
+    columns = counts.indices[frequent]
+    others = np.flatnonzero(columns != rows + start)
+    dropped = len(counts.data) - len(others)
+    rows, columns = rows[others], columns[others].astype(np.int64)
+    cosines = counts.data[frequent[others]] / np.sqrt(popularity[rows + start] * popularity[columns])
+    order = np.lexsort((columns, -cosines, rows))
+    starts = np.searchsorted(rows, np.arange(size))  # rows are sorted
+    order = order[np.arange(len(rows)) - starts[rows] < k]
+    return (rows[order] + start, columns[order], cosines[order]), dropped
 
 
 def _floor(rows: np.ndarray, values: np.ndarray, size: int, k: int) -> np.ndarray:

@@ -46,6 +46,7 @@ def build_graph(
     behavior_k: int = 10,
     behavior_min_count: int = 2,
     behavior_weighted: bool = True,
+    behavior_similarity: str = "count",
     candidates: str = "auto",
     approximate_above: int = 200_000,
     block_size: int = 2048,
@@ -58,7 +59,8 @@ def build_graph(
     ----------
     k, consistency: the content relations, one per modality (Eq. 1; :func:`semantic_neighbors`).
     behavior, behavior_k, behavior_min_count: the behaviour relation (Eq. 2; :func:`behavior_neighbors`).
-    behavior_weighted: keep the co-occurrence counts as edge data ``weight``, float32; False: binary, no edge data.
+    behavior_weighted: keep the co-occurrence counts or cosines as edge data ``weight``, float32; False: binary.
+    behavior_similarity: "count" or "cosine", by which neighbours are chosen and weighed.
     candidates, approximate_above: whether the content relations are exact or searched (:func:`semantic_neighbors`).
     block_size, device: how the content relations are computed; the result does not depend on them.
     progress: called with (done, total, label).
@@ -83,7 +85,12 @@ def build_graph(
     if behavior:
         sizes = (dataset.num_users, dataset.num_items)
         together = behavior_neighbors(
-            dataset.train, *sizes, k=behavior_k, min_count=behavior_min_count, progress=progress
+            dataset.train,
+            *sizes,
+            k=behavior_k,
+            min_count=behavior_min_count,
+            similarity=behavior_similarity,
+            progress=progress,
         )
     edges = _edge_lists(dataset, content, together)
     graph = dgl.heterograph(edges, {USER: dataset.num_users, ITEM: dataset.num_items}, idtype=torch.int32)
@@ -93,7 +100,7 @@ def build_graph(
     parameters: dict[str, Any] = {"k": k, "consistency": consistency, "candidates": method, "behavior": behavior}
     if behavior:
         parameters |= {"behavior_k": behavior_k, "behavior_min_count": behavior_min_count}
-        parameters["behavior_weighted"] = behavior_weighted
+        parameters |= {"behavior_weighted": behavior_weighted, "behavior_similarity": behavior_similarity}
     return BuiltGraph(graph, _summary(graph, edges, content, together, parameters))
 
 
@@ -144,7 +151,7 @@ def save_graph(graph: dgl.DGLGraph, path: str | Path) -> None:
                 file.write(seal)
                 file.flush()
                 os.fsync(file.fileno())
-            # DGL does not notice when its last buffer finds no room, so what was written is read back
+            # DGL does not notice when its last buffer finds no buffer, so what was written is read back
             complete = _same_graph(graph, dgl.load_graphs(str(temporary))[0][0])
         except dgl.DGLError as error:
             raise StorageError(_DAMAGED, where=path, fix=_FREE_SPACE) from error

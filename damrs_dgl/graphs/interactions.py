@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from damrs_dgl.data.dataset import Interactions
+from damrs_dgl.data.parts import Interactions
 from damrs_dgl.graphs.schema import INTERACTED_BY, INTERACTS, ITEM, USER
 
 EdgeLists = dict[tuple[str, str, str], tuple[Tensor, Tensor]]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from damrs_dgl.data.dataset import ModalityFeatures
+from damrs_dgl.data.parts import ModalityFeatures
 from damrs_dgl.errors import RecipeError
-from damrs_dgl.graphs.candidates import candidate_neighbors
+from damrs_dgl.graphs.approximate.candidates import candidate_neighbors
 from damrs_dgl.graphs.exact import Pruned, exact_neighbors
 from damrs_dgl.graphs.similarity import CosineTable
 
@@ -27,10 +27,10 @@ class SemanticNeighbors:
     Attributes
     ----------
     pairs: {modality: (items, neighbors)} int64, ordered by item and then neighbour; item i keeps neighbour j.
-    mean_similarity: {modality: mean cosine over all |I|^2 pairs}.
-    below_mean: {modality: ordered pairs, the diagonal included, whose similarity is below the modality's mean}.
-    inconsistent: {modality: ordered pairs that reach the mean here and fall below another modality's}. Both counts are
-        empty where candidates were searched: not all pairs were looked at.
+    mean_similarity: {modality: mean cosine over all pairs of items that have it}.
+    below_mean: {modality: ordered pairs of items that have it, the diagonal included, below its mean}.
+    inconsistent: {modality: ordered pairs of items that have it, which reach its mean and fall below that of another
+        one that both have}. Both counts are empty where candidates were searched: not all pairs were looked at.
     items_without_content: {modality: items with no usable vector}, and "any": in at least one modality.
     """
 
@@ -58,16 +58,17 @@ def semantic_neighbors(
     ----------
     features: {modality: features [I, D_m]}.
     k: neighbours kept per item; the item itself (similarity 1) is a candidate like any other.
-    consistency: first drop a pair everywhere if its similarity is below the mean in any modality. False: the plain
-        top-k of the paper's ablation (IIG).
+    consistency: first drop a pair everywhere if its similarity is below the mean in any modality that both items have.
+        False: the plain top-k of the paper's ablation (IIG).
     candidates: "exact" compares all pairs. "projected" and "faiss" choose candidates by estimated similarities and
-        compare those exactly, which can miss edges (graphs/candidates.py). "auto": "exact" up to `approximate_above`
+        compare those exactly, which can miss edges (graphs/approximate/). "auto": "exact" up to `approximate_above`
         items, "faiss" beyond.
     block_size: items that "exact" compares with as many at a time; a bound on memory, without influence on the result.
         More than 4,096 count as 4,096.
     device: where the matrix products and the choice of the k best run.
 
-    An item without a usable vector in any of the modalities is nobody's neighbour and keeps itself only, everywhere.
+    A modality that one item of a pair lacks has no say on that pair, neither a veto nor an edge: in that modality the
+    item keeps itself only and is nobody else's neighbour, and in the others it keeps its edges.
     Raises RecipeError for k or block_size below 1, for an unknown way to find candidates, and for "faiss" without it.
     """
     for name, value in (("k", k), ("block_size", block_size)):
@@ -76,11 +77,9 @@ def semantic_neighbors(
     if candidates not in CANDIDATES:
         raise RecipeError(f'candidates is "{candidates}"', where=_LABEL, fix=f"choose one of {', '.join(CANDIDATES)}")
     tables = {name: CosineTable(content, device=device) for name, content in features.items()}
-    missing = {name: torch.from_numpy(content.missing) for name, content in features.items()}
-    without_any = torch.stack(list(missing.values())).any(0) if missing else torch.zeros(0, dtype=torch.bool)
-    num_items = len(without_any)
-    usable = (~without_any).to(device)
-    alone = torch.nonzero(without_any).squeeze(1)
+    missing = {name: ~table.present.cpu() for name, table in tables.items()}
+    in_any = torch.stack(list(missing.values())).any(0) if missing else torch.zeros(0, dtype=torch.bool)
+    num_items = len(in_any)
 
     def on_part(done: int, total: int) -> None:
         if progress is not None:
@@ -88,18 +87,16 @@ def semantic_neighbors(
 
     method = search_method(candidates, num_items, approximate_above)
     if method == "exact":
-        found, pruned = exact_neighbors(
-            tables, usable, k=k, consistency=consistency, block_size=block_size, on_tile=on_part
-        )
+        found, pruned = exact_neighbors(tables, k=k, consistency=consistency, block_size=block_size, on_tile=on_part)
     else:
         pruned = Pruned()
-        found = candidate_neighbors(tables, usable, method=method, k=k, consistency=consistency, on_rows=on_part)
+        found = candidate_neighbors(tables, method=method, k=k, consistency=consistency, on_rows=on_part)
     return SemanticNeighbors(
-        pairs={name: _ordered(alone, pairs, num_items) for name, pairs in found.items()},
+        pairs={name: _ordered(missing[name], pairs) for name, pairs in found.items()},
         mean_similarity={name: table.mean for name, table in tables.items()},
         below_mean=pruned.below_mean,
         inconsistent=pruned.inconsistent,
-        items_without_content={**{name: int(rows.sum()) for name, rows in missing.items()}, "any": len(alone)},
+        items_without_content={**{name: int(rows.sum()) for name, rows in missing.items()}, "any": int(in_any.sum())},
     )
 
 
@@ -110,8 +107,9 @@ def search_method(candidates: str, num_items: int, approximate_above: int) -> st
     return "faiss" if num_items > approximate_above else "exact"
 
 
-def _ordered(alone: Tensor, pairs: tuple[Tensor, Tensor], num_items: int) -> tuple[Tensor, Tensor]:
-    """The pairs and a loop for each item of `alone`, by item and then neighbour, on the CPU."""
+def _ordered(missing: Tensor, pairs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """The pairs and a loop for each `missing` item (bool [I]), by item and then neighbour, on the CPU."""
+    num_items, alone = len(missing), torch.nonzero(missing).squeeze(1)
     items, neighbors = (torch.cat([alone, part.cpu()]) for part in pairs)
     keys = (items * num_items + neighbors).sort().values
     return keys // max(num_items, 1), keys % max(num_items, 1)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from damrs_dgl.data.dataset import ModalityFeatures
+from damrs_dgl.data.parts import ModalityFeatures
 
 RESOLUTION = 1e-9
 _FLOAT32_UNIT = 2.0**-24
@@ -28,13 +28,15 @@ _GATHERED_VALUES = 2**19  # float32 values of one side of them, 2 MB: they stay 
 
 
 class CosineTable:
-    """Cosine similarity of every item pair in one modality. Rows of missing items are zero vectors.
+    """Cosine similarity of every item pair in one modality. Items that lack it are zero vectors and have no say.
 
     Attributes
     ----------
-    mean: mean over all |I|^2 pairs, the diagonal included: ``|| (1/|I|) sum_i e_i / ||e_i|| ||^2`` in float64 (Eq. 1).
-    twins: int64 [I], for each item the lowest item with the very same feature vector.
-    tolerance: how far an inner product of :meth:`rows` may be from the exact cosine, with room for the comparison's
+    present: bool [I] on `device`, the items that have a vector; ``complete``: all of them do.
+    mean: mean over all n^2 pairs of the n items that have one, the diagonal included, in float64 (Eq. 1):
+        ``|| (1/n) sum_i e_i / ||e_i|| ||^2``.
+    duplicate_of: int64 [I], for each item the lowest item with the very same feature vector.
+    tolerance: how far an inner product of :meth:`rows` may be from the exact cosine, with a margin for the comparison's
         rounding.
     """
 
@@ -43,6 +45,7 @@ class CosineTable:
         self._features = features
         self.num_items, self.dim = len(features), features.dim
         norms = torch.ones(self.num_items, dtype=torch.float64)
+        present = torch.zeros(self.num_items, dtype=torch.bool)
         hashes = torch.zeros(self.num_items, dtype=torch.int64)
         total = torch.zeros(features.dim, dtype=torch.float64)
         multipliers = torch.from_numpy(np.random.default_rng(0).integers(-(2**63), 2**63, features.dim)) | 1
@@ -55,15 +58,17 @@ class CosineTable:
             hashes[span] = (bits * multipliers[: bits.shape[1]]).sum(1)
             wide = rows.double()
             lengths = _tree_sum(wide * wide).sqrt()
+            present[span] = lengths > 0
             norms[span] = lengths.masked_fill(lengths == 0, 1.0)
             wide /= norms[span, None]
             total += _tree_sum(wide.T)
-        total /= max(self.num_items, 1)
+        self.present, self.complete = present.to(self.device), bool(present.all())
+        total /= max(int(present.sum()), 1)
         self.mean = float(_tree_sum(total * total))
         self.mean_level = round(self.mean / RESOLUTION)
         self._norms = norms.to(self.device)
         self._factors = _unit_factors(self._norms)
-        self.twins = self._find_twins(hashes).to(self.device)
+        self.duplicate_of = self._find_duplicates(hashes).to(self.device)
         self.tolerance = self._error_bound()
 
     @cached_property
@@ -101,30 +106,39 @@ class CosineTable:
         """Similarities of rows[n] with items[n, c], float32 [n, C], each within ``tolerance`` of the exact."""
         found = torch.empty(items.shape, device=self.device)
         step = max(1, _GATHERED_VALUES // max(items.shape[1] * self.dim, 1))
-        room = torch.empty(step * items.shape[1], self.dim, device=self.device)
+        buffer = torch.empty(step * items.shape[1], self.dim, device=self.device)
         for start in range(0, len(rows), step):
             part = items[start : start + step]
-            gathered = torch.index_select(self.unit, 0, part.reshape(-1), out=room[: part.numel()])
+            gathered = torch.index_select(self.unit, 0, part.reshape(-1), out=buffer[: part.numel()])
             left = self.unit[rows[start : start + step], :, None]
             torch.bmm(gathered.view(*part.shape, -1), left, out=found[start : start + step, :, None])
         return found
 
-    def reaches_mean(self, similarity: Tensor, rows: Tensor, items: Tensor, *, out: Tensor | None = None) -> Tensor:
-        """As `similarity` (within ``tolerance`` of the exact): at least the mean; what is too close is decided exactly.
+    def lacks(self, items: Tensor, others: Tensor) -> Tensor:
+        """Bool, broadcast: the pairs that the modality has no say on, as one of the two items lacks it."""
+        return ~(self.present[items] & self.present[others])
 
-        `rows` and `items` say which pairs they are and broadcast to the shape of `similarity`. Bool, or the numbers 1
-        and 0 in `out`.
+    def reaches_mean(self, similarity: Tensor, rows: Tensor, items: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """No veto: the similarity is at least the mean, or the modality has no say on the pair.
+
+        `similarity` is within ``tolerance`` of the exact, and what is too close to the mean is decided exactly. `rows`
+        and `items` say which pairs they are and broadcast to its shape. Bool, or the numbers 1 and 0 in `out`.
         """
         reached = torch.ge(similarity, self.mean, out=out)
-        close = torch.nonzero((similarity - self.mean).abs_() <= self.tolerance, as_tuple=True)
+        doubtful = (similarity - self.mean).abs_() <= self.tolerance
+        if not self.complete:
+            silent = self.lacks(rows, items)
+            reached.masked_fill_(silent, 1)
+            doubtful &= ~silent
+        close = torch.nonzero(doubtful, as_tuple=True)
         if len(close[0]):
             pairs = (index.expand_as(similarity)[close] for index in (rows, items))
             reached[close] = (self.levels(*pairs) >= self.mean_level).to(reached.dtype)
         return reached
 
-    def are_twins(self, items: Tensor, others: Tensor) -> Tensor:
+    def are_duplicates(self, items: Tensor, others: Tensor) -> Tensor:
         """Bool, broadcast: the two have the very same feature vector."""
-        return self.twins[items] == self.twins[others]
+        return self.duplicate_of[items] == self.duplicate_of[others]
 
     def levels(self, items: Tensor, others: Tensor) -> Tensor:
         """Exact cosines of the pairs (items[n], others[n]) in units of ``RESOLUTION``, int64 [n].
@@ -132,7 +146,7 @@ class CosineTable:
         Items with the same feature vector share their cosines, so each distinct pair of vectors is worked out once:
         a placeholder picture that a third of a shop has costs no more than one picture.
         """
-        left, right = self.twins[items], self.twins[others]
+        left, right = self.duplicate_of[items], self.duplicate_of[others]
         keys, inverse = torch.unique(
             torch.minimum(left, right) * self.num_items + torch.maximum(left, right), return_inverse=True
         )
@@ -148,15 +162,15 @@ class CosineTable:
     def _wide_rows(self, items: Tensor) -> Tensor:
         return self._features.take(items.cpu()).to(self.device).double()
 
-    def _find_twins(self, hashes: Tensor) -> Tensor:
+    def _find_duplicates(self, hashes: Tensor) -> Tensor:
         """For each item the lowest item with the very same feature vector; equal hashes are confirmed by comparing."""
         _, first, inverse = np.unique(hashes.numpy(), return_index=True, return_inverse=True)
-        twins = torch.from_numpy(first[inverse.reshape(-1)].astype(np.int64))
-        candidates = torch.nonzero(twins != torch.arange(self.num_items)).squeeze(1)
+        duplicates = torch.from_numpy(first[inverse.reshape(-1)].astype(np.int64))
+        candidates = torch.nonzero(duplicates != torch.arange(self.num_items)).squeeze(1)
         for part in candidates.split(self._step):
-            same = (self._features.take(part) == self._features.take(twins[part])).all(1)
-            twins[part[~same]] = part[~same]
-        return twins
+            same = (self._features.take(part) == self._features.take(duplicates[part])).all(1)
+            duplicates[part[~same]] = part[~same]
+        return duplicates
 
     def _error_bound(self) -> float:
         """Bound on the float32 product's error for rows of length 1, in units of the last place.

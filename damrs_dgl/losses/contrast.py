@@ -12,7 +12,14 @@ from torch.nn.functional import normalize
 BLOCK_VALUES = 2**22  # logits at a time: 16 MiB of float32
 
 
-def info_nce(anchors: Tensor, candidates: Tensor, positives: Tensor | None = None, *, temperature: float) -> Tensor:
+def info_nce(
+    anchors: Tensor,
+    candidates: Tensor,
+    positives: Tensor | None = None,
+    *,
+    temperature: float,
+    groups: Tensor | None = None,
+) -> Tensor:
     """mean_r -log softmax_c(cos(a_r, c) / temperature) at c = positives[r] (van den Oord et al., 2018).
 
     Parameters
@@ -20,12 +27,14 @@ def info_nce(anchors: Tensor, candidates: Tensor, positives: Tensor | None = Non
     anchors: [B, d].  candidates: [C, d].
     positives: int64 [B], each anchor's own candidate; None: the r-th, with C >= B.
     temperature: of the cosines, above 0.
+    groups: int64 [C], which candidates stand for the same thing; an anchor does not see others of its positive's group.
 
     Returns a scalar in nats. No [B, C] matrix is kept: logits are made in blocks, and the gradients with them.
     """
     if positives is None:
         positives = torch.arange(len(anchors), device=anchors.device)
-    return softmax_contrast(normalize(anchors, dim=1) / temperature, normalize(candidates, dim=1), positives)
+    unit_anchors, unit_candidates = normalize(anchors, dim=1), normalize(candidates, dim=1)
+    return softmax_contrast(unit_anchors / temperature, unit_candidates, positives, groups=groups)
 
 
 def symmetric_info_nce(anchors: Tensor, counterparts: Tensor, *, temperature: float) -> Tensor:
@@ -41,13 +50,19 @@ def symmetric_info_nce(anchors: Tensor, counterparts: Tensor, *, temperature: fl
 
 
 def softmax_contrast(
-    anchors: Tensor, candidates: Tensor, positives: Tensor, *, excluded: Tensor | None = None
+    anchors: Tensor,
+    candidates: Tensor,
+    positives: Tensor,
+    *,
+    excluded: Tensor | None = None,
+    groups: Tensor | None = None,
 ) -> Tensor:
     """mean_r -log softmax_c(a_r . c) at c = positives[r]; `excluded` int64 [B]: a candidate that r does not see.
 
     Shapes: [B, d], [C, d], int64 [B] -> a scalar. Once differentiable, in `anchors` and `candidates`.
+    groups: as in `info_nce`.
     """
-    return _SoftmaxContrast.apply(anchors, candidates, positives, excluded)
+    return _SoftmaxContrast.apply(anchors, candidates, positives, excluded, groups)
 
 
 class _SoftmaxContrast(torch.autograd.Function):
@@ -57,7 +72,14 @@ class _SoftmaxContrast(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, anchors: Tensor, candidates: Tensor, positives: Tensor, excluded: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any,
+        anchors: Tensor,
+        candidates: Tensor,
+        positives: Tensor,
+        excluded: Tensor | None,
+        groups: Tensor | None,
+    ) -> Tensor:
         size = len(anchors)
         anchor_grad, candidate_grad = torch.empty_like(anchors), torch.zeros_like(candidates)
         rows = max(1, BLOCK_VALUES // max(len(candidates), 1))
@@ -69,6 +91,10 @@ class _SoftmaxContrast(torch.autograd.Function):
             logits = part @ candidates.T
             if excluded is not None:
                 logits[own, excluded[block]] = -torch.inf
+            if groups is not None:
+                others = groups[positives[block], None] == groups
+                others[own, positives[block]] = False
+                logits.masked_fill_(others, -torch.inf)
             normalizer = logits.logsumexp(dim=1, keepdim=True)
             loss += (normalizer[:, 0] - logits[own, positives[block]]).sum()
             shares = logits.sub_(normalizer).exp_()
@@ -80,6 +106,6 @@ class _SoftmaxContrast(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         anchor_grad, candidate_grad = ctx.saved_tensors
-        return grads[0] * anchor_grad, grads[0] * candidate_grad, None, None
+        return grads[0] * anchor_grad, grads[0] * candidate_grad, None, None, None

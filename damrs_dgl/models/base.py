@@ -62,6 +62,8 @@ Backbone = TypeVar("Backbone", bound=ModelConfig)
 class WrapperConfig(ModelConfig, Generic[Backbone]):
     """The keys of a system that is wrapped round another; `backbone` holds that other's keys, its name among them."""
 
+    DEFAULT_BACKBONE: ClassVar[str] = "lightgcn"
+
     backbone: SerializeAsAny[Backbone] = Field(description="The system that is wrapped, with its own keys")
 
 
@@ -204,6 +206,10 @@ class RankingModel(nn.Module):
         users, items = self.embeddings()
         return Encoded(users, items, users, items)
 
+    def encode_batch(self, batch: Batch) -> Encoded:
+        """The forward pass of a training step; where it is random (dropout inside), it draws from `batch.generator`."""
+        return self.encode()
+
     def scorer(self) -> Scorer:
         """Scores of blocks of users, as the model is now; by default dot products of `embeddings`."""
         return DotProduct(*self.embeddings())
@@ -237,6 +243,10 @@ class RankingModel(nn.Module):
         torch.stack(list(terms.values())).sum().backward()
         optimizer.step()
         return {name: value.detach() for name, value in terms.items()}
+
+    def members(self) -> dict[str, RankingModel]:
+        """Systems inside this one that are trained first, each as it would be alone."""
+        return {}
 
     def tables(self) -> tuple[nn.Parameter, nn.Parameter] | None:
         """The user and item tables [U, d], [I, d] that a spectral start fills; None for a system without."""
@@ -282,6 +292,9 @@ class ClosedFormModel(RankingModel):
     def fit_closed_form(self, progress: Progress | None = None) -> None:
         """Compute the system's state from the data set and graph that it was built with."""
         raise TypeError(f"{type(self).__name__} has no closed form")
+
+    def tune(self, judge: Callable[[], float]) -> None:
+        """Choose what validation is to choose, after `fit_closed_form`; `judge` gives the monitored score as it is."""
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         device = self._device()

@@ -1,4 +1,4 @@
-"""LightGCN (He et al., "LightGCN: simplifying and powering graph convolution network for recommendation", SIGIR 2020)."""
+"""LightGCN (He et al., SIGIR 2020): "Simplifying and powering graph convolution network for recommendation"."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class BPRModel(TableModel):
     config: BPRConfig
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        encoded = self.encode()
+        encoded = self.encode_batch(batch)
         users = embedding(batch.users, encoded.users)
         positive, negative = embedding(batch.pair_items, encoded.items).chunk(2)
         terms = {"feedback": bpr(pair_scores(users, positive), pair_scores(users, negative))}
@@ -44,9 +44,7 @@ class BPRModel(TableModel):
             )
         return terms
 
-    def _regularizer(
-        self, batch: Batch, encoded: Encoded, users: Tensor, positive: Tensor, negative: Tensor
-    ) -> Tensor:
+    def _regularizer(self, batch: Batch, encoded: Encoded, users: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         if self.config.norm == "unsquared":
             return norm_sum(users, positive, negative)
         return squared_norm(embedding(batch.users, encoded.user_input), embedding(batch.pair_items, encoded.item_input))

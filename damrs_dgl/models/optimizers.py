@@ -1,4 +1,7 @@
-"""Adam (Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015) by torch's fused kernel.
+"""Adam and AdamW by torch's fused kernel.
+
+Adam: Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015. AdamW: Loshchilov and Hutter, "Decoupled
+weight decay regularization", ICLR 2019.
 
 `torch.optim.Adam` itself loads torch's compiler when it is made: some 75 MB and a second or two that a training does
 not use. The arithmetic is torch's; what is kept here is the moments and the number of steps.
@@ -16,14 +19,32 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class Adam:
-    """Steps of Adam with torch's defaults (betas 0.9 and 0.999, eps 1e-8, no weight decay).
+    """Steps of Adam, or with `decoupled` of AdamW; eps is 1e-8.
 
-    `lr` is the learning rate. A parameter without a gradient is left as it is, and its state too.
+    lr: the learning rate; a schedule may change it between steps.
+    betas: how much of its past each moment keeps, each in [0, 1).
+    weight_decay: times a parameter, and added to its gradient (L2); times `lr` and a parameter, and taken from the
+    parameter itself, where `decoupled`.
+
+    A parameter without a gradient is left as it is, and its state too. Raises ValueError for a number out of its range.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], *, lr: float) -> None:
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        *,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: float = 0.0,
+        decoupled: bool = False,
+    ) -> None:
+        if lr < 0 or weight_decay < 0 or not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"Adam cannot step with lr {lr}, betas {betas}, weight_decay {weight_decay}")
         self.parameters = list(parameters)
         self.lr = lr
+        self.betas = betas
+        self.weight_decay = weight_decay
+        self.decoupled = decoupled
         self._state: dict[int, dict[str, Tensor]] = {}
 
     def zero_grad(self) -> None:
@@ -36,6 +57,9 @@ class Adam:
         """Move every parameter that has a gradient."""
         moved = [(index, table) for index, table in enumerate(self.parameters) if table.grad is not None]
         states = [self._state_of(index, table) for index, table in moved]
+        if self.decoupled and self.weight_decay:
+            for _, table in moved:
+                table.mul_(1 - self.lr * self.weight_decay)
         adam(
             [table for _, table in moved],
             [table.grad for _, table in moved if table.grad is not None],
@@ -45,10 +69,10 @@ class Adam:
             [state["step"] for state in states],
             fused=True,
             amsgrad=False,
-            beta1=0.9,
-            beta2=0.999,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
             lr=self.lr,
-            weight_decay=0.0,
+            weight_decay=0.0 if self.decoupled else self.weight_decay,
             eps=1e-8,
             maximize=False,
         )

@@ -1,4 +1,4 @@
-"""Which systems there are: the files of this package, and what other packages offer by the entry point `damrs_dgl.models`.
+"""Which systems there are: this package's files, and what others offer by the entry point `damrs_dgl.models`.
 
 A system registers itself when its file is imported::
 
@@ -22,6 +22,7 @@ import damrs_dgl.models
 from damrs_dgl.models.base import ModelConfig, RankingModel
 
 ENTRY_POINTS = "damrs_dgl.models"
+DEFAULT_MODEL = "damrs"
 _MODELS: dict[str, type[RankingModel]] = {}
 Model = TypeVar("Model", bound=type[RankingModel])
 
@@ -50,8 +51,10 @@ def models() -> dict[str, type[RankingModel]]:
     return dict(sorted(_MODELS.items()))
 
 
-def find_model(name: str) -> type[RankingModel]:
+def find_model(name: object) -> type[RankingModel]:
     """The system of that name, or of `package.module:Class`. Raises ValueError that gives the nearest or all names."""
+    if not isinstance(name, str):
+        raise ValueError("the name of a system is a string")
     if ":" in name:
         return _imported(name)
     known = models()

@@ -6,6 +6,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
 from damrs_dgl.models.base import ModelConfig, WrapperConfig
 from damrs_dgl.models.registry import config_class, find_model
 
@@ -14,10 +16,14 @@ def canonical_model(table: Mapping[str, Any]) -> dict[str, Any]:
     """The [model] table with its backbone as a table of its own.
 
     `backbone = "mf"` is short for `backbone = {name = "mf"}`, and a key of a wrapper's table that only its backbone has
-    is the backbone's: `model.dim` of DA-MRS is `model.backbone.dim`. Raises ValueError for a name that is no system.
+    is the backbone's: `model.dim` of DA-MRS is `model.backbone.dim`. One that stands in both places stays there, for
+    the validation to refuse. Raises ValueError for a name that is no system.
     """
     values = copy.deepcopy(dict(table))
-    config = find_model(values["name"]).Config
+    model = find_model(values["name"])
+    if ":" not in values["name"]:
+        values["name"] = model.name  # which a recipe may write with capitals
+    config = model.Config
     if not issubclass(config, WrapperConfig):
         return values
     backbone = values.setdefault("backbone", {})
@@ -25,12 +31,28 @@ def canonical_model(table: Mapping[str, Any]) -> dict[str, Any]:
         backbone = values["backbone"] = {"name": backbone}
     if not isinstance(backbone, dict):
         return values
-    backbone.setdefault("name", "lightgcn")
-    known = find_model(backbone["name"]).Config.model_fields
-    for key in [key for key in values if key not in config.model_fields and key in known]:
-        backbone.setdefault(key, values.pop(key))
+    backbone.setdefault("name", config.DEFAULT_BACKBONE)
+    known = keys_of(backbone)
+    for key in [key for key in values if key not in config.model_fields and key in known and key not in backbone]:
+        backbone[key] = values.pop(key)
     values["backbone"] = canonical_model(backbone)
     return values
+
+
+def keys_of(table: Mapping[str, Any]) -> dict[str, FieldInfo]:
+    """The keys that a [model] table may hold: its system's own, and, where it wraps another, that one's too.
+
+    Raises ValueError for a name that is no system.
+    """
+    config = find_model(table["name"]).Config
+    if not issubclass(config, WrapperConfig):
+        return dict(config.model_fields)
+    backbone = table.get("backbone", {})
+    if isinstance(backbone, str):
+        backbone = {"name": backbone}
+    if not isinstance(backbone, Mapping):
+        return dict(config.model_fields)
+    return {**keys_of({"name": config.DEFAULT_BACKBONE, **backbone}), **config.model_fields}
 
 
 def preset_values(table: Mapping[str, Any], prefix: str = "model.") -> dict[str, object]:
@@ -38,15 +60,21 @@ def preset_values(table: Mapping[str, Any], prefix: str = "model.") -> dict[str,
 
     `{"model.key": value}`, of other sections too; a wrapper's own word on a backbone's key goes before the backbone's.
     """
-    found: dict[str, object] = {}
     config = find_model(table["name"]).Config
-    for key, value in config.preset_values(table).items():
-        found[prefix + key.removeprefix("model.") if key.startswith("model.") else key] = value
+    found = own_preset_values(config, table, prefix)
     backbone = table.get("backbone")
     if issubclass(config, WrapperConfig) and isinstance(backbone, Mapping):
         for key, value in preset_values(backbone, f"{prefix}backbone.").items():
             found.setdefault(key, value)
     return found
+
+
+def own_preset_values(config: type[ModelConfig], table: Mapping[str, Any], prefix: str) -> dict[str, object]:
+    """`preset_values` without what the presets of a backbone give."""
+    return {
+        prefix + key.removeprefix("model.") if key.startswith("model.") else key: value
+        for key, value in config.preset_values(table).items()
+    }
 
 
 def fill(values: dict[str, Any], path: str, value: object) -> None:

@@ -1,7 +1,7 @@
 """Recipes: what a run is made from. TOML in, checked settings out; mistakes are refused, all of them at once.
 
-``load_recipe("tiktok", ["training.epochs=5"])`` gives a ``Recipe``; ``recipe.resolved()`` fills in what it leaves to
-the variant; ``recipe_text`` writes it out with every key explained.
+``load_recipe("tiktok", ["training.epochs=5"])`` gives a ``Recipe``; ``recipe_text`` writes it out with every key
+explained. [model] holds the keys of the system that is trained, which say what they mean in the system's own file.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from damrs_dgl.recipe.data_section import (
     FeatureFile,
     MMRecData,
     MMSSLData,
-    PlantedData,
-    PlantedModality,
+    SyntheticData,
+    SyntheticModality,
     TablesData,
     check_modality_name,
 )
@@ -22,32 +22,33 @@ from damrs_dgl.recipe.loading import (
     recipe_mistakes,
 )
 from damrs_dgl.recipe.locations import DATA_VARIABLE, shipped_recipes
-from damrs_dgl.recipe.schema import Evaluation, Graphs, Losses, Model, Recipe, Stress, Training
-from damrs_dgl.recipe.text import recipe_text
-from damrs_dgl.recipe.variants import SYSTEMS, VARIANT_VALUES
+from damrs_dgl.recipe.making import as_system, recipe_from, with_values
+from damrs_dgl.recipe.schema import Evaluation, Graphs, Recipe, Stress, Training
+from damrs_dgl.recipe.text import is_system, model_text, recipe_text
 
 __all__ = [
     "DATA_VARIABLE",
     "DEFAULT_RECIPE",
-    "SYSTEMS",
-    "VARIANT_VALUES",
     "Evaluation",
     "FeatureFile",
     "Graphs",
-    "Losses",
     "MMRecData",
     "MMSSLData",
-    "Model",
-    "PlantedData",
-    "PlantedModality",
     "Recipe",
     "Stress",
+    "SyntheticData",
+    "SyntheticModality",
     "TablesData",
     "Training",
+    "as_system",
     "check_modality_name",
+    "is_system",
     "load_recipe",
+    "model_text",
+    "recipe_from",
     "recipe_header",
     "recipe_mistakes",
     "recipe_text",
     "shipped_recipes",
+    "with_values",
 ]

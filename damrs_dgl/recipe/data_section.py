@@ -5,21 +5,16 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from damrs_dgl.recipe.locations import DATA_VARIABLE
+from damrs_dgl.settings import Name, Section, Seed
 
 # Names of node types, relations and noise, and "any" and "id", which mean all modalities and the item itself.
 RESERVED_NAMES: Final = (
     *("behavior", "interacts", "interacted_by", "user", "item"),
     *("feedback", "feedback-removed", "any", "id"),
 )
-
-
-class Section(BaseModel):
-    """A table of a recipe: unknown keys refused, no silent conversion of types, immutable."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 
 def check_modality_name(name: str) -> str:
@@ -40,15 +35,13 @@ def _check_path(path: str) -> str:
     return path
 
 
-Name = Annotated[str, Field(min_length=1)]
 ModalityName = Annotated[str, AfterValidator(check_modality_name)]
-Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 _PATH = (
     f"Folder of the data set; ${{{DATA_VARIABLE}}} in it stands for the folder of all data sets, "
     "and a relative path starts at the recipe's own folder (at the current one in a shipped recipe or an override)"
 )
-_FORMAT = 'How the data set is stored: "mmrec", "mmssl", "tables" or "planted"; decides which other keys there are'
+_FORMAT = 'How the data set is stored: "mmrec", "mmssl", "tables" or "synthetic"; decides which other keys there are'
 _OPTIONAL = "Go on without a modality whose file is not there, instead of refusing it"
 
 
@@ -110,20 +103,20 @@ class TablesData(_Files):
     )
 
 
-class PlantedModality(Section):
-    """A content modality of the planted catalogue."""
+class SyntheticModality(Section):
+    """A content modality of the synthetic shop."""
 
     dim: int = Field(default=64, ge=1, le=4096, description="Width of the feature vectors")
 
 
-def _planted_modalities() -> dict[str, PlantedModality]:
-    return {"visual": PlantedModality(dim=64), "textual": PlantedModality(dim=48)}
+def _synthetic_modalities() -> dict[str, SyntheticModality]:
+    return {"visual": SyntheticModality(dim=64), "textual": SyntheticModality(dim=48)}
 
 
-class PlantedData(Section):
-    """The planted catalogue: made up from latent styles with a known share of noise; needs no files."""
+class SyntheticData(Section):
+    """The synthetic shop: made up from latent styles with a known share of noise; needs no files."""
 
-    format: Literal["planted"] = Field(default="planted", description=_FORMAT)
+    format: Literal["synthetic"] = Field(default="synthetic", description=_FORMAT)
     users: int = Field(default=2000, ge=2, le=5_000_000, description="Number of users")
     items: int = Field(default=1200, ge=8, le=1_000_000, description="Number of items")
     clicks_per_user: float = Field(default=10.0, ge=5, le=1000, description="Mean number of clicks of a user")
@@ -132,17 +125,17 @@ class PlantedData(Section):
     noisy_click_share: float = Field(
         default=0.1, ge=0, le=0.5, description="Share of the clicks that no taste explains"
     )
-    seed: Seed = Field(default=0, description="Seed of the catalogue")
-    modalities: dict[ModalityName, PlantedModality] = Field(
-        default_factory=_planted_modalities,
+    seed: Seed = Field(default=0, description="Seed of the shop")
+    modalities: dict[ModalityName, SyntheticModality] = Field(
+        default_factory=_synthetic_modalities,
         description="Modality name = {dim}; naming any replaces the default visual and textual",
     )
 
 
-DataSection = Annotated[MMRecData | MMSSLData | TablesData | PlantedData, Field(discriminator="format")]
+DataSection = Annotated[MMRecData | MMSSLData | TablesData | SyntheticData, Field(discriminator="format")]
 DATA_FORMATS: Final[dict[str, type[Section]]] = {
     "mmrec": MMRecData,
     "mmssl": MMSSLData,
     "tables": TablesData,
-    "planted": PlantedData,
+    "synthetic": SyntheticData,
 }

@@ -40,8 +40,13 @@ def _words(annotation: Any, metadata: Iterable[Any]) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(_words(member, metadata) for member in arguments if member is not type(None))
     if origin is tuple:
-        return f"a list of one or more, each {_words(arguments[0], ())}"
+        few = "a list" if _minimum_length(metadata) == 0 else "a list of one or more"
+        return f"{few}, each {_words(arguments[0], ())}"
     return _plain_words(annotation, _flat(metadata))
+
+
+def _minimum_length(metadata: Iterable[Any]) -> int:
+    return next((item.min_length for item in _flat(metadata) if isinstance(item, annotated_types.MinLen)), 0)
 
 
 def _plain_words(annotation: Any, metadata: list[Any]) -> str:
@@ -53,8 +58,7 @@ def _plain_words(annotation: Any, metadata: list[Any]) -> str:
     if annotation is bool:
         return "true or false"
     if annotation is str:
-        filled = any(isinstance(item, annotated_types.MinLen) for item in metadata)
-        return "a non-empty string" if filled else "a string"
+        return "a non-empty string" if _minimum_length(metadata) else "a string"
     return f"{'an integer' if annotation is int else 'a number'}{_bounds(metadata)}"
 
 
@@ -62,11 +66,12 @@ def _bounds(metadata: list[Any]) -> str:
     low = next((item.ge for item in metadata if isinstance(item, annotated_types.Ge)), None)
     above = next((item.gt for item in metadata if isinstance(item, annotated_types.Gt)), None)
     high = next((item.le for item in metadata if isinstance(item, annotated_types.Le)), None)
+    below = next((item.lt for item in metadata if isinstance(item, annotated_types.Lt)), None)
     if low is not None and high is not None:
         return f" from {low} to {high}"
     start = f" of at least {low}" if low is not None else f" above {above}" if above is not None else ""
-    end = f"{' and' if start else ' of'} at most {high}" if high is not None else ""
-    return start + end
+    end = f" at most {high}" if high is not None else f" below {below}" if below is not None else ""
+    return start + (f" and{end}" if start and end else f" of{end}" if high is not None else end)
 
 
 def _flat(metadata: Iterable[Any]) -> list[Any]:

@@ -10,12 +10,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.recipe.locations import expand_home, shipped_recipes
-from damrs_dgl.recipe.mistakes import Mistake, conflicts_besides, explain, set_path
-from damrs_dgl.recipe.schema import Recipe
+from damrs_dgl.recipe.making import AnyRecipe, changed, check
+from damrs_dgl.recipe.mistakes import Mistake
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -37,7 +35,7 @@ class _Reading:
     def is_overridden(self, mistake: Mistake) -> bool:
         """Whether an override set a key that the mistake is about, or made the section."""
         return any(
-            key[: len(way)] == way or (way[:1] == key and key[0] not in self.in_file)
+            key[: len(way)] == way or (way[: len(key)] == key and (len(key) > 1 or key[0] not in self.in_file))
             for key in mistake.keys
             for way in self.overridden
         )
@@ -49,7 +47,7 @@ def recipe_header(name: str) -> str:
     return first.lstrip("#").strip() if first.startswith("#") else ""
 
 
-def load_recipe(source: str | Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(source: str | Path | None = None, overrides: Sequence[str] = ()) -> AnyRecipe:
     """Read and check a recipe.
 
     Parameters
@@ -75,7 +73,7 @@ def recipe_mistakes(source: str | Path | None = None, overrides: Sequence[str] =
     return [str(mistake) for mistake in _load(source, overrides)[1]]
 
 
-def _load(source: str | Path | None, overrides: Sequence[str]) -> tuple[Recipe | None, list[RecipeError]]:
+def _load(source: str | Path | None, overrides: Sequence[str]) -> tuple[AnyRecipe | None, list[RecipeError]]:
     reading = _Reading()
     try:
         path = _find(DEFAULT_RECIPE if source is None else source)
@@ -88,14 +86,9 @@ def _load(source: str | Path | None, overrides: Sequence[str]) -> tuple[Recipe |
     for text in overrides:
         _override(reading, text)
     _anchor(reading.values, Path.cwd())
-    try:
-        recipe = Recipe.model_validate(reading.values)
-    except ValidationError as error:
-        found = explain(error, reading.values, Recipe)
-        found += [more for more in conflicts_besides(reading.values, found, Recipe) if more not in found]
-        for mistake in found:
-            reading.mistakes.append(mistake.error(where="-o" if reading.is_overridden(mistake) else str(path)))
-        return None, reading.mistakes
+    recipe, found = check(reading.values)
+    for mistake in found:
+        reading.mistakes.append(mistake.error(where="-o" if reading.is_overridden(mistake) else str(path)))
     return recipe, reading.mistakes
 
 
@@ -166,7 +159,7 @@ def _anchor(values: dict[str, Any], folder: Path) -> None:
 def _override(reading: _Reading, text: str) -> None:
     try:
         path, value = _parse_override(text)
-        set_path(reading.values, path, value)
+        reading.values = changed(reading.values, {".".join(path): value})
     except ValueError as error:
         reading.mistakes.append(RecipeError(str(error), where=f"-o {text}", fix="write -o section.key=value"))
     else:

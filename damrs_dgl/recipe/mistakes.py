@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from damrs_dgl.errors import RecipeError
+from damrs_dgl.models.registry import models
+from damrs_dgl.models.tables import keys_of
 from damrs_dgl.recipe.data_section import DATA_FORMATS
 from damrs_dgl.recipe.expectations import as_model, expectation, value_model
 
-CONFLICT: Final = "recipe_conflict"
 KeyPath = tuple[str, ...]
 
 
@@ -70,38 +70,45 @@ def explain(error: ValidationError, values: Mapping[str, Any], root: type[BaseMo
     """Every mistake of ``values``, one per key, in the order of the recipe's sections."""
     found: dict[object, Mistake] = {}
     for detail in error.errors(include_url=False):
-        if detail["type"] == CONFLICT:
-            found.update({conflict: conflict for conflict in detail["ctx"]["conflicts"]})
-        else:
-            path = _path(detail["loc"], values, missing=detail["type"] == "missing")
-            found.setdefault(path, _mistake(cast(dict[str, Any], detail), path, values, root))
+        path = _path(detail["loc"], values, missing=detail["type"] == "missing")
+        found.setdefault(path, _mistake(cast(dict[str, Any], detail), path, values, root))
     return list(found.values())
 
 
-def conflicts_besides(values: Mapping[str, Any], mistakes: Sequence[Mistake], root: type[BaseModel]) -> list[Mistake]:
-    """The conflicts between sound keys, which pydantic looks for only where every key is sound.
-
-    The wrong keys are taken out and the rest is checked again; what touches a wrong key is left for later.
-    """
-    rest = copy.deepcopy(dict(values))
-    broken = [key for mistake in mistakes for key in mistake.keys]
-    for key in broken:
-        _remove(rest, key)
-    if any(key in (("data",), ("data", "format"), ("data", "path")) for key in broken):
-        rest["data"] = {"format": "planted"}
-        broken.append(("data",))
-    try:
-        root.model_validate(rest)
-    except ValidationError as error:
-        return [mistake for mistake in explain(error, rest, root) if not _touches(mistake.keys, broken)]
-    return []
-
-
-def _touches(keys: Sequence[KeyPath], broken: Sequence[KeyPath]) -> bool:
+def touches(keys: Sequence[KeyPath], broken: Sequence[KeyPath]) -> bool:
+    """Whether any of the keys is one of the broken ones, inside of one, or around one."""
     return any(a[: len(b)] == b or b[: len(a)] == a for a in keys for b in broken)
 
 
-def _remove(table: dict[str, Any], path: KeyPath) -> None:
+def in_written_terms(mistake: Mistake, written: Mapping[str, Any]) -> Mistake:
+    """The mistake with each key of a backbone called as the recipe has it: `model.dim` may be `model.backbone.dim`."""
+    keys, what = [], mistake.what
+    for key in mistake.keys:
+        keys.append(_written(key, written))
+        what = what.replace(".".join(key), ".".join(keys[-1]))
+    return Mistake(tuple(keys), what, mistake.fix)
+
+
+def _written(key: KeyPath, written: Mapping[str, Any]) -> KeyPath:
+    shorter = key
+    while "backbone" in shorter[:-1] and key[-1] != "name":
+        if _stands_in(written, shorter):
+            return shorter
+        shorter = (*shorter[:-2], shorter[-1])
+    return shorter if _stands_in(written, shorter) else key
+
+
+def _stands_in(values: Mapping[str, Any], path: KeyPath) -> bool:
+    found: object = values
+    for part in path:
+        if not isinstance(found, Mapping) or part not in found:
+            return False
+        found = found[part]
+    return True
+
+
+def remove_path(table: dict[str, Any], path: KeyPath) -> None:
+    """Take a key out of a table, where it is there."""
     for part in path[:-1]:
         inner = table.get(part)
         if not isinstance(inner, dict):
@@ -123,7 +130,7 @@ def _path(loc: tuple[int | str, ...], values: Mapping[str, Any], *, missing: boo
     return tuple(path)
 
 
-def _lookup(values: Mapping[str, Any], path: KeyPath) -> object:
+def _lookup(values: Mapping[str, Any], path: KeyPath) -> Any:
     found: Any = values
     for part in path:
         found = found[part]
@@ -158,18 +165,11 @@ def _mistake(detail: dict[str, Any], path: KeyPath, values: Mapping[str, Any], r
     if kind == "extra_forbidden":
         is_section = len(path) == 1 and isinstance(values[path[0]], Mapping)
         what = f"unknown section [{key}]" if is_section else f"unknown key {key}"
-        return Mistake((path,), what, _right_key(path, model, root))
-    if path == ("data",) and kind in ("missing", "union_tag_not_found"):
-        what = "[data] is missing" if kind == "missing" else "data.format is missing"
-        formats = ", ".join(f'"{name}"' for name in DATA_FORMATS)
-        return Mistake((path,), what, f"say how the data are stored: data.format is one of {formats}")
-    if path == ("data",) and kind == "union_tag_invalid":
-        found = toml_value(values["data"]["format"])
         return Mistake(
-            (("data", "format"),),
-            f"data.format = {found}",
-            f"expected one of {', '.join(map(toml_value, DATA_FORMATS))}",
+            (path,), what, _right_section(path[0], values, root) if is_section else _right_key(path, values, root)
         )
+    if path == ("data",) and kind in ("missing", "union_tag_not_found", "union_tag_invalid"):
+        return _format_mistake(kind, values)
     field = model.model_fields.get(path[-1]) if model else None
     if kind == "missing":
         return Mistake((path,), f"{key} is missing", f"expected {expectation(field) if field else 'a value'}")
@@ -177,6 +177,16 @@ def _mistake(detail: dict[str, Any], path: KeyPath, values: Mapping[str, Any], r
     if kind == "value_error":
         return Mistake((path,), f"{found}: {detail['ctx']['error']}")
     return Mistake((path,), found, f"expected {_expected(field, path, values, root)}")
+
+
+def _format_mistake(kind: str, values: Mapping[str, Any]) -> Mistake:
+    """The mistake of a [data] that is not there, or whose format is none or unknown."""
+    formats = ", ".join(map(toml_value, DATA_FORMATS))
+    if kind == "union_tag_invalid":
+        found = toml_value(values["data"]["format"])
+        return Mistake((("data", "format"),), f"data.format = {found}", f"expected one of {formats}")
+    what = "[data] is missing" if kind == "missing" else "data.format is missing"
+    return Mistake((("data",),), what, f"say how the data are stored: data.format is one of {formats}")
 
 
 def _expected(field: FieldInfo | None, path: KeyPath, values: Mapping[str, Any], root: type[BaseModel]) -> str:
@@ -189,21 +199,48 @@ def _expected(field: FieldInfo | None, path: KeyPath, values: Mapping[str, Any],
     return expectation(table, inside=True) if table else "a value of another kind"
 
 
-def _right_key(path: KeyPath, model: type[BaseModel] | None, root: type[BaseModel]) -> str:
-    """The cure for an unknown key: the section that has it, else the nearest name, else all names."""
+def _right_section(name: str, values: Mapping[str, Any], root: type[BaseModel]) -> str:
+    """The cure for an unknown section: the nearest name, else [model] where its keys are of a system, else all names."""
+    if near := get_close_matches(name.lower(), root.model_fields, n=1):
+        return f"did you mean {near[0]}?"
+    if moved := [key for key in values[name] if key in keys_of(values["model"]) or _systems_with(key)]:
+        return f"its keys belong to [model]: write {' and '.join(f'model.{key}' for key in moved[:2])}"
+    return _right_key((name,), values, root)
+
+
+def _right_key(path: KeyPath, values: Mapping[str, Any], root: type[BaseModel]) -> str:
+    """The cure for an unknown key: the section or system that has it, else the nearest name, else all names."""
     name, prefix = path[-1], ".".join(path[:-1])
-    sections = {section: as_model(field.annotation) for section, field in root.model_fields.items()}
-    allowed = list(model.model_fields) if model else []
-    owners = [f"{section}.{name}" for section, other in sections.items() if other and name in other.model_fields]
+    model = list(_models(path, values, root))[-1][0]
     formats = [tag for tag, other in DATA_FORMATS.items() if name in other.model_fields]
     if model in DATA_FORMATS.values() and formats:
         return f"a key of data.format = {' or '.join(map(toml_value, formats))} only"
-    if formats and prefix != "data":
-        owners = ["data." + name, *owners]
-    if owners:
+    if owners := _owners(name, prefix, values, root):
         return f"it belongs to another section: write {' or '.join(owners)}"
     if name in root.model_fields and prefix:
         return f"it belongs to the top of the recipe: write {name}"
+    allowed = list(model.model_fields) if model else []
+    if path[0] == "model" and len(path) > 1:
+        allowed = list(keys_of(_lookup(values, path[:-1])))
+        if name in allowed:
+            return f"it stands in [{prefix}.backbone] too: write it once"
+        if systems := _systems_with(name):
+            return f"{prefix}.name = {toml_value(values['model']['name'])} has none; a key of {', '.join(systems)}"
     if near := get_close_matches(name.lower(), allowed, n=1):
         return f"did you mean {'.'.join((*path[:-1], near[0]))}?"
     return f"allowed there: {', '.join(allowed)}"
+
+
+def _owners(name: str, prefix: str, values: Mapping[str, Any], root: type[BaseModel]) -> list[str]:
+    """Where else in a recipe a key of that name stands."""
+    sections = {section: as_model(field.annotation) for section, field in root.model_fields.items()}
+    owners = [f"{section}.{name}" for section, other in sections.items() if other and name in other.model_fields]
+    if prefix.partition(".")[0] != "model" and f"model.{name}" not in owners and name in keys_of(values["model"]):
+        owners.append(f"model.{name}")
+    of_data = any(name in other.model_fields for other in DATA_FORMATS.values())
+    return [f"data.{name}", *owners] if of_data and prefix != "data" else owners
+
+
+def _systems_with(key: str) -> list[str]:
+    """Systems with a key of that name."""
+    return [name for name, model in models().items() if key in model.Config.model_fields]

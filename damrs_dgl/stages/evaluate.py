@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 
-from damrs_dgl.assembly import SplitEvaluator
+from damrs_dgl.factory import SplitEvaluator
 from damrs_dgl.files import read_json, write_json
-from damrs_dgl.stages.fitted import load_fitted
 from damrs_dgl.stages.workspace import Workspace
 
 PACKAGES = ("damrs-dgl", "torch", "dgl", "numpy", "scipy")
@@ -40,11 +39,9 @@ def _stored_metrics(workspace: Workspace) -> dict[str, Any] | None:
 
 
 def _compute(workspace: Workspace) -> dict[str, Any]:
-    recipe, dataset, fitted = workspace.recipe.resolved(), workspace.dataset, load_fitted(workspace)
-    vectors, progress = fitted.vectors, fitted.progress
-    scores = {
-        split: SplitEvaluator(recipe, dataset, split)(vectors.users, vectors.items) for split in ("validation", "test")
-    }
+    recipe, dataset, fitted = workspace.recipe, workspace.dataset, workspace.fitted
+    progress = fitted.progress
+    scores = {split: SplitEvaluator(recipe, dataset, split)(fitted.scorer) for split in ("validation", "test")}
     metrics = {
         **scores,
         "best_epoch": progress.best_epoch,

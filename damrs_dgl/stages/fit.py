@@ -12,11 +12,12 @@ from typing import Any
 
 from damrs_dgl.console import ProgressBar
 from damrs_dgl.evaluation.metrics import METRICS
+from damrs_dgl.factory import prepare_training
 from damrs_dgl.files import write_csv
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.run import change_text
 from damrs_dgl.stages.evaluate import current_metrics
-from damrs_dgl.stages.fitted import Fitted, checkpoint_store, prepare
+from damrs_dgl.stages.fitted import Fitted
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.training.trainer import Progress, Schedule, Trainer
 
@@ -27,17 +28,21 @@ def fit(workspace: Workspace, *, restart: bool = False) -> dict[str, Any]:
     A training that was stopped, by Ctrl-C or worse, goes on after its last full epoch and ends with the same numbers as
     one that was not. What may differ from the first call: `training.epochs`, `training.patience`, everything that no
     training reads ([evaluation], [stress], block sizes), and the device. With any other change, of the data, [graphs],
-    [model], [losses] or [training], it starts anew and says what changed. With `restart` it starts anew in any case.
+    [model] or [training], it starts anew and says what changed. With `restart` it starts anew in any case.
     """
     run, console = workspace.run, workspace.console
-    store = checkpoint_store(workspace)
+    store = workspace.checkpoints
     if restart:
         run.forget("metrics")
         store.clear()
     elif changed := run.changes("fit", workspace.fit_parts, store.last_path):
         console.notice(f"fit: {change_text(changed)}, training anew")
-    bar = console.progress("fit", workspace.recipe.training.epochs)
-    trainer = prepare(workspace, store, on_epoch=_EpochReport(workspace, bar))
+    trainer = prepare_training(
+        workspace.recipe, workspace.dataset, workspace.graph, device=workspace.device, store=store
+    )
+    bar = console.progress("fit", trainer.schedule.epochs)
+    trainer.on_epoch = _EpochReport(workspace, bar)
+    trainer.on_closed_form = lambda done, total, label: bar.advance(0, step=f"{label} {done:,}/{total:,}")
     trainer.resume()
     if trainer.progress.finished(trainer.schedule):
         trainer.fit()  # no epoch is left to train: it puts the best weights in place
@@ -137,6 +142,6 @@ def write_history(path: Path, progress: Progress, validation: Sequence[str]) -> 
     write_csv(path, rows, [*terms, *validation, "train_seconds", "seconds"])
 
 
-def validation_columns(recipe: Recipe) -> list[str]:
+def validation_columns(recipe: Recipe[Any]) -> list[str]:
     """Names of the validation scores in `history.csv`."""
     return [f"validation_{metric}@{k}" for metric in METRICS for k in recipe.evaluation.ks]

@@ -10,13 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from damrs_dgl.assembly import known_interactions
 from damrs_dgl.data.columns import first_line
-from damrs_dgl.errors import DataError
-from damrs_dgl.evaluation.ranking import Ranking, SeenItems, rank_items
+from damrs_dgl.errors import DataError, RunError
+from damrs_dgl.evaluation.ranking import Ranking, SeenItems, rank_scorer
+from damrs_dgl.factory import known_interactions
 from damrs_dgl.files import whole_file
-from damrs_dgl.models.representations import Representations
-from damrs_dgl.stages.fitted import load_fitted
+from damrs_dgl.scoring import DotProduct, Scorer
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.training.checkpoint import save_tensors
 
@@ -37,16 +36,11 @@ def recommend(workspace: Workspace, *, users: str = "all", top: int = 20, export
     """
     dataset, run = workspace.dataset, workspace.run
     chosen = _chosen_users(workspace, users)
-    vectors = load_fitted(workspace).vectors
+    scorer = workspace.fitted.scorer
+    if export_vectors:
+        vectors_of(scorer)  # refuse before an hour of ranking
     seen = SeenItems.from_pairs(*known_interactions(dataset), dataset.num_users)
-    ranking = rank_items(
-        vectors.users[chosen.to(vectors.users.device)],
-        vectors.items,
-        top,
-        users=chosen,
-        seen=seen,
-        block_size=workspace.recipe.evaluation.block_size,
-    )
+    ranking = rank_scorer(scorer, top, users=chosen, seen=seen, block_size=workspace.recipe.evaluation.block_size)
     user_ids = dataset.user_ids.take(pa.array(chosen.numpy()))
     table = recommendation_table(ranking, user_ids, dataset.item_ids)
     with whole_file(run.recommendations) as temporary:
@@ -56,7 +50,7 @@ def recommend(workspace: Workspace, *, users: str = "all", top: int = 20, export
         f"recommend: {len(table):,} rows for {len(chosen):,} users, top {top} ({run.recommendations})"
     )
     if export_vectors:
-        export(workspace, vectors)
+        export(workspace, vectors_of(scorer))
     return table
 
 
@@ -134,14 +128,25 @@ def _text_column(path: Path) -> pa.Array:
     return pa.array(ids[1:] if ids and ids[0].lower() in HEADERS else ids, pa.string())
 
 
-def export(workspace: Workspace, vectors: Representations) -> None:
+def vectors_of(scorer: Scorer) -> DotProduct:
+    """The scorer itself where it scores by vectors, else RunError."""
+    if not isinstance(scorer, DotProduct):
+        raise RunError(
+            "this model ranks by no vectors",
+            where="--export-vectors",
+            fix="leave the option out, or take another model",
+        )
+    return scorer
+
+
+def export(workspace: Workspace, vectors: DotProduct) -> None:
     """Write `vectors.safetensors`: `users` [U, d] and `items` [I, d], float32; score = dot product.
 
     Rows are in the order of `ids/users.parquet` and `ids/items.parquet`.
     """
     run = workspace.run
     facts = {"user_ids": str(run.user_ids.relative_to(run.path)), "item_ids": str(run.item_ids.relative_to(run.path))}
-    save_tensors(run.vectors, {"users": vectors.users, "items": vectors.items}, facts)
+    save_tensors(run.vectors, {"users": vectors.user_emb, "items": vectors.item_emb}, facts)
     workspace.console.notice(f"recommend: vectors in {run.vectors}, their ids in {run.user_ids} and {run.item_ids}")
 
 

@@ -9,10 +9,10 @@ from typing import Any
 from damrs_dgl.data.noise import corrupt
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.files import write_csv
-from damrs_dgl.recipe.variants import check_system
+from damrs_dgl.recipe import with_values
 from damrs_dgl.report.figures import degradation_figure
 from damrs_dgl.stages.workspace import Workspace
-from damrs_dgl.studies.stress import StressStudy, plan_cells, stress_rows
+from damrs_dgl.studies.stress import StressStudy, plan_cells, stress_rows, systems_of
 
 HEADLINE = ("recall@20", "ndcg@20")
 
@@ -34,12 +34,12 @@ def stress(
     settings = workspace.recipe.stress
     noises = list(dict.fromkeys(noises)) or list(settings.noise)
     seed_list = _seeds(workspace, seeds or settings.seeds)
-    systems = _systems(models or settings.models, workspace.recipe.model.effective_backbone)
+    systems = _systems(workspace, models or settings.models)
     cells = plan_cells(systems, noises, ratios or settings.ratios, seed_list)
     for noise in noises:  # what cannot work is refused before hours of training
         corrupt(workspace.dataset, noise, 0.0, seed=0)
     ks = tuple(sorted({*workspace.recipe.evaluation.ks, 20}))
-    recipe = workspace.recipe.with_values({"evaluation.ks": ks})
+    recipe = with_values(workspace.recipe, {"evaluation.ks": ks})
     study = StressStudy(recipe, workspace.dataset, run.stress_cells, workspace.device)
     remembered = study.finished(cells)
     if remembered:
@@ -59,11 +59,10 @@ def stress(
     return rows
 
 
-def _systems(models: Sequence[str], backbone: str) -> list[str]:
-    """The names in lower case, each once, the backbone by its own name. Raises RecipeError for an unknown one."""
+def _systems(workspace: Workspace, models: Sequence[str]) -> list[str]:
+    """The systems to compare. Raises RecipeError for a name that is none."""
     try:
-        names = [check_system(name) for name in models]
-        return list(dict.fromkeys(backbone if name == "backbone" else name for name in names))
+        return systems_of(workspace.recipe, models)
     except ValueError as error:
         raise RecipeError(str(error), where="--models") from None
 

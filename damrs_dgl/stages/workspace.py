@@ -1,21 +1,27 @@
-"""What the stages of one command share: recipe, run directory, device, console, and what was read or made already."""
+"""What the stages of one command share: recipe, run directory, device, console, and what was read or made already.
+
+Stages ask the workspace for the data set, the graph and the fitted model; nothing below asks it for anything.
+"""
 
 from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from damrs_dgl.assembly import load_dataset, pick_device
+import torch
+
 from damrs_dgl.console import Console
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.models.propagation import uses_dgl
+from damrs_dgl.factory import load_dataset, pick_device, schedule_of
+from damrs_dgl.graphs.build import BuiltGraph
+from damrs_dgl.models.layers.propagation import uses_dgl
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.run import FORMAT_VERSION, RunDirectory, artefact_key
-
-if TYPE_CHECKING:
-    from damrs_dgl.stages.fitted import Fitted
+from damrs_dgl.stages.fitted import Fitted, load_fitted
+from damrs_dgl.stages.graph_artefact import make_graph, stored_graph
+from damrs_dgl.training.checkpoint import CheckpointStore
 
 FREE_ON_RESUME = {"epochs", "patience"}  # of [training]: may change when a training is resumed
 
@@ -27,18 +33,15 @@ class Workspace:
     ----------
     recipe: what to do.  run: where to keep it; `runs/<recipe name>` by default.
     device: auto, cpu or cuda.  console: where results and notices go.
-
-    `graph` and `fitted` are what an earlier stage of the same command left in memory for the next.
     """
 
-    def __init__(self, recipe: Recipe, *, run: Path | None, device: str, console: Console) -> None:
+    def __init__(self, recipe: Recipe[Any], *, run: Path | None, device: str, console: Console) -> None:
         self.recipe = recipe
         self.console = console
-        self.device = pick_device(device)
+        self.device: torch.device = pick_device(device)
         self.run = RunDirectory(run if run is not None else Path("runs") / recipe.name)
         self.run.claim(recipe.name, recipe.data.model_dump(mode="json"))
-        self.graph: dgl.DGLGraph | None = None
-        self.fitted: Fitted | None = None
+        self.graph_is_new = False  # whether this command built it
         if not uses_dgl(self.device):
             console.notice("the installed DGL has no CUDA: torch's sparse product propagates on the GPU")
 
@@ -52,8 +55,43 @@ class Workspace:
         return dataset
 
     @cached_property
+    def built_graph(self) -> BuiltGraph:
+        """The run's graph and its summary, built first if they are not there or no longer fit."""
+        stored = stored_graph(self.run, self.graphs_parts, self.console)
+        if stored is not None:
+            return stored
+        self.graph_is_new = True
+        return make_graph(
+            self.run,
+            self.graphs_parts,
+            self.console,
+            recipe=self.recipe,
+            dataset=self.dataset,
+            device=self.device,
+        )
+
+    @property
+    def graph(self) -> dgl.DGLGraph:
+        """The run's graph."""
+        return self.built_graph.graph
+
+    @cached_property
+    def checkpoints(self) -> CheckpointStore:
+        """Where this run keeps its checkpoints."""
+        return CheckpointStore(self.run.path, artefact_key("fit", self.fit_parts))
+
+    @cached_property
+    def fitted(self) -> Fitted:
+        """What `fit` left, in memory or on disk; says so where that training is unfinished. RunError without one."""
+        fitted = load_fitted(self.checkpoints, self.recipe, self.dataset, self.graph, self.device)
+        epoch = fitted.progress.epoch
+        if not fitted.progress.finished(schedule_of(self.recipe, self.dataset, fitted.model)):
+            self.console.warning(f"the training stopped after epoch {epoch} and is unfinished; `fit` goes on")
+        return fitted
+
+    @cached_property
     def graphs_parts(self) -> dict[str, Any]:
-        """What the graphs are made from: the data and [graphs], with what the variant fills in."""
+        """What the graphs are made from: the data and [graphs]."""
         # block_size changes time and memory, not the graphs
         return {
             "the toolkit's file format": FORMAT_VERSION,
@@ -67,7 +105,6 @@ class Workspace:
         return {
             **self.graphs_parts,
             **self._values("model"),
-            **self._values("losses"),
             **self._values("training", without=FREE_ON_RESUME),
         }
 
@@ -78,10 +115,10 @@ class Workspace:
         return {**training, **self._values("evaluation", without={"block_size"})}
 
     def _values(self, section: str, *, without: set[str] | None = None) -> dict[str, Any]:
-        values = getattr(self.recipe.resolved(), section).model_dump(mode="json", exclude=without)
+        values = getattr(self.recipe, section).model_dump(mode="json", exclude=without)
         return {f"{section}.{key}": value for key, value in values.items()}
 
-    @cached_property
+    @property
     def is_synthetic(self) -> bool:
-        """Whether the numbers come from the planted catalogue."""
-        return self.recipe.data.format == "planted"
+        """Whether the numbers come from the synthetic shop."""
+        return self.recipe.is_synthetic

@@ -13,12 +13,13 @@ from typing import Any
 
 import torch
 
-from damrs_dgl.assembly import SplitEvaluator, build_recipe_graph, prepare_training, representations
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.noise import corrupt
 from damrs_dgl.dgl_backend import dgl
+from damrs_dgl.factory import SplitEvaluator, build_recipe_graph, prepare_training, scorer_of
 from damrs_dgl.files import read_json, write_json
-from damrs_dgl.recipe import Recipe
+from damrs_dgl.models.systems import BACKBONE, check_system
+from damrs_dgl.recipe import Recipe, as_system, with_values
 from damrs_dgl.run import artefact_key
 
 CLEAN = "none"  # the noise of a ratio-0 cell: clean data is the same for every kind of noise
@@ -32,6 +33,17 @@ class Cell:
     noise: str
     ratio: float
     seed: int
+
+
+def systems_of(recipe: Recipe[Any], asked: Sequence[str]) -> list[str]:
+    """The systems to compare, each once, in lower case, the backbone by its own name; none asked: the recipe's own.
+
+    Raises ValueError for a name that is no system.
+    """
+    own = recipe.model.name
+    backbone = getattr(recipe.model, BACKBONE, None)
+    names = [check_system(name) for name in asked] or [own, *([BACKBONE] if backbone else [])]
+    return list(dict.fromkeys(backbone.name if backbone and name == BACKBONE else name for name in names))
 
 
 def plan_cells(
@@ -54,7 +66,7 @@ class StressStudy:
     folder: where finished cells are kept.  device: what they are trained on.
     """
 
-    def __init__(self, recipe: Recipe, dataset: MultimodalDataset, folder: Path, device: torch.device) -> None:
+    def __init__(self, recipe: Recipe[Any], dataset: MultimodalDataset, folder: Path, device: torch.device) -> None:
         self.recipe = recipe
         self.dataset = dataset
         self.folder = folder
@@ -81,19 +93,18 @@ class StressStudy:
 
     def _path(self, cell: Cell) -> Path:
         """The file of a cell's result, named by a hash of all that it depends on."""
-        sections = self._recipe_of(cell).section_hash("graphs", "model", "losses", "training", "evaluation")
+        sections = self._recipe_of(cell).section_hash("graphs", "model", "training", "evaluation")
         key = artefact_key("stress", self.dataset.fingerprint(), sections, cell.noise, cell.ratio)
         return self.folder / f"{key}.json"
 
-    def _recipe_of(self, cell: Cell) -> Recipe:
-        return self.recipe.as_system(cell.model).with_values({"training.seed": cell.seed})
+    def _recipe_of(self, cell: Cell) -> Recipe[Any]:
+        return with_values(as_system(self.recipe, cell.model), {"training.seed": cell.seed})
 
     def _train(self, cell: Cell) -> dict[str, Any]:
         recipe, dataset = self._recipe_of(cell), self._data_of(cell)
         trainer = prepare_training(recipe, dataset, self._graph_of(recipe, dataset), device=self.device)
         progress = trainer.fit()
-        vectors = representations(trainer.model)
-        test = SplitEvaluator(recipe, dataset, "test")(vectors.users, vectors.items)
+        test = SplitEvaluator(recipe, dataset, "test")(scorer_of(trainer.model))
         seconds = sum(row["seconds"] for row in progress.history)
         return {**test, "best_epoch": progress.best_epoch, "epochs": progress.epoch, "seconds": round(seconds, 3)}
 
@@ -105,7 +116,7 @@ class StressStudy:
             self._noise, self._graphs = noise, {}
         return self._data
 
-    def _graph_of(self, recipe: Recipe, dataset: MultimodalDataset) -> dgl.DGLGraph:
+    def _graph_of(self, recipe: Recipe[Any], dataset: MultimodalDataset) -> dgl.DGLGraph:
         key = recipe.section_hash("graphs")
         if key not in self._graphs:
             self._graphs[key] = build_recipe_graph(recipe, dataset, device=self.device).graph

@@ -60,9 +60,14 @@ class CheckpointStore:
     """
 
     def __init__(self, folder: Path, key: str) -> None:
+        self.folder = folder
         self.last_path = folder / "checkpoint.safetensors"
         self.best_path = folder / "model.safetensors"
         self.key = key
+
+    def inside(self, *way: str) -> CheckpointStore:
+        """The store of a part of this training, in a folder below."""
+        return CheckpointStore(self.folder.joinpath(*way), self.key)
 
     def save_best(self, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Keep the best epoch's weights and what is known of it."""
@@ -95,5 +100,7 @@ class CheckpointStore:
 
     def clear(self) -> None:
         """Remove both files, to train anew."""
-        self.last_path.unlink(missing_ok=True)
-        self.best_path.unlink(missing_ok=True)
+        for path in (self.last_path, self.best_path):
+            path.unlink(missing_ok=True)
+        for path in self.folder.glob(f"members/**/{self.last_path.name}"):
+            CheckpointStore(path.parent, self.key).clear()

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from damrs_dgl.errors import TrainingError
-from damrs_dgl.losses.graded_sets import GradedSets
-from damrs_dgl.training.adam import Adam
+from damrs_dgl.models.base import ClosedFormModel, RankingModel
 from damrs_dgl.training.allocator import keep_freed_memory
 from damrs_dgl.training.checkpoint import RESTART, CheckpointStore
-from damrs_dgl.training.objective import Objective
-from damrs_dgl.training.sampling import TripleSampler
+from damrs_dgl.training.sampling import PairSampler
 
 Metrics = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long to train: at most `epochs`, until `patience` validations in a row bring no better `monitor`."""
+    """How long and how fast to train: at most `epochs`, until `patience` validations bring no better `monitor`.
+
+    learning_rate_decay: every optimiser's rate is multiplied by it over `decay_epochs` epochs, a little each epoch.
+    """
 
     epochs: int
     patience: int
     evaluate_every: int = 1
     monitor: str = "recall@20"
+    learning_rate: float = 1e-3
+    learning_rate_decay: float = 1.0
+    decay_epochs: int = 50
+
+    def rate_factor(self, epoch: int) -> float:
+        """What the learning rates are multiplied by in an epoch (from 1)."""
+        return float(self.learning_rate_decay ** ((epoch - 1) / self.decay_epochs))
 
 
 @dataclass
@@ -50,43 +58,50 @@ class Progress:
 class Trainer:
     """Trains a model; ends with the weights of its best validation epoch.
 
+    A model with a closed form is computed in one epoch and judged once.
+
     Parameters
     ----------
-    model, objective, sampler, optimizer: what is trained, on what loss, with which batches, by which steps.
+    model, sampler: what is trained, with which batches.
     validate: returns the validation metrics of the model as it is.
     generator: everything random in training is drawn from it (CPU).
     store: where to keep checkpoints; None trains in memory only.
     on_epoch: called with the progress and the schedule after each epoch is safely stored.
+    on_closed_form: called with (done, total, label) while a closed form is computed.
+    members: the trainers of the systems inside the model, which are trained first.
     matmul_precision: of the matrix products of training steps, as `torch.set_float32_matmul_precision` names it;
         parameters, sums and the optimiser's state stay float32, and so does validation.
     """
 
     def __init__(
         self,
-        model: nn.Module,
-        objective: Objective,
-        sampler: TripleSampler,
-        optimizer: Adam,
+        model: RankingModel,
+        sampler: PairSampler,
         *,
         validate: Callable[[], Metrics],
         generator: torch.Generator,
         schedule: Schedule,
         store: CheckpointStore | None = None,
         on_epoch: Callable[[Progress, Schedule], None] | None = None,
+        on_closed_form: Callable[[int, int, str], None] | None = None,
+        members: Mapping[str, Trainer] | None = None,
         matmul_precision: str = "highest",
     ) -> None:
         self.model = model
-        self.objective = objective
         self.sampler = sampler
-        self.optimizer = optimizer
+        closed_form = isinstance(model, ClosedFormModel)
+        self.optimizers = {} if closed_form else model.configure_optimizers(schedule.learning_rate)
         self.validate = validate
         self.generator = generator
         self.schedule = schedule
         self.store = store
         self.on_epoch = on_epoch
+        self.on_closed_form = on_closed_form
+        self.members = members or {}
         self.matmul_precision = matmul_precision
         self.progress = Progress()
         self._best_weights: dict[str, Tensor] = {}  # only without a store, which keeps them on disk
+        self._rates = {name: optimizer.lr for name, optimizer in self.optimizers.items()}
 
     def fit(self) -> Progress:
         """Train until the schedule is done (after `resume`, from where that left off); load the best epoch's weights.
@@ -117,11 +132,9 @@ class Trainer:
             # that now comes again.
             self.store.load_best(fix=RESTART)
         self.model.load_state_dict(parts["model"])
-        self.optimizer.restore(parts.get("optimizer", {}))
+        for name, optimizer in self.optimizers.items():
+            optimizer.restore(parts.get(f"optimizer.{name}", {}))
         self.generator.set_state(parts["random"]["state"])
-        if "sets" in parts:
-            device = next(self.model.parameters()).device
-            self.objective.graded_sets = GradedSets(**{name: ids.to(device) for name, ids in parts["sets"].items()})
         self.progress = progress
 
     def _one_epoch(self) -> None:
@@ -129,8 +142,7 @@ class Trainer:
         epoch = self.progress.epoch + 1
         self.model.train()
         with products_in(self.matmul_precision):
-            self.objective.start_epoch(epoch - 1)
-            row = {"epoch": float(epoch), **self._steps(epoch)}
+            row = {"epoch": float(epoch), **self._learn(epoch)}
         row["train_seconds"] = time.perf_counter() - started
         in_turn = epoch % self.schedule.evaluate_every == 0
         if in_turn or epoch == self.schedule.epochs:
@@ -142,24 +154,42 @@ class Trainer:
         if self.on_epoch:
             self.on_epoch(self.progress, self.schedule)
 
+    def _learn(self, epoch: int) -> dict[str, float]:
+        """Change the model as one epoch does; returns the mean of each loss term and of their sum."""
+        if isinstance(self.model, ClosedFormModel):
+            for member in self.members.values():
+                member.resume()
+                member.fit()
+            self.model.fit_closed_form(self.on_closed_form)
+            self.model.tune(lambda: self.validate()[self.schedule.monitor])
+            return {"loss": 0.0}
+        for name, optimizer in self.optimizers.items():
+            optimizer.lr = self._rates[name] * self.schedule.rate_factor(epoch)
+        self.model.on_epoch_start(epoch, self.generator)
+        return self._steps(epoch)
+
     def _steps(self, epoch: int) -> dict[str, float]:
-        """All batches of an epoch; returns the mean of each loss term and of their sum.
+        """All batches of an epoch.
 
         The terms of all steps are looked at together at the end, so that no step waits for the device.
         """
         names: list[str] = []
         steps: list[Tensor] = []
-        for batch in self.sampler.epoch(self.generator):
-            self.optimizer.zero_grad()  # before the forward pass, which then has their room
-            terms = self.objective(batch)
-            names, values = list(terms), torch.stack(list(terms.values()))
-            values.sum().backward()
-            self.optimizer.step()
-            steps.append(values.detach())
+        for batch in self.sampler.epoch(self.generator, self._step_generator(epoch)):
+            terms = self.model.optimize(batch, self.optimizers)
+            names = list(terms)
+            steps.append(torch.stack(list(terms.values())))
         history = torch.stack(steps).double().cpu()
         self._require_finite(names, history, epoch)
         means = history.mean(dim=0)
         return {"loss": float(means.sum()), **dict(zip(names, means.tolist(), strict=True))}
+
+    def _step_generator(self, epoch: int) -> torch.Generator | None:
+        """On a GPU, one of the device's own, begun anew each epoch so that a resumed training draws the same."""
+        device = self.sampler.device
+        if device.type == "cpu":
+            return None
+        return torch.Generator(device).manual_seed(self.generator.initial_seed() * 1_000_003 + epoch)
 
     def _require_finite(self, names: list[str], history: Tensor, epoch: int) -> None:
         """Raise TrainingError if a term of any step (`history` [steps, terms]) or a table is not finite."""
@@ -170,7 +200,9 @@ class Trainer:
             broken = "loss term " + ", ".join(repr(name) for name, sound in zip(names, first, strict=True) if not sound)
         else:
             # The extremes of a table show NaN and infinity in one pass, without a mask of the table's size.
-            extremes = torch.stack([end for p in self.model.parameters() for end in torch.aminmax(p.detach())])
+            extremes = torch.stack(
+                [end for p in self.model.parameters() if p.numel() for end in torch.aminmax(p.detach())]
+            )
             if bool(torch.isfinite(extremes).all()):
                 return
             broken = "an embedding"
@@ -207,14 +239,8 @@ class Trainer:
 
     def _state(self) -> dict[str, Any]:
         """Everything that the next epoch depends on."""
-        state = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.tensors(),
-            "random": {"state": self.generator.get_state()},
-        }
-        if self.objective.graded_sets is not None and not self.objective.due(self.progress.epoch):
-            state["sets"] = vars(self.objective.graded_sets)
-        return state
+        states = {f"optimizer.{name}": optimizer.tensors() for name, optimizer in self.optimizers.items()}
+        return {"model": self.model.state_dict(), "random": {"state": self.generator.get_state()}, **states}
 
 
 @contextmanager

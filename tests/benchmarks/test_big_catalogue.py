@@ -1,4 +1,4 @@
-"""The large planted catalogue: sizes, distinct clicks, popularity, and features that show the styles."""
+"""The large synthetic catalogue: sizes, distinct clicks, popularity, and features that show the styles."""
 
 from __future__ import annotations
 

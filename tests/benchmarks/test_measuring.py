@@ -37,8 +37,8 @@ def test_peak_is_the_process_s_own_and_stays() -> None:
     lines = (
         "from benchmarks.measuring import peak_gib",
         "before = peak_gib()",
-        "room = b'x' * 2**28",
-        "del room",
+        "block = b'x' * 2**28",
+        "del block",
         "print(before, peak_gib())",
     )
     command = [sys.executable, "-c", "\n".join(lines)]

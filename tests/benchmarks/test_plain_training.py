@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmarks.plain_training import PlainDAMRS, PlainSampler, PlainTraining
 from damrs_dgl.assembly import build_recipe_graph, prepare_training
-from damrs_dgl.data.catalogue import planted_catalogue
+from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.recipe import load_recipe
 
 TERMS = ["feedback", "preference", "relations", "regularization"]
@@ -35,7 +35,7 @@ class Sides:
 
     def __init__(self, variant: str) -> None:
         sizes = {"users": 50, "items": 40, "styles": 4, "clicks_per_user": 6, "dims": {"visual": 8, "textual": 7}}
-        data = planted_catalogue(**sizes, seed=3).dataset
+        data = synthetic_shop(**sizes, seed=3).dataset
         recipe = load_recipe("demo").with_values({**SETTINGS, "model.variant": variant})
         graph = build_recipe_graph(recipe, data).graph
         trainer = prepare_training(recipe, data, graph, device=torch.device("cpu"))
@@ -106,7 +106,7 @@ def test_the_plain_step_learns() -> None:
 
 
 def test_the_plain_sampler_gives_each_pair_once_with_an_unknown_negative() -> None:
-    data = planted_catalogue(users=50, items=40, styles=4, clicks_per_user=6).dataset
+    data = synthetic_shop(users=50, items=40, styles=4, clicks_per_user=6).dataset
     pairs = set(zip(data.train.users.tolist(), data.train.items.tolist(), strict=True))
     sampler = PlainSampler(data.train, data.num_items, batch_size=64)
     batches = list(sampler.epoch())

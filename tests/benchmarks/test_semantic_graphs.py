@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks.semantic_graphs import dense_neighbors, recall
-from damrs_dgl.data.dataset import ModalityFeatures
+from damrs_dgl.data.parts import ModalityFeatures
 from damrs_dgl.graphs.semantic import semantic_neighbors
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from damrs_dgl.data.mapping import let_go, take_rows
+from damrs_dgl.data.mapping import release_pages, take_rows
 
 
 def resident(values: np.ndarray) -> int:
@@ -37,7 +37,7 @@ def test_pages_leave_and_come_back(saved: Path, view: slice) -> None:
     mapped = np.load(saved, mmap_mode="r")[view]
     total = mapped.sum()
     assert resident(mapped) > mapped.nbytes // 2
-    let_go(mapped)
+    release_pages(mapped)
     assert resident(mapped) < mapped.nbytes // 10
     assert mapped.sum() == total
 
@@ -46,7 +46,7 @@ def test_pages_leave_and_come_back(saved: Path, view: slice) -> None:
 def test_what_was_written_stays(saved: Path, mode: str | None) -> None:
     values = np.load(saved, mmap_mode=mode)
     values[5] = 7
-    let_go(values)
+    release_pages(values)
     assert (values[5] == 7).all()
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from damrs_dgl.data import MultimodalDataset, add_feedback, corrupt, planted_catalogue, remove_feedback, swap_content
-from damrs_dgl.data.dataset import Interactions, ModalityFeatures
+from damrs_dgl.data import MultimodalDataset, add_feedback, corrupt, remove_feedback, swap_content, synthetic_shop
+from damrs_dgl.data.parts import Interactions, ModalityFeatures
 from damrs_dgl.errors import DataError
 
 ratios = st.sampled_from([0.05, 0.1, 0.2, 0.5])
@@ -18,7 +18,7 @@ ratios = st.sampled_from([0.05, 0.1, 0.2, 0.5])
 
 @pytest.fixture(scope="module")
 def clean() -> MultimodalDataset:
-    return planted_catalogue(
+    return synthetic_shop(
         users=120, items=80, clicks_per_user=8, styles=4, dims={"visual": 6, "sound": 5}, swapped_share=0
     ).dataset
 
@@ -70,18 +70,32 @@ def test_swapped_content(clean: MultimodalDataset, ratio: float, seed: int) -> N
     assert noisy.fingerprint() != swap_content(clean, "visual", ratio, seed=seed + 1).fingerprint()
 
 
-def test_swap_draws_donors_uniformly_and_never_a_missing_one(dataset_of: Callable) -> None:
+def test_swap_draws_donors_uniformly_and_repairs_nothing(dataset_of: Callable) -> None:
     clean = dataset_of([(0, 0)], users=1, items=5)  # the last row is missing
     values = clean.features["visual"].values
     counts = np.zeros((5, 5))
     for seed in range(600):
         noisy = swap_content(clean, "visual", 1.0, seed=seed).features["visual"]
-        assert not noisy.missing.any()
+        assert noisy.missing.tolist() == [False] * 4 + [True]
         for item, row in enumerate(noisy.values):
             counts[item, np.flatnonzero((values == row).all(axis=1))[0]] += 1
     expected = np.array([[0, 1, 1, 1, 0], [1, 0, 1, 1, 0], [1, 1, 0, 1, 0], [1, 1, 1, 0, 0]]) / 3
     assert np.allclose(counts[:4] / 600, expected, atol=0.08)
-    assert np.allclose(counts[4] / 600, [0.25] * 4 + [0], atol=0.08)
+    assert counts[4, 4] == 600
+
+
+@given(ratio=ratios, seed=st.integers(0, 5), lacking=st.integers(0, 60))
+def test_a_share_of_the_items_that_have_content_is_swapped(
+    clean: MultimodalDataset, ratio: float, seed: int, lacking: int
+) -> None:
+    missing = np.arange(clean.num_items) < lacking
+    before = ModalityFeatures(clean.features["visual"].values, missing)
+    after = swap_content(clean.replace(features={"visual": before}), "visual", ratio, seed=seed).features["visual"]
+    changed = (after.values != before.values).any(axis=1)
+    assert changed.sum() == round(ratio * (clean.num_items - lacking))
+    assert np.array_equal(after.missing, missing) and not changed[missing].any()
+    donors = {row.tobytes() for row in before.values[~missing]}
+    assert all(row.tobytes() in donors for row in after.values[changed])
 
 
 def test_added_feedback_is_uniform_over_free_pairs(dataset_of: Callable) -> None:
@@ -109,7 +123,7 @@ def test_corrupt_names_its_choices(clean: MultimodalDataset) -> None:
     assert corrupt(clean, "sound", 0, seed=0) is clean
     assert len(corrupt(clean, "feedback", 0.1, seed=0).train) > len(clean.train)
     assert len(corrupt(clean, "feedback-removed", 0.1, seed=0).train) < len(clean.train)
-    assert corrupt(clean, "sound", 0.1, seed=3).name == "planted catalogue + sound 0.1 (seed 3)"
+    assert corrupt(clean, "sound", 0.1, seed=3).name == "synthetic shop + sound 0.1 (seed 3)"
     with pytest.raises(DataError, match=r"'tekst'.*feedback, feedback-removed, visual, sound"):
         corrupt(clean, "tekst", 0, seed=0)
     for ratio in (-0.1, 1.5, float("nan")):

@@ -26,7 +26,7 @@ def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 
 @pytest.fixture
 def tiny(cli: CommandLine) -> CommandLine:
-    """`damrs-dgl` with a tiny planted catalogue; its run directory is `run` in the folder."""
+    """`damrs-dgl` with a tiny synthetic shop; its run directory is `run` in the folder."""
     return CommandLine(cli.capsys, cli.monkeypatch, cli.folder, tiny_options(cli.folder / "run"))
 
 

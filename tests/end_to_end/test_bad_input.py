@@ -13,12 +13,12 @@ from tests.end_to_end.conftest import Shop
 
 RECIPES = {
     "unknown key": (
-        "[data]\nformat = 'planted'\n[model]\ndims = 8\n",
+        "[data]\nformat = 'synthetic'\n[model]\ndims = 8\n",
         ("r.toml", "model.dims", "did you mean model.dim?"),
     ),
-    "wrong type": ("[data]\nformat = 'planted'\n[model]\ndim = '8'\n", ("r.toml", 'model.dim = "8"', "an integer")),
-    "out of range": ("[data]\nformat = 'planted'\n[model]\ndim = 0\n", ("r.toml", "model.dim = 0", "from 1")),
-    "broken TOML": ("[data\nformat = 'planted'\n", ("r.toml, line 1", "not valid TOML")),
+    "wrong type": ("[data]\nformat = 'synthetic'\n[model]\ndim = '8'\n", ("r.toml", 'model.dim = "8"', "an integer")),
+    "out of range": ("[data]\nformat = 'synthetic'\n[model]\ndim = 0\n", ("r.toml", "model.dim = 0", "from 1")),
+    "broken TOML": ("[data\nformat = 'synthetic'\n", ("r.toml, line 1", "not valid TOML")),
     "no data": ("[model]\ndim = 8\n", ("r.toml", "[data] is missing")),
 }
 
@@ -120,7 +120,7 @@ def test_an_error_leaves_the_stages_before_it_whole(tiny: CommandLine) -> None:
 
 def test_validate_lists_all_mistakes(cli: CommandLine) -> None:
     (cli.folder / "r.toml").write_text(
-        "[data]\nformat = 'planted'\n[model]\ndims = 8\n[training]\nepochs = 0\nseeds = 1\n"
+        "[data]\nformat = 'synthetic'\n[model]\ndims = 8\n[training]\nepochs = 0\nseeds = 1\n"
     )
     result = cli("recipes", "validate", "r.toml")
     assert result.code == 2

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from damrs_dgl.data.dataset import Interactions
+from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.graphs import behavior
 from damrs_dgl.graphs.behavior import behavior_neighbors

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 import torch
 
-from damrs_dgl.data.dataset import Interactions, ModalityFeatures, MultimodalDataset
+from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.parts import Interactions, ModalityFeatures
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DataError, RunError, StorageError
 from damrs_dgl.graphs import build_graph, content_relations, item_relations, load_graph, save_graph
@@ -94,12 +95,14 @@ def test_summary() -> None:
     rows = {name: content.values.astype(np.float64) for name, content in dataset.features.items()}
     unit = {name: part / np.maximum(np.linalg.norm(part, axis=1), 1e-30)[:, None] for name, part in rows.items()}
     cosine = {name: part @ part.T for name, part in unit.items()}
-    reached = {name: part >= part.mean() for name, part in cosine.items()}
-    assert summary["mean_similarity"] == pytest.approx({name: part.mean() for name, part in cosine.items()})
-    assert summary["pruned_pairs"]["below_mean"] == {name: int((~part).sum()) for name, part in reached.items()}
+    known = {name: part.any(1)[:, None] & part.any(1) for name, part in rows.items()}
+    mean = {name: part[known[name]].mean() for name, part in cosine.items()}
+    below = {name: known[name] & (part < mean[name]) for name, part in cosine.items()}
+    assert summary["mean_similarity"] == pytest.approx(mean)
+    assert summary["pruned_pairs"]["below_mean"] == {name: int(part.sum()) for name, part in below.items()}
     assert summary["pruned_pairs"]["inconsistent"] == {
-        "visual": int((reached["visual"] & ~reached["acoustic"]).sum()),
-        "acoustic": int((reached["acoustic"] & ~reached["visual"]).sum()),
+        "visual": int((known["visual"] & ~below["visual"] & below["acoustic"]).sum()),
+        "acoustic": int((known["acoustic"] & ~below["acoustic"] & below["visual"]).sum()),
     }
     clicks = np.zeros((USERS, ITEMS), dtype=int)
     clicks[dataset.train.users, dataset.train.items] = 1

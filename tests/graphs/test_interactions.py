@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from damrs_dgl.data.dataset import Interactions
+from damrs_dgl.data.parts import Interactions
 from damrs_dgl.graphs.interactions import interaction_edges
 
 

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from damrs_dgl.data.dataset import ModalityFeatures
+from damrs_dgl.data.parts import ModalityFeatures
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.graphs.semantic import SemanticNeighbors, semantic_neighbors
 
@@ -29,33 +29,34 @@ def edges(neighbors: SemanticNeighbors, modality: str) -> list[tuple[int, int]]:
 
 
 def reference(features: Features, k: int, consistency: bool) -> tuple[dict[str, list], dict[str, float], dict, dict]:
-    """Eq. 1 as it is written, in units of 1e-9."""
-    similarity, mean = {}, {}
+    """Eq. 1 as it is written, in units of 1e-9; a modality that one item of a pair lacks has no say on it."""
+    similarity, mean, known = {}, {}, {}
     for name, content in features.items():
         rows = np.where(content.missing[:, None], 0, content.values).astype(np.float64)
         norms = np.sqrt((rows * rows).sum(1))
         norms[norms == 0] = 1
         cosine = np.einsum("id,jd->ij", rows, rows) / (norms[:, None] * norms)
-        similarity[name], mean[name] = np.round(cosine * 1e9).astype(np.int64), cosine.mean()
-    reached = {name: part >= round(mean[name] * 1e9) for name, part in similarity.items()}
-    consistent = np.all(list(reached.values()), axis=0)
-    without = np.any([content.missing for content in features.values()], axis=0)
-    num_items = len(without)
+        known[name] = ~content.missing[:, None] & ~content.missing
+        mean[name] = cosine[known[name]].mean() if known[name].any() else 0.0
+        similarity[name] = np.round(cosine * 1e9).astype(np.int64)
+    vetoes = {name: known[name] & (part < round(mean[name] * 1e9)) for name, part in similarity.items()}
+    vetoed = np.any(list(vetoes.values()), axis=0)
+    num_items = len(vetoed)
     found: dict[str, list] = {}
     for name, part in similarity.items():
         found[name] = []
         for i in range(num_items):
-            allowed = [j for j in range(num_items) if not without[j] and (consistent[i, j] or not consistency)]
+            allowed = [j for j in range(num_items) if known[name][i, j] and not (vetoed[i, j] and consistency)]
             best = sorted((j for j in allowed if part[i, j] > 0), key=lambda j: (-part[i, j], j))[:k]
-            found[name] += [(i, j) for j in ([i] if without[i] else sorted(best))]
-    below = {name: int((~part).sum()) if consistency else 0 for name, part in reached.items()}
-    lost = {name: int((part & ~consistent).sum()) if consistency else 0 for name, part in reached.items()}
+            found[name] += [(i, j) for j in ([i] if features[name].missing[i] else sorted(best))]
+    below = {name: int(part.sum()) if consistency else 0 for name, part in vetoes.items()}
+    lost = {name: int((known[name] & ~part & vetoed).sum()) if consistency else 0 for name, part in vetoes.items()}
     return found, mean, below, lost
 
 
 @st.composite
 def awkward_features(draw: st.DrawFn) -> Features:
-    """Small integers with twins, multiples, zero and NaN rows: ties everywhere."""
+    """Small integers with duplicate rows, multiples, zero and NaN rows: ties everywhere."""
     random = np.random.default_rng(draw(st.integers(0, 10**6)))
     num_items = draw(st.integers(1, 26))
     features = {}
@@ -65,7 +66,7 @@ def awkward_features(draw: st.DrawFn) -> Features:
         for _ in range(draw(st.integers(0, num_items))):
             target, source = random.integers(0, num_items, 2)
             values[target] = values[source] * random.choice([1, 1, 2, 3, 0.25])
-        values[random.random(num_items) < draw(st.sampled_from([0, 0.15]))] = 0
+        values[random.random(num_items) < draw(st.sampled_from([0, 0.15, 0.5]))] = 0
         values[random.random(num_items) < draw(st.sampled_from([0, 0.15])), 0] = np.nan
         features[name] = as_features(values)
     return features
@@ -120,15 +121,36 @@ def test_a_placeholder_shared_by_everybody_ties_by_item_index() -> None:
     assert result.below_mean == {"visual": 0}
 
 
-def test_an_item_without_content_keeps_itself_only_and_nobody_keeps_it() -> None:
+def test_an_item_keeps_itself_only_in_the_modality_that_it_lacks_and_its_edges_in_the_others() -> None:
     visual, textual = np.random.default_rng(0).random((2, 12, 4))
     visual[3], textual[8, 1] = 0, np.inf
     features = {"visual": as_features(visual), "textual": as_features(textual)}
     for consistency in (True, False):
         result = semantic_neighbors(features, k=12, consistency=consistency)
-        for modality in features:
-            assert [pair for pair in edges(result, modality) if {3, 8} & set(pair)] == [(3, 3), (8, 8)]
+        for modality, lacking, other in (("visual", 3, "textual"), ("textual", 8, "visual")):
+            assert [pair for pair in edges(result, modality) if lacking in pair] == [(lacking, lacking)]
+            assert len([pair for pair in edges(result, other) if lacking in pair]) > 5
     assert result.items_without_content == {"visual": 1, "textual": 1, "any": 2}
+
+
+def test_a_lacked_modality_has_no_veto_and_means_are_over_those_that_have_it() -> None:
+    """All texts agree; pictures 0 and 1 are opposite to 2 and 3, and item 4 has none, so nothing speaks against it."""
+    visual = np.array([[1, 0], [1, 0], [-1, 0], [-1, 0], [0, 0]])
+    features = {"visual": as_features(visual), "textual": as_features(np.ones((5, 3)))}
+    result = semantic_neighbors(features, k=5)
+    assert result.mean_similarity == pytest.approx({"visual": 0.0, "textual": 1.0})
+    pairs = [(0, 0), (0, 1), (1, 0), (1, 1), (2, 2), (2, 3), (3, 2), (3, 3)]
+    assert edges(result, "visual") == [*pairs, (4, 4)]
+    assert edges(result, "textual") == sorted([*pairs, *((i, 4) for i in range(4)), *((4, i) for i in range(5))])
+    assert (result.below_mean, result.inconsistent) == ({"visual": 8, "textual": 0}, {"visual": 0, "textual": 8})
+
+
+def test_a_modality_that_nobody_has_changes_nothing_in_the_others() -> None:
+    features = crowded_features()
+    expected = semantic_neighbors(features)
+    result = semantic_neighbors({**features, "acoustic": as_features(np.zeros((320, 3)))})
+    assert all(edges(result, name) == edges(expected, name) for name in features)
+    assert edges(result, "acoustic") == [(item, item) for item in range(320)]
 
 
 def test_memory_mapped_features_and_progress(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from damrs_dgl.data.dataset import ModalityFeatures
+from damrs_dgl.data.parts import ModalityFeatures
 from damrs_dgl.graphs.similarity import RESOLUTION, CosineTable
 from damrs_dgl.graphs.top_k import top_k_pairs
 
@@ -54,11 +54,20 @@ def test_levels_do_not_depend_on_the_company_they_are_computed_in() -> None:
     )
 
 
-def test_items_with_the_same_vector_are_twins_and_equal_hashes_alone_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_vectors_are_duplicates_and_equal_hashes_alone_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     values = np.array([[1, 2], [2, 4], [1, 2], [0, 0], [np.nan, 1], [2, 4]])
     table = table_of(values)
-    assert table.twins.tolist() == [0, 1, 0, 3, 3, 1]
-    assert table._find_twins(torch.zeros(6, dtype=torch.int64)).tolist() == [0, 1, 0, 3, 4, 5]  # all hashes collide
+    assert table.duplicate_of.tolist() == [0, 1, 0, 3, 3, 1]
+    assert table._find_duplicates(torch.zeros(6, dtype=torch.int64)).tolist() == [
+        0,
+        1,
+        0,
+        3,
+        4,
+        5,
+    ]  # all hashes collide
 
 
 @pytest.mark.parametrize("dim", [1, 3, 128, 2000])
@@ -74,7 +83,21 @@ def test_float32_blocks_are_within_tolerance_and_the_mean_is_the_mean(dim: int) 
     assert np.abs((unit @ unit.T).double().numpy() - exact).max() < table.tolerance < 1e-4
     assert torch.equal(unit, table.unit)
     assert torch.equal(table.rows_of(torch.tensor([80, 3])), unit[[80, 3]])
-    assert table.mean == pytest.approx(exact.mean(), abs=1e-12)
+    assert (table.complete, table.present.tolist()) == (False, [item != 7 for item in range(90)])
+    have = np.delete(np.arange(90), 7)
+    assert table.mean == pytest.approx(exact[np.ix_(have, have)].mean(), abs=1e-12)
+
+
+def test_a_pair_with_an_item_that_lacks_the_modality_is_not_vetoed() -> None:
+    table = table_of(np.array([[1, 0], [0, 0], [-1, 0.1], [np.nan, 1]]))
+    items = torch.arange(4)
+    lacks = table.lacks(items[:, None], items)
+    assert lacks.tolist() == [[False, True, False, True], [True] * 4, [False, True, False, True], [True] * 4]
+    similarity = table.unit @ table.unit.T
+    reached = table.reaches_mean(similarity, items[:, None], items)
+    assert torch.equal(~reached, torch.tensor([[i + j == 2 and i != j for j in range(4)] for i in range(4)]) & ~lacks)
+    numbers = table.reaches_mean(similarity, items[:, None], items, out=torch.empty(4, 4))
+    assert torch.equal(numbers, reached.float())
 
 
 def test_tolerance_widens_when_products_have_fewer_bits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,18 +1,18 @@
-"""The planted shop that every model is tested on."""
+"""The synthetic shop that every model is tested on."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from damrs_dgl.data.catalogue import planted_catalogue
 from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.evaluation.metrics import evaluate_ranking
 
 
 @pytest.fixture(scope="session")
 def shop() -> MultimodalDataset:
-    return planted_catalogue(
+    return synthetic_shop(
         users=300, items=200, clicks_per_user=10, styles=8, dims={"visual": 16, "textual": 12}, seed=1
     ).dataset
 

@@ -10,11 +10,11 @@ import pytest
 
 @pytest.fixture
 def recipe_file(tmp_path: Path) -> Callable[[str], Path]:
-    """Write TOML to a file whose ``[data]`` is planted unless the text has its own, and return its path."""
+    """Write TOML to a file whose ``[data]`` is synthetic unless the text has its own, and return its path."""
 
     def write(text: str) -> Path:
         path = tmp_path / "mine.toml"
-        path.write_text(text if "[data]" in text else f'{text}\n[data]\nformat = "planted"\n', encoding="utf-8")
+        path.write_text(text if "[data]" in text else f'{text}\n[data]\nformat = "synthetic"\n', encoding="utf-8")
         return path
 
     return write

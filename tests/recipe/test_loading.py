@@ -11,7 +11,7 @@ import pytest
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.recipe import (
     MMRecData,
-    PlantedData,
+    SyntheticData,
     TablesData,
     load_recipe,
     locations,
@@ -44,7 +44,7 @@ def test_shipped_recipe_is_sound_and_says_how_to_run_it(name: str) -> None:
 
 def test_no_source_is_the_demo() -> None:
     assert load_recipe() == load_recipe("demo")
-    assert isinstance(load_recipe().data, PlantedData)
+    assert isinstance(load_recipe().data, SyntheticData)
 
 
 def test_a_file_is_named_by_its_stem_unless_it_says_otherwise(recipe_file: Write) -> None:
@@ -60,9 +60,9 @@ def test_a_file_is_named_by_its_stem_unless_it_says_otherwise(recipe_file: Write
         (" graphs.k = 7 ", "graphs.k", 7),
         ("evaluation.ks=[10, 20]", "evaluation.ks", (10, 20)),
         ("graphs.behavior_weighted=false", "graphs.behavior_weighted", False),
-        ("losses.gamma=2", "losses.gamma", 2.0),
-        ("losses.anchors=all", "losses.anchors", "all"),
-        ("losses.refresh=3", "losses.refresh", 3),
+        ("model.gamma=2", "model.gamma", 2.0),
+        ("model.anchors=all", "model.anchors", "all"),
+        ("model.refresh=3", "model.refresh", 3),
         ('stress.noise=["visual", "feedback"]', "stress.noise", ("visual", "feedback")),
         ("name=a-run", "name", "a-run"),
         ("description=a = b", "description", "a = b"),
@@ -111,7 +111,7 @@ def test_the_order_of_the_modalities_is_the_files(recipe_file: Write) -> None:
 
 def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
     path = tmp_path / "windows.toml"
-    path.write_bytes(b'\xef\xbb\xbf[data]\r\nformat = "planted"\r\n')
+    path.write_bytes(b'\xef\xbb\xbf[data]\r\nformat = "synthetic"\r\n')
     assert load_recipe(path).name == "windows"
 
 
@@ -161,6 +161,6 @@ def test_damrs_data_unset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert locations.expand_path(recipe_path) == beside / "tiktok"
 
 
-def test_planted_data_has_no_path() -> None:
+def test_synthetic_data_has_no_path() -> None:
     with pytest.raises(RecipeError, match="has no files"):
         load_recipe("demo").data_path()

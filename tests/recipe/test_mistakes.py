@@ -21,7 +21,7 @@ VALUES = [
         "unknown key model.learning_rate; it belongs to another section: write training.learning",
     ),
     ("epochs=3", "unknown key epochs; it belongs to another section: write training.epochs"),
-    ("losses.block_size=3", "write graphs.block_size or evaluation.block_size"),
+    ("model.block_size=3", "write graphs.block_size or evaluation.block_size"),
     ("graphs.users=3", "it belongs to another section: write data.users"),
     ("model.description=x", "it belongs to the top of the recipe: write description"),
     ("data.k_core=3", 'unknown key data.k_core; a key of data.format = "tables" only'),
@@ -37,11 +37,11 @@ VALUES = [
     ("graphs.k=10.0", "graphs.k = 10.0; expected an integer"),
     ("graphs.consistency=1", "graphs.consistency = 1; expected true or false"),
     ("graphs.consistency=True", 'graphs.consistency = "True"; expected true or false'),
-    ("losses.gamma=true", "losses.gamma = true; expected a number from 0 to 100"),
-    ("losses.gamma=nan", "losses.gamma = nan; expected a number"),
-    ("losses.anchors=some", 'losses.anchors = "some"; expected "all" or an integer of at least 1'),
-    ("losses.anchors=true", "losses.anchors = true; expected"),
-    ("losses.refresh=0", 'losses.refresh = 0; expected one of "step", "epoch" or an integer of at least 1'),
+    ("model.gamma=true", "model.gamma = true; expected a number from 0 to 100"),
+    ("model.gamma=nan", "model.gamma = nan; expected a number"),
+    ("model.anchors=some", 'model.anchors = "some"; expected "all" or an integer of at least 1'),
+    ("model.anchors=true", "model.anchors = true; expected"),
+    ("model.refresh=0", 'model.refresh = 0; expected one of "step", "epoch" or an integer of at least 1'),
     ("model.variant=author", 'model.variant = "author"; expected one of "paper", "authors"'),
     ("evaluation.ks=5", "evaluation.ks = 5; expected a list of one or more, each an integer of at least 1"),
     ('evaluation.ks=[5, "10"]', 'evaluation.ks = [5, "10"]; expected a list'),
@@ -52,9 +52,9 @@ VALUES = [
     # out of range
     ("graphs.k=0", "graphs.k = 0; expected an integer from 1 to 1000"),
     ("graphs.k=1001", "graphs.k = 1001; expected"),
-    ("model.layers=-1", "model.layers = -1; expected an integer from 0 to 10"),
-    ("losses.alpha=-1", "losses.alpha = -1; expected a number from 0 to 100"),
-    ("losses.temperature=0.001", "losses.temperature = 0.001; expected a number from 0.01 to 10"),
+    ("model.num_layers=-1", "model.num_layers = -1; expected an integer from 0 to 10"),
+    ("model.alpha=-1", "model.alpha = -1; expected a number from 0 to 100"),
+    ("model.temperature=0.001", "model.temperature = 0.001; expected a number from 0.01 to 10"),
     ("training.learning_rate=0", "training.learning_rate = 0; expected a number above 0 and at most 1"),
     ("training.learning_rate=inf", "training.learning_rate = inf; expected"),
     ("evaluation.ks=[]", "evaluation.ks = []; expected a list of one or more"),
@@ -64,7 +64,7 @@ VALUES = [
     ("stress.ratios=[0.1, 0.1]", "stress.ratios = [0.1, 0.1]: a value stands in it twice"),
     ('stress.models=["diigg"]', 'there is no system "diigg"; did you mean "diig"?'),
     ("name=a/b", 'name = "a/b": it names a folder'),
-    ("data.format=mmrek", 'data.format = "mmrek"; expected one of "mmrec", "mmssl", "tables", "planted"'),
+    ("data.format=mmrek", 'data.format = "mmrek"; expected one of "mmrec", "mmssl", "tables", "synthetic"'),
     ("data={}", "data.format is missing; say how the data are stored"),
     ('data={format="mmrec"}', "data.path is missing; expected a non-empty string"),
     ('data={format="mmrec", path="${HOME}/x"}', "only ${DAMRS_DATA}, with braces, is"),
@@ -132,7 +132,7 @@ def test_no_data_section(tmp_path: Path) -> None:
     path.write_text("")
     assert recipe_mistakes(path) == [
         f"{path}: [data] is missing; say how the data are stored: data.format is one of "
-        '"mmrec", "mmssl", "tables", "planted"'
+        '"mmrec", "mmssl", "tables", "synthetic"'
     ]
 
 

@@ -11,17 +11,17 @@ import pytest
 from pydantic import ValidationError
 
 from damrs_dgl.errors import RecipeError
-from damrs_dgl.recipe import SYSTEMS, VARIANT_VALUES, PlantedData, Recipe, load_recipe
+from damrs_dgl.recipe import SYSTEMS, VARIANT_VALUES, Recipe, SyntheticData, load_recipe
 
 Write = Callable[[str], Path]
 
 
 def test_a_recipe_is_immutable_and_checked_from_python_too() -> None:
-    recipe = Recipe(data=PlantedData())
+    recipe = Recipe(data=SyntheticData())
     with pytest.raises(ValidationError):
         recipe.graphs.k = 3  # type: ignore[misc]
     with pytest.raises(ValidationError, match="not among the scores"):
-        Recipe.model_validate({"data": {"format": "planted"}, "training": {"monitor": "recall@7"}})
+        Recipe.model_validate({"data": {"format": "synthetic"}, "training": {"monitor": "recall@7"}})
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_a_recipe_is_immutable_and_checked_from_python_too() -> None:
         (["model.variant=authors"], (2, False, 1.0, 2.0, 0.0)),
         (["model.variant=authors", "model.backbone=mf"], (2, False, 1.0, 2.0, 0.1)),
         (["model.variant=authors", "model.name=vbpr"], (2, False, 1.0, 2.0, 0.1)),
-        (["model.variant=authors", "losses.alpha=7", "graphs.behavior_weighted=true"], (2, True, 7.0, 2.0, 0.0)),
+        (["model.variant=authors", "model.alpha=7", "graphs.behavior_weighted=true"], (2, True, 7.0, 2.0, 0.0)),
     ],
 )
 def test_resolved_takes_what_is_open_from_the_variant(overrides: list[str], expected: tuple[object, ...]) -> None:
@@ -43,7 +43,7 @@ def test_resolved_takes_what_is_open_from_the_variant(overrides: list[str], expe
 def test_resolved_leaves_the_recipe_itself_open() -> None:
     recipe = load_recipe("demo")
     recipe.resolved()
-    assert recipe.losses.alpha is None
+    assert recipe.model.alpha is None
 
 
 def test_with_values_checks_what_it_sets() -> None:
@@ -78,10 +78,10 @@ SWITCHES = {  # name, consistency, denoised BPR, AU on, AI on, f, g
 def test_rows_of_the_ablation(name: str) -> None:
     recipe = load_recipe("demo").as_system(name)
     losses = recipe.losses
-    weights = losses.preference_weight > 0, losses.relation_weight > 0
-    found = recipe.model.name, recipe.graphs.consistency, losses.denoised_bpr, *weights
-    assert (*found, losses.reliability, losses.contradiction) == SWITCHES[name]
-    assert losses.relation_strategy == {"diig+sp": "SP", "diig+mp": "MP"}.get(name, "AI")
+    weights = model.preference_weight > 0, model.relation_weight > 0
+    found = recipe.model.name, recipe.graphs.consistency, model.denoised_bpr, *weights
+    assert (*found, model.reliability, model.contradiction) == SWITCHES[name]
+    assert model.relation_strategy == {"diig+sp": "SP", "diig+mp": "MP"}.get(name, "AI")
 
 
 def test_plain_models_and_the_backbone() -> None:
@@ -92,9 +92,9 @@ def test_plain_models_and_the_backbone() -> None:
 
 
 def test_a_system_keeps_the_rest_of_the_recipe() -> None:
-    recipe = load_recipe("demo", ["losses.relation_weight=0.5", "training.epochs=3"])
+    recipe = load_recipe("demo", ["model.relation_weight=0.5", "training.epochs=3"])
     assert recipe.as_system("DA-MRS") == recipe
-    assert recipe.as_system("diig+ai").losses.relation_weight == 0.5
+    assert recipe.as_system("diig+ai").model.relation_weight == 0.5
     assert recipe.as_system("iig").training == recipe.training
 
 
@@ -110,18 +110,18 @@ def test_hash_sees_what_it_is_given_and_nothing_else() -> None:
     key = recipe.section_hash("graphs", "model")
     assert len(key) == 64
     assert key == recipe.section_hash("model", "graphs")
-    assert key == load_recipe("demo", ["training.seed=5", "losses.gamma=2"]).section_hash("graphs", "model")
+    assert key == load_recipe("demo", ["training.seed=5", "model.gamma=2"]).section_hash("graphs", "model")
     for change in ("graphs.k=11", "graphs.consistency=false", "model.dim=65", "model.variant=authors"):
         assert key != load_recipe("demo", [change]).section_hash("graphs", "model")
     assert key != recipe.section_hash("graphs")
-    assert recipe.section_hash("model.dim") == load_recipe("demo", ["model.layers=5"]).section_hash("model.dim")
+    assert recipe.section_hash("model.dim") == load_recipe("demo", ["model.num_layers=5"]).section_hash("model.dim")
     with pytest.raises(ValueError, match='no key "graph"'):
         recipe.section_hash("graph")
 
 
 def test_hash_of_a_written_default_is_that_of_the_default() -> None:
     recipe = load_recipe("demo")
-    written = load_recipe("demo", ["losses.alpha=1.5", "losses.temperature=0.2", "graphs.behavior_k=10"])
+    written = load_recipe("demo", ["model.alpha=1.5", "model.temperature=0.2", "graphs.behavior_k=10"])
     assert recipe.section_hash("losses", "graphs") == written.section_hash("losses", "graphs")
 
 

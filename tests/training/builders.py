@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from damrs_dgl.assembly import build_recipe_graph, prepare_training
-from damrs_dgl.data.catalogue import planted_catalogue
 from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.recipe import Recipe, load_recipe
 from damrs_dgl.training.checkpoint import CheckpointStore
@@ -31,7 +31,7 @@ SETTINGS: dict[str, object] = {
 
 @lru_cache
 def dataset() -> MultimodalDataset:
-    return planted_catalogue(
+    return synthetic_shop(
         users=60, items=48, clicks_per_user=7, styles=4, dims={"visual": 6, "textual": 5}, seed=4
     ).dataset
 

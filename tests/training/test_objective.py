@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from damrs_dgl.assembly import build_objective, build_recipe_graph, prepare_training
-from damrs_dgl.data.catalogue import planted_catalogue
+from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.graphs.schema import item_relations
 from damrs_dgl.recipe import load_recipe
@@ -49,7 +49,7 @@ class Case:
         self.settings = Settings()
         self.authors = variant == "authors"
         s = self.settings
-        self.data = planted_catalogue(**SIZES, seed=5).dataset
+        self.data = synthetic_shop(**SIZES, seed=5).dataset
         self.recipe = load_recipe("demo").with_values(
             {
                 "model.variant": variant,

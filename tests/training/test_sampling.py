@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from damrs_dgl.data.dataset import Interactions
+from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import DataError
 from damrs_dgl.training.sampling import Batch, TripleSampler
 

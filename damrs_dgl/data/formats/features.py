@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import pyarrow.parquet as pq
 
 from damrs_dgl.data.columns import first_line
 from damrs_dgl.data.content import as_features
-from damrs_dgl.data.dataset import Finding, ModalityFeatures
 from damrs_dgl.data.formats.files import require_file
+from damrs_dgl.data.parts import Finding, ModalityFeatures
 from damrs_dgl.errors import DataError
 
 
@@ -43,7 +44,7 @@ def open_parquet(
     try:
         schema = pq.read_schema(file)
         columns = _value_columns(schema, id_column, vector_column, file)
-        table = pq.read_table(file, columns=[id_column, *columns])
+        table = _read_table(file, schema, id_column, columns)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"not a readable Parquet file ({first_line(error)})", where=file) from error
     if len(columns) == 1 and _is_list(schema.field(columns[0]).type):
@@ -109,6 +110,35 @@ def _value_columns(schema: pa.Schema, id_column: str, vector_column: str | None,
     if not lists and not numbers:
         raise DataError("neither a list column nor numeric columns", where=file, fix="name the vector_column")
     return lists or numbers
+
+
+def _read_table(file: Path, schema: pa.Schema, id_column: str, columns: list[str]) -> pa.Table:
+    """The id column and ``columns`` in this order, lists of a fixed size as plain lists."""
+    fixed = [name for name in columns if pa.types.is_fixed_size_list(schema.field(name).type)]
+    table = pq.read_table(file, columns=[id_column, *(name for name in columns if name not in fixed)])
+    for name in fixed:
+        table = table.append_column(name, _read_plain_lists(file, name))
+    return table
+
+
+def _read_plain_lists(file: Path, name: str) -> pa.ChunkedArray:
+    """A column of lists of a fixed size as large_list, which may have nulls in every version of pyarrow.
+
+    A Parquet file has plain lists only; that they were of a fixed size is Arrow's own note in the footer, under the key
+    ARROW:schema. pyarrow before 26 believes it and then refuses a null ("Expected all lists to be of size=2 but index
+    1 had size=0"), so the file is read with a footer in which that key has another name.
+    """
+    tail = 8  # the last bytes of a Parquet file: the footer's length in 4, then PAR1
+    with file.open("rb") as stream:
+        stream.seek(-tail, os.SEEK_END)
+        length = int.from_bytes(stream.read(4), "little")
+        stream.seek(-tail - length, os.SEEK_END)
+        footer = stream.read().replace(b"ARROW:schema", b"arrow:schema")
+    metadata = pq.read_metadata(pa.BufferReader(b"PAR1" + footer))
+    with pq.ParquetFile(file, metadata=metadata) as parquet:
+        kind = pa.large_list(parquet.schema_arrow.field(name).type.value_type)
+        batches = parquet.iter_batches(columns=[name])
+        return pa.chunked_array([batch.column(name).cast(kind) for batch in batches], kind)
 
 
 def _stack_lists(column: pa.ChunkedArray, where: str) -> np.ndarray:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from damrs_dgl.data.assemble import FeatureTable, assemble, feature_table
+from damrs_dgl.data.builder import FeatureTable, feature_table, parts_from_ids
 from damrs_dgl.data.columns import to_numbers
-from damrs_dgl.data.dataset import Finding, MultimodalDataset
+from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.formats.columnar import read_columns, read_id_list
 from damrs_dgl.data.formats.features import open_npy, open_parquet
 from damrs_dgl.data.formats.files import require_file, require_folder
+from damrs_dgl.data.parts import Finding
 from damrs_dgl.data.splits import split_labels
 from damrs_dgl.errors import DataError
 
@@ -53,7 +54,7 @@ def read_tables(
     if rating is not None and rating_threshold is not None:
         table, findings = _keep_rated(table, rating, rating_threshold, file)
     features, notes = _open_features(folder, modalities or {}, item, optional_modalities)
-    return assemble(
+    parts = parts_from_ids(
         table[user],
         table[item],
         name=folder.resolve().name,
@@ -65,6 +66,7 @@ def read_tables(
         seed=seed,
         findings=[*findings, *notes],
     )
+    return MultimodalDataset.from_parts(parts)
 
 
 def _keep_rated(table: pa.Table, rating: str, threshold: float, file: Path) -> tuple[pa.Table, list[Finding]]:

@@ -1,1 +1,1 @@
-"""What the systems share: convolutions over a relation, edge weights, content projections, dropout, neighbour graphs."""
+"""What the systems share: convolutions, edge weights, content projections, dropout, neighbour graphs, views."""

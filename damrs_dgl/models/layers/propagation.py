@@ -126,14 +126,15 @@ class Relation(nn.Module):
         return f"edges={self.graph.num_edges()}, weighted={self.weight is not None}, by=dgl"
 
 
-def _csr(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
+def csr_matrix(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A torch CSR matrix; values at the same place are added."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
         indices = torch.stack([rows, columns])
         return torch.sparse_coo_tensor(indices, values, shape, check_invariants=False).to_sparse_csr()
 
 
-class _SparseProduct(torch.autograd.Function):
+class SparseProduct(torch.autograd.Function):
     """matrix @ x, with the transposed matrix kept for the gradient (torch would transpose anew at each step)."""
 
     @staticmethod
@@ -169,13 +170,13 @@ class SparseRelation(nn.Module):
         weight = relation.edata.get(WEIGHT, torch.ones(relation.num_edges()))
         values = weight * source_scale[sources] * target_scale[targets]
         shape = (relation.num_dst_nodes(), relation.num_src_nodes())
-        self.matrix = _csr(targets, sources, values, shape).to(device)
-        self.transposed = _csr(sources, targets, values, shape[::-1]).to(device) if differentiable else None
+        self.matrix = csr_matrix(targets, sources, values, shape).to(device)
+        self.transposed = csr_matrix(sources, targets, values, shape[::-1]).to(device) if differentiable else None
 
     def forward(self, source_emb: Tensor, *, overwrite: bool = False) -> Tensor:
         if self.transposed is None:
             return self.matrix @ source_emb
-        return _SparseProduct.apply(self.matrix, self.transposed, source_emb)
+        return SparseProduct.apply(self.matrix, self.transposed, source_emb)
 
     def extra_repr(self) -> str:
         return f"edges={self.matrix.values().numel()}, by=torch.sparse"

@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from damrs_dgl.data import read_tables
+from damrs_dgl.data.parts import Finding
+from damrs_dgl.data.formats.features import open_parquet
 from damrs_dgl.errors import DataError
 
 ITEMS = ["apple", "pear", "fig", "plum"]
@@ -146,6 +148,33 @@ def test_parquet_vectors(tmp_path: Path) -> None:
     assert features["fixed"].block(0, 4).tolist() == [[1, 2], [0, 0], [0, 0], [5, 6]]
     assert features["wide"].block(0, 4).tolist() == [[1, 2], [3, 4], [0, 0], [5, 6]]
     assert features["half"].values.dtype == np.float16
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64(), pa.int64()], ids=str)
+def test_vectors_of_a_fixed_size_are_read_as_any_others(tmp_path: Path, kind: pa.DataType) -> None:
+    """Nulls first, last, alone in a row group and beside a vector: pyarrow before 26 reads no such column by itself."""
+    ids = list("abcdefg")
+    flat = pa.array(np.arange(14), pa.int64()).cast(kind)
+    null = pa.array([True, False, True, True, False, False, True])
+    plain = pa.ListArray.from_arrays(pa.array(range(0, 15, 2), pa.int32()), flat, mask=null)
+    fixed = pa.FixedSizeListArray.from_arrays(flat, 2, mask=null)
+    for name, column in (("plain", plain), ("fixed", fixed)):
+        pq.write_table(pa.table({"item": ids, "vector": column}), tmp_path / f"{name}.parquet", row_group_size=2)
+    assert pa.types.is_fixed_size_list(pq.read_schema(tmp_path / "fixed.parquet").field("vector").type)
+    expected, found = (open_parquet(tmp_path / f"{name}.parquet", id_column="item") for name in ("plain", "fixed"))
+    assert found[1].to_pylist() == expected[1].to_pylist() == ids
+    assert found[0].values.dtype == expected[0].values.dtype
+    assert found[0].missing.tolist() == expected[0].missing.tolist() == null.to_pylist()
+    assert found[0].block(0, 7).tolist() == expected[0].block(0, 7).tolist()
+    assert found[0].block(4, 6).tolist() == [[8, 9], [10, 11]]
+    assert found[2] == [Finding("rows with NaN or infinity", 4, "fixed.parquet", "treated as missing")]
+
+
+@pytest.mark.parametrize("ids", [[], ["a", "b"]], ids=["no row", "no vector"])
+def test_no_vector_of_a_fixed_size(tmp_path: Path, ids: list[str]) -> None:
+    vectors(tmp_path, ids, vector=pa.array([None] * len(ids), pa.list_(pa.float32(), 2)))
+    with pytest.raises(DataError, match="vector: all vectors are null"):
+        open_parquet(tmp_path / "v.parquet", id_column="item")
 
 
 @pytest.mark.parametrize(

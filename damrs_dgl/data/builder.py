@@ -1,0 +1,223 @@
+"""From columns of original ids to a data set's parts: ids to indices, k-core, splits, features in the items' order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from damrs_dgl.data.cleaning import clean_splits, first_occurrences
+from damrs_dgl.data.columns import encode_ids, find_ids, to_numbers
+from damrs_dgl.data.content import as_features
+from damrs_dgl.data.parts import DatasetParts, Finding, ModalityFeatures
+from damrs_dgl.data.splits import k_core as k_core_rows
+from damrs_dgl.data.splits import ratio_split, split_labels
+from damrs_dgl.errors import DataError
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """One modality as it was supplied: ``content`` row r belongs to the item ``ids[r]``; ids are distinct."""
+
+    content: ModalityFeatures
+    ids: pa.Array
+    where: str
+
+
+def parts_from_ids(
+    users: Any,
+    items: Any,
+    *,
+    name: str,
+    where: str,
+    labels: np.ndarray | None = None,
+    timestamps: np.ndarray | None = None,
+    catalogue: pa.Array | None = None,
+    features: Mapping[str, FeatureTable] | None = None,
+    k_core: int = 0,
+    seed: int = 0,
+    findings: Sequence[Finding] = (),
+) -> DatasetParts:
+    """The one way from original ids to a data set (``MultimodalDataset.from_parts``).
+
+    Internal ids are the ascending order of the original ones, except that ``catalogue``, where given, is the item list
+    in its own order. Items that only the features know are kept as items without interactions; items that the k-core
+    dropped are left out. ``labels`` None splits 8:1:1 per user (:func:`~damrs_dgl.data.splits.ratio_split`).
+    """
+    if len(users) != len(items):
+        raise DataError(f"{len(users):,} users for {len(items):,} items", where=where, fix="give one of each per row")
+    user_codes, user_ids = encode_ids(users, what="user ids", where=where)
+    item_codes, item_ids = encode_ids(items, what="item ids", where=where)
+    if len(user_codes) == 0:
+        raise DataError("no interactions", where=where, fix="check the file and the filters")
+    notes = list(findings)
+    rows = np.arange(len(user_codes))
+    if labels is None:
+        rows = first_occurrences(user_codes, item_codes, len(item_ids), timestamps)
+        if len(rows) < len(user_codes):
+            notes.append(Finding("duplicate interactions", len(user_codes) - len(rows), where, "kept once"))
+    dropped = pa.array([], item_ids.type)
+    if k_core > 1:
+        rows, note = _reduce_to_core(rows, user_codes, item_codes, num_items=len(item_ids), k=k_core, where=where)
+        notes.extend(note)
+        seen = np.bincount(item_codes[rows], minlength=len(item_ids)) > 0
+        dropped = item_ids.filter(pa.array(~seen))
+    user_codes, user_ids = _compact(user_codes[rows], user_ids)
+    item_codes, item_ids = _compact(item_codes[rows], item_ids)
+    all_items = _item_universe(item_ids, dropped, catalogue, features or {}, where)
+    item_codes = find_ids(item_ids, all_items)[item_codes]
+    if labels is None:
+        times = None if timestamps is None else timestamps[rows]
+        split = ratio_split(user_codes, item_codes, timestamps=times, seed=seed)
+    else:
+        split = labels[rows]
+    clean = clean_splits(user_codes, item_codes, split, user_ids=user_ids, item_ids=all_items, where=where)
+    aligned = {}
+    for modality, table in (features or {}).items():
+        aligned[modality], note = _align(table, all_items)
+        notes.extend(note)
+    return DatasetParts(
+        name, user_ids, all_items, clean.train, clean.validation, clean.test, aligned, (*notes, *clean.findings)
+    )
+
+
+def parts_from_arrays(
+    users: Any,
+    items: Any,
+    *,
+    features: Mapping[str, Any],
+    item_ids: Any | None,
+    split: Any | None,
+    timestamps: Any | None,
+    seed: int,
+    name: str,
+) -> DatasetParts:
+    """What ``MultimodalDataset.from_arrays`` does; see there."""
+    catalogue = None
+    if item_ids is not None:
+        codes, distinct = encode_ids(item_ids, what="item ids", where=f"{name}: item_ids")
+        _refuse_repeats(codes, distinct, f"{name}: item_ids")
+        catalogue = distinct.take(pa.array(codes))
+    elif features:
+        catalogue = encode_ids(items, what="item ids", where=name)[1]
+    tables: dict[str, FeatureTable] = {}
+    findings: list[Finding] = []
+    for modality, values in features.items():
+        content, notes = as_features(values, where=f"{name}: {modality}")
+        if catalogue is None or len(content) != len(catalogue):
+            raise DataError(
+                f"{len(content):,} feature rows for {0 if catalogue is None else len(catalogue):,} items",
+                where=f"{name}: {modality}",
+                fix="give item_ids, one per feature row",
+            )
+        tables[modality] = FeatureTable(content, catalogue, f"{name}: {modality}")
+        findings.extend(notes)
+    for what, column in (("split", split), ("timestamps", timestamps)):
+        if column is not None and len(column) != len(users):
+            raise DataError(f"{len(column):,} values of {what} for {len(users):,} interactions", where=name)
+    return parts_from_ids(
+        users,
+        items,
+        name=name,
+        where=name,
+        labels=None if split is None else split_labels(split, where=f"{name}: split"),
+        timestamps=None if timestamps is None else to_numbers(timestamps, what="timestamps", where=name),
+        catalogue=catalogue,
+        features=tables,
+        seed=seed,
+        findings=findings,
+    )
+
+
+def feature_table(content: ModalityFeatures, ids: Any, *, where: str, ids_where: str | None = None) -> FeatureTable:
+    """Pair feature rows with their ids; DataError where their numbers differ or an id comes twice."""
+    codes, distinct = encode_ids(ids, what="feature ids", where=ids_where or where)
+    if len(codes) != len(content):
+        raise DataError(
+            f"{len(codes):,} ids for {len(content):,} feature rows", where=ids_where or where, fix="give one id per row"
+        )
+    _refuse_repeats(codes, distinct, ids_where or where)
+    return FeatureTable(content, distinct.take(pa.array(codes)), where)
+
+
+def _refuse_repeats(codes: np.ndarray, distinct: pa.Array, where: str) -> None:
+    if len(codes) > len(distinct):
+        repeated = int(np.flatnonzero(np.bincount(codes) > 1)[0])
+        raise DataError(
+            f"{len(codes) - len(distinct):,} repeated item ids, the first {distinct[repeated]}",
+            where=where,
+            fix="keep one row per item",
+        )
+
+
+def _reduce_to_core(
+    rows: np.ndarray, users: np.ndarray, items: np.ndarray, *, num_items: int, k: int, where: str
+) -> tuple[np.ndarray, list[Finding]]:
+    """Rows of the k-core; a pair that a labelled source repeats counts once."""
+    rows = rows[first_occurrences(users[rows], items[rows], num_items)]
+    core = rows[k_core_rows(users[rows], items[rows], k)]
+    if len(core) == 0:
+        raise DataError(
+            f"nothing is left of {len(rows):,} interactions in the {k}-core", where=where, fix="lower k_core"
+        )
+    if len(core) == len(rows):
+        return core, []
+    return core, [Finding(f"interactions outside the {k}-core", len(rows) - len(core), where, "left out")]
+
+
+def _compact(codes: np.ndarray, ids: pa.Array) -> tuple[np.ndarray, pa.Array]:
+    """Renumber so that every id occurs; the order stays."""
+    used = np.bincount(codes, minlength=len(ids)) > 0
+    if used.all():
+        return codes, ids
+    return (np.cumsum(used) - 1)[codes], ids.filter(pa.array(used))
+
+
+def _item_universe(
+    item_ids: pa.Array,
+    dropped: pa.Array,
+    catalogue: pa.Array | None,
+    features: Mapping[str, FeatureTable],
+    where: str,
+) -> pa.Array:
+    """All items: the catalogue, or those with interactions or features, ascending."""
+    if catalogue is not None:
+        unknown = np.flatnonzero(find_ids(item_ids, catalogue) < 0)
+        if len(unknown):
+            raise DataError(
+                f"{len(unknown):,} items with interactions are not in item_ids, the first {item_ids[int(unknown[0])]}",
+                where=where,
+                fix="add them to item_ids",
+            )
+        return catalogue
+    parts = [item_ids]
+    for table in features.values():
+        if not (find_ids(item_ids, table.ids) >= 0).any():
+            raise DataError(
+                f"none of its {len(table.ids):,} ids ({table.ids.type}, such as {table.ids[0]!s}) "
+                f"is an item of the interactions ({item_ids.type}, such as {item_ids[0]!s})",
+                where=table.where,
+                fix="use the same item ids in both",
+            )
+        parts.append(table.ids.filter(pa.array(find_ids(table.ids, dropped) < 0)))
+    if len({part.type for part in parts}) > 1:
+        parts = [part.cast(pa.string()) for part in parts]
+    return encode_ids(pa.chunked_array(parts), what="item ids", where=where)[1]
+
+
+def _align(table: FeatureTable, item_ids: pa.Array) -> tuple[ModalityFeatures, list[Finding]]:
+    """Rows in the items' order; no copy where they stand in it already, as sorted feature files do."""
+    rows = find_ids(item_ids, table.ids)
+    content = table.content
+    if len(rows) == len(content) and np.array_equal(rows, np.arange(len(rows))):
+        return content, []
+    absent = rows < 0
+    values = content.values[np.where(absent, 0, rows)]
+    values[absent] = 0
+    aligned = ModalityFeatures(values, absent | content.missing[rows])
+    if not absent.any():
+        return aligned, []
+    return aligned, [Finding("items without a feature row", int(absent.sum()), table.where, "treated as missing")]

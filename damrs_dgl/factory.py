@@ -1,0 +1,195 @@
+"""From a recipe to the objects that it describes: data set, graph, model, trainer, metrics.
+
+The one place where recipe keys meet keyword arguments; everything above it (stages, studies, the Python API) calls
+these functions, everything below knows no recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.formats import FORMATS
+from damrs_dgl.data.parts import Interactions
+from damrs_dgl.data.synthetic import synthetic_shop
+from damrs_dgl.dgl_backend import dgl
+from damrs_dgl.errors import DeviceError
+from damrs_dgl.evaluation.metrics import evaluate_scorer
+from damrs_dgl.evaluation.ranking import SeenItems
+from damrs_dgl.graphs.build import BuiltGraph, build_graph
+from damrs_dgl.models.base import ClosedFormModel, ModelInputs, RankingModel
+from damrs_dgl.models.registry import find_model
+from damrs_dgl.recipe import Recipe
+from damrs_dgl.scoring import Scorer
+from damrs_dgl.training.checkpoint import CheckpointStore
+from damrs_dgl.training.sampling import PairSampler
+from damrs_dgl.training.sizes import batch_size_for, patience_for
+from damrs_dgl.training.start import start_from_spectrum
+from damrs_dgl.training.trainer import Progress, Schedule, Trainer
+
+
+def pick_device(name: str) -> torch.device:
+    """The torch device of `auto`, `cpu` or `cuda`. Raises DeviceError for `cuda` on a machine without one."""
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise DeviceError(
+            "no CUDA device is to be had here", where="--device cuda", fix="use --device cpu, or see `damrs-dgl doctor`"
+        )
+    return torch.device("cuda" if name == "cuda" or (name == "auto" and available) else "cpu")
+
+
+def load_dataset(recipe: Recipe[Any]) -> MultimodalDataset:
+    """Read, or make up, the recipe's data set. Raises DataError or RecipeError for whatever is wrong with it."""
+    data = recipe.data
+    if data.format == "synthetic":
+        dims = {name: modality.dim for name, modality in data.modalities.items()}
+        settings = data.model_dump(exclude={"format", "modalities"})
+        return synthetic_shop(**settings, dims=dims).dataset
+    settings = data.model_dump(exclude={"format", "path"}, exclude_none=True)
+    return FORMATS[data.format](recipe.data_path(), **settings)
+
+
+def build_recipe_graph(recipe: Recipe[Any], dataset: MultimodalDataset, **options: Any) -> BuiltGraph:
+    """The heterograph of a data set as the recipe's [graphs] asks."""
+    return build_graph(dataset, **recipe.graphs.model_dump(), **options)
+
+
+def build_model(
+    recipe: Recipe[Any],
+    dataset: MultimodalDataset,
+    graph: dgl.DGLGraph,
+    *,
+    generator: torch.Generator,
+    device: torch.device,
+) -> RankingModel:
+    """A freshly initialised model as the recipe's [model] asks; its tables are drawn from `generator`."""
+    model = find_model(recipe.model.name)
+    return model(ModelInputs(dataset, graph, device, generator), recipe.model)
+
+
+@torch.no_grad()
+def scorer_of(model: RankingModel) -> Scorer:
+    """What the model prefers, in evaluation mode, without gradient."""
+    model.eval()
+    return model.scorer()
+
+
+class SplitEvaluator:
+    """Full-ranking metrics on `validation` or `test` under the recipe's protocol; what can be prepared once is.
+
+    Called with a scorer; returns `{"recall@5": ..., ...}`.
+    """
+
+    def __init__(self, recipe: Recipe[Any], dataset: MultimodalDataset, split: str) -> None:
+        relevant: Interactions = getattr(dataset, split)
+        self.relevant = SeenItems.from_pairs(relevant.users, relevant.items, dataset.num_users)
+        self.seen = SeenItems.from_pairs(*candidates_left_out(recipe, dataset, split), dataset.num_users)
+        self.trained_users = torch.bincount(dataset.train.users, minlength=dataset.num_users) > 0
+        self.settings = recipe.evaluation
+
+    @torch.no_grad()
+    def __call__(self, scorer: Scorer) -> dict[str, float]:
+        result = evaluate_scorer(
+            scorer,
+            relevant=self.relevant,
+            seen=self.seen,
+            trained_users=self.trained_users,
+            ks=self.settings.ks,
+            block_size=self.settings.block_size,
+        )
+        return result.metrics
+
+
+def candidates_left_out(
+    recipe: Recipe[Any], dataset: MultimodalDataset, split: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The (users, items) pairs left out of a split's ranking: training, and in `unseen` at test also validation."""
+    train, validation = dataset.train, dataset.validation
+    if split == "test" and recipe.evaluation.protocol == "unseen":
+        return torch.cat([train.users, validation.users]), torch.cat([train.items, validation.items])
+    return train.users, train.items
+
+
+def known_interactions(dataset: MultimodalDataset) -> tuple[torch.Tensor, torch.Tensor]:
+    """The (users, items) pairs of all splits: what a recommendation leaves out."""
+    parts = (dataset.train, dataset.validation, dataset.test)
+    return torch.cat([part.users for part in parts]), torch.cat([part.items for part in parts])
+
+
+def schedule_of(recipe: Recipe[Any], dataset: MultimodalDataset, model: RankingModel) -> Schedule:
+    """How long to train; `patience = "auto"` by the data's size, and one epoch for a closed form."""
+    settings = recipe.training
+    if isinstance(model, ClosedFormModel):
+        return Schedule(1, 1, 1, settings.monitor)
+    steps = -(-len(dataset.train) // batch_size_for(settings.batch_size, len(dataset.train)))
+    return Schedule(
+        settings.epochs,
+        patience_for(settings.patience, steps * settings.evaluate_every),
+        settings.evaluate_every,
+        settings.monitor,
+        settings.learning_rate,
+        settings.learning_rate_decay,
+    )
+
+
+def prepare_training(
+    recipe: Recipe[Any],
+    dataset: MultimodalDataset,
+    graph: dgl.DGLGraph,
+    *,
+    device: torch.device,
+    store: CheckpointStore | None = None,
+    on_epoch: Callable[[Progress, Schedule], None] | None = None,
+    on_closed_form: Callable[[int, int, str], None] | None = None,
+) -> Trainer:
+    """A trainer with a freshly initialised model, everything random drawn from the recipe's seed.
+
+    The systems inside the model have trainers of their own, with checkpoints in `members/<name>` of the store's folder.
+    """
+    generator = torch.Generator().manual_seed(recipe.training.seed)
+    model = build_model(recipe, dataset, graph, generator=generator, device=device)
+    evaluator = SplitEvaluator(recipe, dataset, "validation")
+
+    def trainer_for(
+        part: RankingModel, kept: CheckpointStore | None, members: Mapping[str, Trainer] | None = None
+    ) -> Trainer:
+        _start(part, recipe, dataset)
+        return Trainer(
+            part,
+            _sampler(part, recipe, dataset, device),
+            validate=lambda: evaluator(scorer_of(part)),
+            generator=torch.Generator().manual_seed(recipe.training.seed) if members is None else generator,
+            schedule=schedule_of(recipe, dataset, part),
+            store=kept,
+            on_closed_form=on_closed_form,
+            members=members,
+            matmul_precision=recipe.training.matmul_precision,
+        )
+
+    parts = {
+        name: trainer_for(part, store.inside("members", name) if store else None)
+        for name, part in model.members().items()
+    }
+    trainer = trainer_for(model, store, parts)
+    trainer.on_epoch = on_epoch
+    return trainer
+
+
+def _start(model: RankingModel, recipe: Recipe[Any], dataset: MultimodalDataset) -> None:
+    tables = model.tables() if recipe.training.start == "spectral" else None
+    if tables is not None:
+        start_from_spectrum(*tables, dataset.train, scale=recipe.training.start_scale)
+
+
+def _sampler(model: RankingModel, recipe: Recipe[Any], dataset: MultimodalDataset, device: torch.device) -> PairSampler:
+    return PairSampler(
+        dataset.train,
+        dataset.num_items,
+        batch_size=batch_size_for(recipe.training.batch_size, len(dataset.train)),
+        num_negatives=model.num_negatives,
+        extra=model.sample_extra,
+        device=device,
+    )

@@ -1,0 +1,1 @@
+"""Content relations by way of candidates, for more items than all pairs of them can be compared."""

@@ -1,0 +1,113 @@
+"""The keys of DA-MRS and what its variants set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, cast
+
+from pydantic import Field
+
+from damrs_dgl.models.base import Backbone, ModelConfig, WrapperConfig
+from damrs_dgl.models.registry import config_class, find_model
+from damrs_dgl.settings import Count
+
+# The regulariser's weight by backbone: the paper gives none (chosen on TikTok's validation split for each plain
+# backbone); the authors' code has one for MF and VBPR only.
+_REGULARIZATION: Mapping[str, Mapping[str, float]] = {
+    "recommended": {"mf": 0.1, "vbpr": 0.1},
+    "paper": {"mf": 0.1, "vbpr": 0.1},
+    "authors": {"mf": 0.1, "vbpr": 0.1, "lightgcn": 0.0},
+}
+_ELSE = 1e-4
+
+_PAPER: Mapping[str, object] = {
+    "graphs.behavior_k": 10,
+    "graphs.behavior_weighted": True,
+    "model.alpha": 1.5,
+    "model.beta": 1.5,
+    "model.gamma": 2.0,
+    "model.contradiction_form": "printed",
+}
+_AUTHORS: Mapping[str, object] = {
+    "graphs.behavior_k": 2,
+    "graphs.behavior_weighted": False,
+    "model.alpha": 1.0,
+    "model.beta": 2.0,
+    "model.gamma": 1.0,
+    "model.contradiction_form": "gap",
+}
+
+
+class DAMRSConfig(WrapperConfig[Backbone]):
+    """The keys of DA-MRS: its variant, its graphs' layers, its three losses."""
+
+    PRESET_KEY: ClassVar[str] = "variant"
+    PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        "recommended": _AUTHORS,
+        "paper": _PAPER,
+        "authors": _AUTHORS,
+    }
+
+    variant: Literal["recommended", "paper", "authors"] = Field(
+        default="recommended",
+        description="recommended: what served several real data sets best; paper: the equations as printed; authors: "
+        "what the authors' published code does",
+    )
+    item_layers: int = Field(default=1, ge=1, le=10, description="Layers of each item-item graph")
+    denoised_bpr: bool = Field(default=True, description="Denoised BPR (equation 8); false: plain BPR")
+    reliability: bool = Field(default=True, description="Weigh a click by its reliability f (equation 6); false: f = 1")
+    contradiction: bool = Field(default=True, description="Let a click be wrong by g (equation 7); false: g = 0")
+    contradiction_form: Literal["printed", "gap"] = Field(
+        default="gap",
+        description="Equation 7 as printed, which takes a probability from a score, or the gap of two probabilities",
+    )
+    alpha: float = Field(default=1.5, ge=0, le=100, description="How strongly low preference lowers f")
+    beta: float = Field(default=1.5, ge=0, le=100, description="How strongly disagreeing modalities lower f")
+    gamma: float = Field(default=2.0, ge=0, le=100, description="Sharpness of g; the paper uses 1 and 2")
+    preference_weight: float = Field(
+        default=1.0, ge=0, description="lambda1 of the user preference alignment AU; 0: off; usual 0.01 to 10"
+    )
+    relation_weight: float = Field(
+        default=1e-3, ge=0, description="lambda2 of the item relation alignment AI; 0: off; usual 0.0001 to 1"
+    )
+    relation_strategy: Literal["AI", "MP", "SP"] = Field(
+        default="AI", description="Graded item sets; AI: both grades, MP: the most similar, SP: both as one"
+    )
+    relation_k: int = Field(default=10, ge=1, le=1000, description="Size of each graded item set")
+    temperature: float = Field(default=0.2, ge=0.01, le=10, description="Temperature of AI's cosine similarities")
+    regularization: float = Field(default=_ELSE, ge=0, description="lambda_Theta on the batch's embeddings")
+    anchors: Literal["all"] | Count = Field(
+        default=128, description="How many of a batch's distinct users and items, sampled, AU and AI are averaged over"
+    )
+    sampled_softmax_above: Count = Field(
+        default=100_000, description="Items above which AU's softmax over all is estimated on a sample (paper variant)"
+    )
+    softmax_sample: Count = Field(
+        default=8192, description="That sample: items drawn at each step, beside the batch's own; bias 1/softmax_sample"
+    )
+    refresh: Literal["step", "epoch"] | Count = Field(
+        default="step",
+        description="When the graded item sets are computed anew: the anchors' at each step, or all items' every epoch "
+        "or so many epochs; all is the less work where there are fewer items than steps x anchors",
+    )
+
+    @classmethod
+    def for_table(cls, table: Mapping[str, Any]) -> type[ModelConfig]:
+        return cast("type[ModelConfig]", cls.__class_getitem__(config_class(table["backbone"])))
+
+    @classmethod
+    def preset_values(cls, table: Mapping[str, Any]) -> dict[str, object]:
+        values = super().preset_values(table)
+        variant = table.get("variant", "recommended")
+        backbone = table["backbone"]["name"]
+        values["model.regularization"] = _REGULARIZATION.get(str(variant), {}).get(backbone, _ELSE)
+        if variant == "authors" and "content_scale" in find_model(backbone).Config.model_fields:
+            values["model.backbone.content_scale"] = "raw"
+        return values
+
+    @property
+    def refresh_epochs(self) -> int | None:
+        """Epochs between two computations of the graded item sets; None for every step."""
+        if isinstance(self.refresh, int):
+            return self.refresh
+        return 1 if self.refresh == "epoch" else None

@@ -1,0 +1,147 @@
+"""DA-MRS around any system that gives embeddings: item-item convolutions, fused with it (Section 3.2.3, Eq. 3)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from damrs_dgl.errors import RecipeError
+from damrs_dgl.graphs.schema import item_relations
+from damrs_dgl.losses.graded_sets import GradedSets, graded_item_sets
+from damrs_dgl.models.base import Batch, Embeddings, Encoded, ModelConfig, ModelInputs, RankingModel
+from damrs_dgl.models.damrs.ablation import ABLATIONS
+from damrs_dgl.models.damrs.config import DAMRSConfig
+from damrs_dgl.models.damrs.objective import objective
+from damrs_dgl.models.damrs.variants import VARIANTS, Representations, mean_over_relations
+from damrs_dgl.models.layers.propagation import make_relation
+from damrs_dgl.models.registry import find_model, register
+
+
+@register
+class DAMRS(RankingModel):
+    """A backbone whose items are joined with what their neighbours in each item-item relation say of them.
+
+    The backbone gives users, h^id and the item vectors that the relations convolve (`Encoded.item_input`); its
+    auxiliary losses are kept, its ranking loss and regulariser are replaced by DA-MRS's. O(backbone + R k |I| d) a
+    step, and O((A_u + A_i R) |I| d) for the alignment of A anchors.
+    """
+
+    name = "damrs"
+    Config: ClassVar[type[ModelConfig]] = DAMRSConfig
+    needs_item_relations = True
+    ablations = ABLATIONS
+    citation = (
+        "Xv et al., Improving multi-modal recommender systems by denoising and aligning multi-modal content and user "
+        "feedback, KDD 2024"
+    )
+    similar_sets: Tensor
+    less_similar_sets: Tensor
+
+    def __init__(self, inputs: ModelInputs, config: DAMRSConfig[Any]) -> None:
+        super().__init__()
+        names = item_relations(inputs.graph)
+        if not names:
+            raise RecipeError(
+                "damrs has no item-item relation to work with",
+                where="[graphs]",
+                fix="name a modality or set graphs.behavior = true",
+            )
+        self.config = config
+        self.variant = VARIANTS[config.variant]
+        self.backbone = find_model(config.backbone.name)(inputs, config.backbone)
+        self.relation_names = tuple(names)
+        self.relations = nn.ModuleList(make_relation(inputs.graph, name, inputs.device) for name in names)
+        self.num_items = inputs.num_items
+        self.graded_sets: GradedSets | None = None
+        if config.relation_weight and (config.refresh_epochs or 0) > 1:  # the sets outlive an epoch: buffers
+            empty = torch.full((len(names), inputs.num_items, config.relation_k), -1, device=inputs.device)
+            self.register_buffer("similar_sets", empty)
+            self.register_buffer("less_similar_sets", empty.clone())
+            self.graded_sets = GradedSets(self.similar_sets, self.less_similar_sets)
+
+    def represent(self, encoded: Encoded | None = None) -> Representations:
+        """One forward pass over all users and items, with every part that the losses look at.
+
+        `encoded`: the backbone's part of it, by default made here.
+        """
+        encoded = encoded or self.backbone.encode()
+        relation_items = {}
+        for name, relation in zip(self.relation_names, self.relations, strict=True):
+            hidden = encoded.item_input
+            for _ in range(self.config.item_layers):
+                hidden = relation(hidden)
+            relation_items[name] = hidden
+        items = self.variant.fuse(encoded.items, mean_over_relations(list(relation_items.values())))
+        return Representations(
+            encoded.users, items, encoded.items, encoded.user_input, encoded.item_input, relation_items
+        )
+
+    def embeddings(self) -> Embeddings:
+        vectors = self.represent()
+        return Embeddings(vectors.users, vectors.items)
+
+    def encode(self) -> Encoded:
+        vectors = self.represent()
+        return Encoded(vectors.users, vectors.items, vectors.user_input, vectors.item_input)
+
+    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        vectors = self.represent(self.backbone.encode_batch(batch))
+        terms = objective(self.config, self.variant, vectors, batch, self.graded_sets)
+        backbone = Encoded(vectors.users, vectors.id_items, vectors.user_input, vectors.item_input)
+        return terms | self.backbone.auxiliary_losses(batch, backbone)
+
+    def on_epoch_start(self, epoch: int, generator: torch.Generator) -> None:
+        self.backbone.on_epoch_start(epoch, generator)
+        every = self.config.refresh_epochs
+        if self.config.relation_weight and every and (epoch - 1) % every == 0:
+            with torch.no_grad():
+                relations = list(self.represent().relation_items.values())
+            found = graded_item_sets(relations, None, k=self.config.relation_k)
+            if self.graded_sets is None or every == 1:
+                self.graded_sets = found
+            else:
+                self.similar_sets.copy_(found.similar)
+                self.less_similar_sets.copy_(found.less_similar)
+
+    def sample_extra(
+        self, users: Tensor, positive_items: Tensor, negative_items: Tensor | None, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """`items` [C]: the batch's distinct items; `anchor_users`, `anchor_items`: those that alignment looks at.
+
+        `softmax_items` [S]: a uniform sample of the items outside the batch, which with `items` stands for the
+        catalogue in the softmax of L_AU, in large catalogues only.
+        """
+        extra = self.backbone.sample_extra(users, positive_items, negative_items, generator)
+        pairs = positive_items if negative_items is None else torch.cat([positive_items, negative_items])
+        items = pairs.unique()
+        extra["items"] = items
+        extra["anchor_users"] = self._sample(users.unique(), generator)
+        extra["anchor_items"] = self._sample(items, generator)
+        size = self._softmax_sample
+        if size is not None and len(items) + size < self.num_items:
+            extra["softmax_items"] = _others(items, size, self.num_items, generator)
+        return extra
+
+    def tables(self) -> tuple[nn.Parameter, nn.Parameter] | None:
+        return self.backbone.tables()
+
+    @property
+    def _softmax_sample(self) -> int | None:
+        """How many items outside a batch AU's softmax takes; None: all, as in small catalogues, or there is none."""
+        config = self.config
+        estimated = self.num_items > config.sampled_softmax_above and config.preference_weight > 0
+        return config.softmax_sample if estimated and self.variant.softmax_preference else None
+
+    def _sample(self, distinct: Tensor, generator: torch.Generator) -> Tensor:
+        anchors = self.config.anchors
+        if anchors == "all" or len(distinct) <= anchors:
+            return distinct
+        return distinct[torch.randperm(len(distinct), generator=generator)[:anchors]]
+
+
+def _others(items: Tensor, size: int, num_items: int, generator: torch.Generator) -> Tensor:
+    """`size` uniform items that are not in `items`, distinct, ascending."""
+    drawn = torch.randperm(num_items, generator=generator)[: size + len(items)]
+    return drawn[torch.isin(drawn, items, invert=True)][:size].sort().values

@@ -1,0 +1,103 @@
+"""The loss of DA-MRS for one batch: its terms, each named, and weighted as in Eq. 12."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding, normalize
+
+from damrs_dgl.losses.bpr import bpr, norm_sum, squared_norm
+from damrs_dgl.losses.denoised_bpr import contradiction, contradiction_by_gap, reliability
+from damrs_dgl.losses.graded_sets import GradedSets, graded_item_sets
+from damrs_dgl.losses.item_relations import item_relation_alignment
+from damrs_dgl.models.base import Batch, pair_scores
+from damrs_dgl.models.damrs.config import DAMRSConfig
+from damrs_dgl.models.damrs.variants import Representations, Variant
+
+_CONTRADICTIONS: Mapping[str, Callable[..., Tensor]] = {"printed": contradiction, "gap": contradiction_by_gap}
+
+
+def objective(
+    config: DAMRSConfig[Any], variant: Variant, vectors: Representations, batch: Batch, sets: GradedSets | None
+) -> dict[str, Tensor]:
+    """The weighted terms of a batch; their sum is the loss to minimise.
+
+    `sets`: the graded item sets of all items; None computes those of the batch's anchors.
+    """
+    if batch.negative_items is None:
+        raise TypeError("DA-MRS ranks observed items above sampled ones: a batch needs negative items")
+    users = embedding(batch.users, vectors.users)
+    positive, negative = embedding(batch.pair_items, vectors.items).chunk(2)
+    positive_scores, negative_scores = pair_scores(users, positive), pair_scores(users, negative)
+    if config.denoised_bpr:
+        f, g = confidences(config, variant, vectors, batch, users, negative_scores)
+        terms = {"feedback": variant.feedback(positive_scores, negative_scores, f, g)}
+    else:
+        terms = {"feedback": bpr(positive_scores, negative_scores)}
+    if config.preference_weight:
+        terms["preference"] = config.preference_weight * variant.preference(vectors, batch)
+    if config.relation_weight:
+        terms["relations"] = config.relation_weight * _item_relations(config, variant, vectors, batch, sets)
+    if config.regularization:
+        if variant.regularize_inputs:
+            items = embedding(batch.pair_items, vectors.item_input)
+            held = squared_norm(embedding(batch.users, vectors.user_input), items)
+        else:
+            held = norm_sum(users, positive, negative)
+        terms["regularization"] = config.regularization * held
+    return terms
+
+
+@torch.no_grad()
+def confidences(
+    config: DAMRSConfig[Any],
+    variant: Variant,
+    vectors: Representations,
+    batch: Batch,
+    users: Tensor,
+    negative_scores: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """f and g of each triple, [B] each (Eq. 6 and 7); constants within a step.
+
+    `users` [B, d] are the batch's user vectors, `negative_scores` [B] the fused scores of its negatives.
+    """
+    scores = relation_scores(variant, vectors, users, batch.positive_items)
+    f, g = torch.ones_like(scores[0]), torch.zeros_like(scores[0])
+    if config.reliability:
+        f = reliability(scores, alpha=config.alpha, beta=config.beta, unbiased_variance=variant.unbiased_variance)
+    if config.contradiction:
+        negatives = relation_scores(variant, vectors, users, batch.pair_items[len(batch.users) :])
+        level = variant.negative_preference(negative_scores, negatives)
+        g = _CONTRADICTIONS[config.contradiction_form](scores, level, gamma=config.gamma)
+    return f, g
+
+
+def relation_scores(variant: Variant, vectors: Representations, users: Tensor, items: Tensor) -> Tensor:
+    """y^m of each user-item row for each relation. Shapes: users [B, d], items int64 [B] -> [R, B]."""
+    rows = [embedding(items, relation) for relation in vectors.relation_items.values()]
+    if variant.normalized_relations:
+        rows = [normalize(row, dim=-1) for row in rows]
+    return torch.stack([pair_scores(users, row) for row in rows])
+
+
+def _item_relations(
+    config: DAMRSConfig[Any], variant: Variant, vectors: Representations, batch: Batch, sets: GradedSets | None
+) -> Tensor:
+    relations = list(vectors.relation_items.values())
+    anchors = batch.extra["anchor_items"]
+    if sets is not None:
+        chosen = sets.take(anchors)
+    else:
+        chosen = graded_item_sets([items.detach() for items in relations], anchors, k=config.relation_k)
+    return item_relation_alignment(
+        relations,
+        anchors,
+        chosen,
+        None if variant.all_candidates else batch.extra["items"],
+        temperature=config.temperature,
+        strategy=config.relation_strategy,
+        log_epsilon=variant.log_epsilon,
+    )

@@ -1,0 +1,51 @@
+"""R-CE (Wang et al., "Denoising implicit feedback for recommendation", WSDM 2021): hard pairs weigh less."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from damrs_dgl.losses.denoised_cross_entropy import reweighted_cross_entropy
+from damrs_dgl.models.base import Backbone, Batch, ModelConfig
+from damrs_dgl.models.denoising.wrapper import DenoisingConfig, DenoisingWrapper
+from damrs_dgl.models.registry import register
+
+
+class RCEConfig(DenoisingConfig[Backbone]):
+    """The keys of R-CE."""
+
+    PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        "original": {},
+        "authors": {"model.squashed_scores": True, "model.regularization": 0.1},
+    }
+
+    preset: Literal["original", "authors"] = Field(
+        default="original",
+        description="Values of keys left out: the system's own paper, or DA-MRS's authors' code, which takes the "
+        "sigmoid twice",
+    )
+    beta: float = Field(default=0.2, ge=0, le=10, description="How strongly a pair of low confidence is weighed down")
+    squashed_scores: bool = Field(default=False, description="Take the sigmoid of the scores before the loss's own")
+
+
+@register
+class RCE(DenoisingWrapper):
+    """Reweighted cross-entropy round any system that scores pairs.
+
+    Each pair's loss is weighed by the probability that the model gives its label, to the power beta; the weight carries
+    no gradient. The cost is the backbone's.
+    """
+
+    name = "rce"
+    Config: ClassVar[type[ModelConfig]] = RCEConfig
+    citation = "Wang et al., Denoising implicit feedback for recommendation, WSDM 2021"
+    config: RCEConfig[Any]
+
+    def label_loss(self, scores: Tensor, labels: Tensor, batch: Batch) -> dict[str, Tensor]:
+        if self.config.squashed_scores:
+            scores = torch.sigmoid(scores)
+        return {"feedback": reweighted_cross_entropy(scores, labels, beta=self.config.beta)}

@@ -1,0 +1,24 @@
+"""Rows of length 1, and the mean squares of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+_SHORTEST = 1e-12  # below it a row counts as zero
+
+
+def unit_rows(x: Tensor) -> Tensor:
+    """The rows of x [n, d] divided by their lengths; a row of zeros stays zeros and gets no gradient.
+
+    (`torch.nn.functional.normalize` multiplies the gradient of such a row by 1e12, and Adam remembers that of a bias.)
+    """
+    length = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    return x * torch.where(length > _SHORTEST, length.clamp(min=_SHORTEST).reciprocal(), torch.zeros_like(length))
+
+
+def mean_squares(tables: Sequence[Tensor]) -> Tensor:
+    """The sum over some tables of the mean of their squared entries, a scalar (the regulariser of MMGCN and GRCN)."""
+    return torch.stack([table.square().mean() for table in tables]).sum()

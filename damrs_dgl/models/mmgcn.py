@@ -1,0 +1,175 @@
+"""MMGCN (Wei et al., "MMGCN: multi-modal graph convolution network for personalized recommendation", MM 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import embedding, leaky_relu
+
+from damrs_dgl.losses.bpr import bpr
+from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, TableConfig, TableModel, pair_scores
+from damrs_dgl.models.layers.content import Projection
+from damrs_dgl.models.layers.propagation import BipartiteConvolution
+from damrs_dgl.models.layers.rows import mean_squares, unit_rows
+from damrs_dgl.models.registry import register
+from damrs_dgl.settings import Name
+
+
+class MMGCNConfig(TableConfig):
+    """The keys of MMGCN."""
+
+    PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        "original": {
+            "model.regularization": 1e-4,
+            "training.learning_rate": 1e-4,
+            "training.batch_size": 1024,
+        },
+        "authors": {
+            "model.regularization": 1e-3,
+            "model.train_tables": False,
+            "training.learning_rate": 1e-3,
+            "training.batch_size": 4096,
+        },
+    }
+
+    preset: Literal["original", "authors"] = Field(
+        default="original", description="Values of keys left out: the system's repository, or what DA-MRS's authors ran"
+    )
+    regularization: float = Field(default=1e-4, ge=0, description="Weight of the tables' mean squares; usual 0 to 0.1")
+    num_layers: int = Field(default=3, ge=1, le=10, description="Layers of each modality's network")
+    train_tables: bool = Field(
+        default=True, description="Train the ID and preference tables; the public code leaves them as they were drawn"
+    )
+    projected: Annotated[tuple[Name, ...], Field(strict=False)] = Field(
+        default=("visual",), description="Modalities that enter through a projection; the others enter as they are"
+    )
+    projected_dim: int = Field(default=256, ge=1, le=4096, description="Width of the projection")
+    max_raw_dim: int = Field(
+        default=1024, ge=1, description="Content wider than this is projected too: users get a table of its width"
+    )
+
+
+class _Layer(nn.Module):
+    """h = LReLU(MEAN(X W_h)), x = LReLU(X W_x + b) + E, LReLU([h, x] W_g + b_g): width_in -> width_out, both sides."""
+
+    def __init__(self, inputs: ModelInputs, width_in: int, width_out: int) -> None:
+        super().__init__()
+        self.message = Projection(inputs, width_in, width_in, bias=False)
+        self.own = Projection(inputs, width_in, width_out)
+        self.combine = Projection(inputs, width_in + width_out, width_out)
+
+    def forward(
+        self, users: Tensor, items: Tensor, user_emb: Tensor, item_emb: Tensor, mean: BipartiteConvolution
+    ) -> tuple[Tensor, Tensor]:
+        user_messages, item_messages = self._messages(users, items, mean)
+        return self._update(users, user_emb, user_messages), self._update(items, item_emb, item_messages)
+
+    def _messages(self, users: Tensor, items: Tensor, mean: BipartiteConvolution) -> tuple[Tensor, Tensor]:
+        """The mean over neighbours commutes with W_h, so both products are taken where there are fewer rows."""
+        if len(items) <= len(users):
+            return mean.to_users(self.message(items)), self.message(mean.to_items(users))
+        return self.message(mean.to_users(items)), mean.to_items(self.message(users))
+
+    def _update(self, own: Tensor, emb: Tensor, messages: Tensor) -> Tensor:
+        received = leaky_relu(messages, inplace=True)
+        own = leaky_relu(self.own(own), inplace=True) + emb
+        return leaky_relu(self.combine(torch.cat([received, own], dim=1)), inplace=True)
+
+
+class _ModalityNetwork(nn.Module):
+    """One modality's layers over the content of items and a preference table of users, each row of length 1."""
+
+    features: Tensor
+    preference: Tensor
+
+    def __init__(self, inputs: ModelInputs, modality: str, config: MMGCNConfig) -> None:
+        super().__init__()
+        content = inputs.content(modality)
+        width = content.shape[1]
+        self.projection: Projection | None = None
+        if modality in config.projected or width > config.max_raw_dim:
+            self.projection = Projection(inputs, width, config.projected_dim)
+            width = config.projected_dim
+        else:
+            content = unit_rows(content)
+        self.register_buffer("features", content, persistent=False)
+        self.preference = inputs.table(inputs.num_users, width)
+        widths = [width] + [config.dim] * (config.num_layers - 1)
+        self.layers = nn.ModuleList(_Layer(inputs, width_in, config.dim) for width_in in widths)
+
+    def forward(self, user_emb: Tensor, item_emb: Tensor, mean: BipartiteConvolution) -> tuple[Tensor, Tensor]:
+        users = unit_rows(self.preference)
+        items = self.features if self.projection is None else unit_rows(self.projection(self.features))
+        for layer in self.layers:
+            users, items = layer(users, items, user_emb, item_emb, mean)
+        return users, items
+
+
+@register
+class MMGCN(TableModel):
+    """One graph network per modality over the user-item graph, and the mean of their outputs.
+
+    For each modality m, with a preference table P^m of users, the ID tables E = [U; I], which all modalities share,
+    and MEAN the mean over a node's neighbours (W_h, W_x, W_g, b and b_g are each layer's own)::
+
+        X = rows of [P^m; F^m] at length 1                     F^m may be projected first, with a bias
+        h = LReLU(MEAN(X W_h)),  x = LReLU(X W_x + b) + E,  X <- LReLU([h, x] W_g + b_g)
+
+    Loss: BPR + regularization * [mean of the squares of the batch's rows of U, plus that of I, plus the mean of the
+    squares of each P^m].
+
+    In the public code the optimiser is never given E and P^m, `n_layers` is not read (three layers) and `concat` is on
+    whatever it says; `train_tables = false` is that. Then the regulariser is a constant.
+
+    O(M L (E d + n d^2)) a step, with D_m for d in the first layer; P^m takes |U| D_m values.
+    """
+
+    name = "mmgcn"
+    Config: ClassVar[type[ModelConfig]] = MMGCNConfig
+    needs_content = True
+    citation = (
+        "Wei et al., MMGCN: multi-modal graph convolution network for personalized recommendation of micro-video, "
+        "MM 2019"
+    )
+    config: MMGCNConfig
+
+    def __init__(self, inputs: ModelInputs, config: MMGCNConfig) -> None:
+        inputs.require_content(self.name)
+        super().__init__(inputs, config)
+        self.networks = nn.ModuleList(_ModalityNetwork(inputs, modality, config) for modality in inputs.modalities)
+        self.mean = BipartiteConvolution(inputs.graph, inputs.device, normalization="mean")
+        if not config.train_tables:
+            _freeze(self, "user_table")
+            _freeze(self, "item_table")
+            for network in self.networks:
+                _freeze(network, "preference")
+
+    def encode(self) -> Encoded:
+        outputs = [network(self.user_table, self.item_table, self.mean) for network in self.networks]
+        users, items = (torch.stack(side).mean(0) for side in zip(*outputs, strict=True))
+        return Encoded(users, items, self.user_table, self.item_table)
+
+    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        encoded = self.encode()
+        users = embedding(batch.users, encoded.users)
+        positive, negative = embedding(batch.pair_items, encoded.items).chunk(2)
+        terms = {"feedback": bpr(pair_scores(users, positive), pair_scores(users, negative))}
+        if self.config.regularization:
+            tables = [embedding(batch.users, self.user_table), embedding(batch.pair_items, self.item_table)]
+            tables += [cast(_ModalityNetwork, network).preference for network in self.networks]
+            terms["regularization"] = self.config.regularization * mean_squares(tables)
+        return terms
+
+    def tables(self) -> None:
+        """None: between the layers' weights no spectrum of the tables is kept."""
+
+
+def _freeze(module: nn.Module, name: str) -> None:
+    """A parameter becomes a buffer: kept with the model, and never trained."""
+    table = getattr(module, name).detach()
+    delattr(module, name)
+    module.register_buffer(name, table)

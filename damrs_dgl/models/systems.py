@@ -1,0 +1,76 @@
+"""A recipe's table turned into that of another system: a registered one, a backbone, or a row of an ablation."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, Final
+
+from damrs_dgl.models.base import WrapperConfig
+from damrs_dgl.models.registry import DEFAULT_MODEL, find_model, models
+from damrs_dgl.models.tables import canonical_model
+
+BACKBONE: Final = "backbone"  # the system that the recipe's own wraps, whichever that is
+
+
+def system_names() -> list[str]:
+    """All names that a study may compare: systems, rows of their ablations, and `backbone`."""
+    rows = [row for model in models().values() for row in model.ablations]
+    return [*models(), *rows, BACKBONE]
+
+
+def check_system(name: str) -> str:
+    """The system's name in lower case; ValueError that gives the nearest or all names where there is none."""
+    if ":" in name:
+        find_model(name)
+        return name
+    lower, known = name.lower(), system_names()
+    if lower in known:
+        return lower
+    near = get_close_matches(lower, known, n=1)
+    cure = f'did you mean "{near[0]}"?' if near else f"the systems are {', '.join(known)}"
+    raise ValueError(f'there is no system "{name}"; {cure}')
+
+
+def as_system(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A copy of a recipe's table, as it was written, that trains the named system; the rest of the recipe stays.
+
+    Raises ValueError for a name that is no system, and for `backbone` where the recipe's system wraps none.
+    """
+    name = check_system(name)
+    table = copy.deepcopy(dict(values))
+    model = table.get("model", {})
+    own = canonical_model({"name": DEFAULT_MODEL, **model})
+    if name == BACKBONE:
+        if BACKBONE not in own:
+            raise ValueError(f'"{own["name"]}" wraps no other system, so that it has no backbone')
+        table["model"] = own[BACKBONE]
+        return table
+    owner = next((key for key, system in models().items() if name in system.ablations), None)
+    table["model"] = switch_model(own, owner or name)
+    if owner:
+        for path, value in models()[owner].ablations[name].items():
+            section, _, key = path.partition(".")
+            table.setdefault(section, {})[key] = value
+    return table
+
+
+def switch_model(own: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The [model] table of another system: the keys that it shares with the present one keep their values.
+
+    `own`: in canonical form. What the present one wraps keeps all its keys when it is asked for itself; another wrapper
+    takes it over, and one round a plain system gives that system's keys to its default backbone.
+    """
+    backbone = own.get(BACKBONE, {})
+    if own["name"] == name.lower():
+        return dict(own)
+    if backbone and backbone["name"] == name.lower():
+        return dict(backbone)
+    config = find_model(name).Config
+    shared = {**backbone, **own}
+    kept = {key: value for key, value in shared.items() if key in config.model_fields and key != BACKBONE}
+    kept.pop(config.PRESET_KEY, None)
+    if issubclass(config, WrapperConfig):
+        kept[BACKBONE] = dict(backbone) if backbone else switch_model(own, config.DEFAULT_BACKBONE)
+    return {**kept, "name": name}

@@ -1,0 +1,63 @@
+"""The graphs of a run as an artefact: read where they are there and fit, else made and stored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from damrs_dgl.console import Console
+from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.errors import RunError
+from damrs_dgl.factory import build_recipe_graph
+from damrs_dgl.files import read_json, whole_file, write_json
+from damrs_dgl.graphs.build import BuiltGraph, load_graph, save_graph
+from damrs_dgl.recipe import Recipe
+from damrs_dgl.run import RunDirectory, change_text
+
+
+def stored_graph(run: RunDirectory, parts: Mapping[str, Any], console: Console) -> BuiltGraph | None:
+    """The run's graph and its summary, None where they are not there or no longer fit `parts`; says why."""
+    changed = run.changes("graphs", parts, run.graph, run.graph_summary, run.user_ids, run.item_ids)
+    if changed:
+        console.notice(f"build-graphs: {change_text(changed)}, building anew")
+    if changed is None or changed:
+        return None
+    try:
+        return BuiltGraph(load_graph(run.graph), read_json(run.graph_summary, fix=""))
+    except RunError as error:
+        console.warning(f"{error.where}: {error.what}; building the graphs anew")
+        return None
+
+
+def make_graph(
+    run: RunDirectory,
+    parts: Mapping[str, Any],
+    console: Console,
+    *,
+    recipe: Recipe[Any],
+    dataset: MultimodalDataset,
+    device: torch.device,
+) -> BuiltGraph:
+    """Build the graph and store it with its summary and the lists of ids (`ids/*.parquet`)."""
+    run.forget("graphs")
+    started = time.perf_counter()
+    with console.progress("build-graphs", None) as bar:
+
+        def on_block(done: int, total: int, label: str) -> None:
+            bar.advance(0, step=f"{label} {done:,}/{total:,}")
+
+        built = build_recipe_graph(recipe, dataset, device=device, progress=on_block)
+    seconds = round(time.perf_counter() - started, 3)
+    summary = {**built.summary, "seconds": seconds, "synthetic": recipe.is_synthetic}
+    for path, node, ids in ((run.user_ids, "user", dataset.user_ids), (run.item_ids, "item", dataset.item_ids)):
+        with whole_file(path) as temporary:
+            pq.write_table(pa.table({node: ids, "node": pa.array(range(len(ids)), pa.int64())}), temporary)
+    save_graph(built.graph, run.graph)
+    write_json(run.graph_summary, summary)
+    run.record("graphs", parts)
+    return BuiltGraph(built.graph, summary)

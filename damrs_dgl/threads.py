@@ -1,0 +1,56 @@
+"""How many threads compute, and how they wait for each other: set before torch loads, by the command line alone.
+
+OpenMP's threads wait for each other by spinning. Where other processes want the same cores, a spinning thread keeps
+the one that it waits for from running, and a training beside two busy processes takes eight times as long instead of
+twice. A bounded number of spins, after which a thread sleeps, costs nothing on a quiet machine
+(`python -m benchmarks.busy_machine`).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+SPIN_COUNT: Final = 20_000  # of GNU's OpenMP, which torch's Linux builds bring
+USERS_OWN_WAITING: Final = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+_CGROUP: Final = Path("/sys/fs/cgroup")
+
+
+def usable_cores(cgroup: Path = _CGROUP) -> int:
+    """Cores that this process may use: by affinity and by the container's quota, not those that the host has."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _quota(cgroup)
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def _quota(cgroup: Path) -> float | None:
+    """The cores' worth of time that the control group allows (version 2, else 1); None without a limit."""
+    for file, period_file in (("cpu.max", None), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            numbers = (cgroup / file).read_text().split()
+            if period_file:
+                numbers += (cgroup / period_file).read_text().split()
+            quota, period = float(numbers[0]), float(numbers[1])
+        except (OSError, ValueError, IndexError):  # no such file, "max", or another format
+            continue
+        if quota > 0 and period > 0:
+            return quota / period
+    return None
+
+
+def settings(environment: Mapping[str, str], cgroup: Path = _CGROUP) -> dict[str, str]:
+    """What is to be set beside what the user has set: how long threads spin, and how many there are."""
+    chosen: dict[str, str] = {}
+    if not any(name in environment for name in USERS_OWN_WAITING):
+        chosen["GOMP_SPINCOUNT"] = str(SPIN_COUNT)
+    if "OMP_NUM_THREADS" not in environment and usable_cores(cgroup) < (os.cpu_count() or 1):
+        chosen["OMP_NUM_THREADS"] = str(usable_cores(cgroup))
+    return chosen
+
+
+def bound_waiting() -> None:
+    """Set the environment of this process; of use before torch is imported only."""
+    os.environ.update(settings(os.environ))
