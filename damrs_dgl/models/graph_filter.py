@@ -137,6 +137,8 @@ class GraphFilter(ClosedFormModel):
 
     def __init__(self, inputs: ModelInputs, config: GraphFilterConfig) -> None:
         super().__init__()
+        if not (config.linear or config.lowpass):
+            inputs.require_content(f"{self.name} without linear and lowpass")
         self.config = config
         self.inputs = inputs
         self.interactions = interaction_matrix(inputs)
@@ -178,7 +180,9 @@ class GraphFilter(ClosedFormModel):
         if self.is_lowpass:
             return DotProduct(*self.embeddings())
         sparse = from_buffers(self.filter_offsets, self.filter_items, self.filter_values)
-        return ItemItemScorer(self.interactions, sparse, self._factors() if self.config.lowpass else None)
+        return ItemItemScorer(
+            self.interactions, sparse, self._factors() if self.config.lowpass else None, self.inputs.device
+        )
 
     def _factors(self) -> Factors:
         return self.history_factors.cpu().numpy(), self.candidate_factors.cpu().numpy()

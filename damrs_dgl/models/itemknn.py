@@ -77,7 +77,7 @@ class ItemKNN(ClosedFormModel):
 
     def scorer(self) -> Scorer:
         matrix = from_buffers(self.filter_offsets, self.filter_items, self.filter_values)
-        return ItemItemScorer(self.interactions, matrix, None)
+        return ItemItemScorer(self.interactions, matrix, None, self.inputs.device)
 
     def _behavior(self) -> Iterator[sp.csr_matrix]:
         """Rows of S by behaviour, the k largest of each."""

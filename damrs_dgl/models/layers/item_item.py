@@ -84,25 +84,26 @@ def from_buffers(offsets: Tensor, items: Tensor, values: Tensor) -> sp.csr_matri
 
 
 class ItemItemScorer:
-    """Scores R W of blocks of users, W = sparse + history @ candidates.T; on the CPU, where sparse products are quick.
+    """Scores R W of blocks of users, W = sparse + history @ candidates.T.
 
-    interactions: R [U, I].  sparse: [I, I] or None.  factors: or None. Scores are float32. A block of b users takes
-    b I numbers and O(b (d n + I r)) time, d items in a history, n entries in a row of W, r the width of the factors.
+    interactions: R [U, I].  sparse: [I, I] or None.  factors: or None.  device: where the scores are put. They are made
+    on the CPU, where sparse products are quick, in float32: b I numbers and O(b (d n + I r)) time for b users, d items
+    in a history, n entries in a row of W, r the width of the factors.
     """
 
-    def __init__(self, interactions: sp.csr_matrix, sparse: sp.csr_matrix | None, factors: Factors | None) -> None:
+    def __init__(
+        self, interactions: sp.csr_matrix, sparse: sp.csr_matrix | None, factors: Factors | None, device: torch.device
+    ) -> None:
         self.interactions, self.sparse, self.factors = interactions, sparse, factors
         self.num_users, self.num_items = interactions.shape
-        self.device = torch.device("cpu")
+        self.device = device
 
     def scores(self, users: Tensor, out: Tensor | None = None) -> Tensor:
         history = self.interactions[users.cpu().numpy()]
-        found = torch.empty(history.shape) if out is None else out
-        if self.sparse is None:
-            found.zero_()
-        else:
+        found = torch.zeros(history.shape)
+        if self.sparse is not None:
             (history @ self.sparse).toarray(out=found.numpy())
         if self.factors is not None:
             left, right = self.factors
             found.addmm_(torch.from_numpy(history @ left), torch.from_numpy(right).T)
-        return found
+        return found.to(self.device) if out is None else out.copy_(found)
