@@ -208,7 +208,9 @@ def _right_section(name: str, values: Mapping[str, Any], root: type[BaseModel]) 
         return f"did you mean {near[0]}?"
     if moved := [key for key in values[name] if key in keys_of(values["model"]) or _systems_with(key)]:
         return f"its keys belong to [model]: write {' and '.join(f'model.{key}' for key in moved[:2])}"
-    return _right_key((name,), values, root)
+    if owners := _owners(name, "", values, root):
+        return f"it belongs to another section: write {' or '.join(owners)}"
+    return f"allowed there: {', '.join(root.model_fields)}"
 
 
 def _right_key(path: KeyPath, values: Mapping[str, Any], root: type[BaseModel]) -> str:
