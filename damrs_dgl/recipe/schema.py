@@ -104,8 +104,8 @@ class Training(Section):
         description="The tables before training: Xavier-uniform, or the truncated SVD of the normalised interactions "
         "where the model has such tables",
     )
-    start_scale: float = Field(
-        default=1.0, gt=0, le=100, description="Spread of a spectral start, in units of the random start's"
+    start_spread: float = Field(
+        default=0.1, gt=0, le=10, description="Standard deviation of the tables after a spectral start"
     )
     seed: Seed = Field(default=0, description="Seed of the initial embeddings and all sampling")
     matmul_precision: Literal["highest", "high", "medium"] = Field(
