@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Annotated, Any, ClassVar, cast
 
 import torch
@@ -57,7 +58,9 @@ class BlendConfig(ModelConfig):
         members = table.get("members", DEFAULT_MEMBERS)
         for member in members.values() if isinstance(members, Mapping) else ():
             named = {"name": member} if isinstance(member, str) else member
-            if isinstance(named, Mapping) and isinstance(named.get("name"), str):
+            if not isinstance(named, Mapping) or not isinstance(named.get("name"), str):
+                continue
+            with suppress(ValueError):  # a name that is no system, which the validation tells
                 values = preset_values(canonical_model(named))
                 found |= {key: value for key, value in values.items() if key not in found and key[:6] != "model."}
         return found
