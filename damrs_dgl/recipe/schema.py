@@ -91,13 +91,13 @@ class Training(Section):
     batch_size: Literal["auto"] | Count = Field(
         default="auto",
         description="Interactions a step, with one sampled negative each where the model wants one. auto: by the "
-        "number of training interactions, from 256 to 4096",
+        "number of training interactions, from 256 to 8192",
     )
     epochs: int = Field(default=1000, ge=1, description="Epochs at most")
     patience: Literal["auto"] | Count = Field(
         default="auto",
         description="Stop after so many evaluations without a better score. auto: as many epochs as make 1,000 steps, "
-        "at least 25",
+        "at least 10",
     )
     start: Literal["random", "spectral"] = Field(
         default="random",
