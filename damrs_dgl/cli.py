@@ -42,7 +42,7 @@ class Command:
 
     @cached_property
     def workspace(self) -> Workspace:
-        recipe = self.loaded_recipe  # a mistake in it is told before torch is imported
+        recipe = self.loaded_recipe  # a mistake in it is told before anything else
         from damrs_dgl.stages import Workspace
 
         return Workspace(recipe, run=self.run, device=self.device, console=console)

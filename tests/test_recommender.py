@@ -309,9 +309,8 @@ def test_a_clone_is_unfitted_and_trains_to_the_same(by_text: Recommender) -> Non
 
 
 def test_repr_shows_what_was_given() -> None:
-    assert (
-        repr(Recommender(model__name="mf", training__epochs=3)) == "Recommender(model__name='mf', training__epochs=3)"
-    )
+    model = Recommender(model__name="mf", training__epochs=3)
+    assert repr(model) == "Recommender(model__name='mf', training__epochs=3)"
     assert repr(Recommender()) == "Recommender()"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
