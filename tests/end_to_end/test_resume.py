@@ -93,10 +93,18 @@ def _stop_in_epoch(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    ["losses.refresh=4", "losses.refresh=epoch", "model.variant=authors", "model.backbone=vbpr", "model.name=mf"],
+    [
+        "model.refresh=4",
+        "model.refresh=epoch",
+        "model.variant=authors",
+        "model.backbone=vbpr",
+        "model.name=mf",
+        "model.name=bm3",
+    ],
 )
 def test_every_kind_of_training_resumes(tiny: CommandLine, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
-    options = ("-o", change, "-o", "losses.anchors=50", "-o", "training.epochs=6", "-o", "training.patience=50", "fit")
+    anchors = () if change.startswith("model.name") else ("-o", "model.anchors=50")
+    options = ("-o", change, *anchors, "-o", "training.epochs=6", "-o", "training.patience=50", "fit")
     with monkeypatch.context() as patch:
         _stop_in_epoch(patch, 4)
         tiny(*options)
@@ -179,7 +187,7 @@ def test_fewer_epochs_than_are_trained_keep_what_there_is(fitted: CommandLine) -
 
 @pytest.mark.parametrize(
     "change",
-    ["training.seed=1", "training.batch_size=128", "model.dim=4", "losses.gamma=3", "graphs.k=5", "model.name=mf"],
+    ["training.seed=1", "training.batch_size=128", "model.dim=4", "model.gamma=3", "graphs.k=5", "model.name=mf"],
 )
 def test_any_other_change_trains_anew_and_says_so(
     tiny: CommandLine, monkeypatch: pytest.MonkeyPatch, change: str
@@ -188,7 +196,9 @@ def test_any_other_change_trains_anew_and_says_so(
         _stop_in_epoch(patch, 2)
         tiny("fit")
     result = tiny.ok("-o", change, "-o", "training.epochs=1", "fit")
-    assert f"{change.split('=', maxsplit=1)[0]}" in result.err
+    key = change.split("=", maxsplit=1)[0]
+    named = {"model.dim": "model.backbone.dim"}.get(key, key)  # of what DA-MRS wraps
+    assert f"fit: {named}" in result.err
     assert "changed, training anew" in result.err
     assert "resuming" not in result.err
 
