@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -198,7 +199,7 @@ def test_any_other_change_trains_anew_and_says_so(
     result = tiny.ok("-o", change, "-o", "training.epochs=1", "fit")
     key = change.split("=", maxsplit=1)[0]
     named = {"model.dim": "model.backbone.dim"}.get(key, key)  # of what DA-MRS wraps
-    assert f"fit: {named}" in result.err
+    assert named in result.err
     assert "changed, training anew" in result.err
     assert "resuming" not in result.err
 
@@ -215,7 +216,7 @@ def test_history_has_the_same_columns_whether_or_not_an_epoch_is_evaluated(tiny:
     tiny.ok("-o", "training.evaluate_every=3", "fit")
     rows = (run / "history.csv").read_text().splitlines()
     assert rows[0] == always
-    assert always.startswith("epoch,loss,feedback,preference,relations,regularization,validation_recall@5")
+    assert re.match("epoch,loss,feedback,preference,relations,(regularization,)?validation_recall@5", always)
     assert always.endswith("validation_map@50,train_seconds,seconds")
     assert [",,," in row for row in rows[1:]] == [True, True, False]
 
