@@ -94,7 +94,8 @@ def test_the_shop_gets_its_recommendations(shop: Path) -> None:
 
 
 def test_stages_write_what_the_table_says(shop: Path) -> None:
-    rows = re.findall(r"^\| `([a-z-]+)` \|.*\| (.*) \|$", README, flags=re.MULTILINE)
+    section = README[README.index("## Stages") : README.index("## The paper")]
+    rows = re.findall(r"^\| `([a-z-]+)` \|.*\| (.*) \|$", section, flags=re.MULTILINE)
     assert [name.replace("-", "_") for name, _ in rows] == list(STAGES)
     options = {"recommend": ["--export-vectors"], "stress": ["--ratio", "0.1", "--models", "mf"]}
     run = shop / "runs" / "shop"
