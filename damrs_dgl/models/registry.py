@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 import damrs_dgl.models
+from damrs_dgl.errors import DamrsError
 from damrs_dgl.models.base import ModelConfig, RankingModel
 
 ENTRY_POINTS = "damrs_dgl.models"
@@ -42,7 +43,25 @@ def _load_all() -> None:
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        register(entry.load())
+        register(_from_outside(entry))
+
+
+def _from_outside(entry: importlib.metadata.EntryPoint) -> type[RankingModel]:
+    try:
+        found = entry.load()
+    except Exception as error:  # whatever another's module does when it is imported
+        raise DamrsError(
+            f"the system {entry.name!r} of another package cannot be loaded ({type(error).__name__}: {error})",
+            where=entry.value,
+            fix="mend or uninstall that package",
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, RankingModel)):
+        raise DamrsError(
+            f"the system {entry.name!r} of another package is no RankingModel",
+            where=entry.value,
+            fix="mend or uninstall that package",
+        )
+    return found
 
 
 def models() -> dict[str, type[RankingModel]]:

@@ -22,10 +22,12 @@ from damrs_dgl.recipe.mistakes import (
     in_written_terms,
     remove_path,
     set_path,
+    stands_in,
     toml_value,
     touches,
 )
 from damrs_dgl.recipe.schema import Recipe
+from damrs_dgl.settings import Section
 
 AnyRecipe = Recipe[Any]
 
@@ -43,7 +45,11 @@ def with_values(recipe: AnyRecipe, changes: Mapping[str, object]) -> AnyRecipe:
 
     What a preset gave follows it: another ``model.variant`` brings its own values for keys that nobody wrote.
     """
-    return recipe_from(changed(as_written(recipe), changes))
+    try:
+        values = changed(as_written(recipe), changes)
+    except ValueError as error:
+        raise RecipeError(str(error)) from None
+    return recipe_from(values)
 
 
 def as_system(recipe: AnyRecipe, name: str) -> AnyRecipe:
@@ -56,12 +62,8 @@ def as_system(recipe: AnyRecipe, name: str) -> AnyRecipe:
 
 
 def as_written(recipe: AnyRecipe) -> dict[str, Any]:
-    """The table that gives the recipe, without what its presets gave."""
-    values = recipe.model_dump(exclude_unset=True)
-    for path, value in preset_values(values["model"]).items():
-        if recipe.value(path) == value:
-            remove_path(values, tuple(path.split(".")))
-    return values
+    """The table that gives the recipe, without defaults and what its presets gave."""
+    return recipe.model_dump(exclude_unset=True)
 
 
 def changed(values: Mapping[str, Any], changes: Mapping[str, object]) -> dict[str, Any]:
@@ -93,28 +95,25 @@ def _switch(table: dict[str, Any], path: str, name: str) -> None:
 
 
 def _set(table: dict[str, Any], path: KeyPath, value: object) -> None:
-    """Set one value; a key of the backbone that is named at the top of [model] takes the place of the backbone's own."""
+    """Set one value; a backbone's key that is set at the top of [model], or the other way round, replaces the other."""
     model = table.get("model")
     if isinstance(model, dict) and isinstance(model.get("backbone"), str) and path[:2] == ("model", "backbone"):
         model["backbone"] = {"name": model["backbone"]}
     set_path(table, path, value)
     if path[:1] == ("model",) and len(path) > 1:
-        owner = table
-        for part in path[:-1]:
-            owner = owner[part]
-        _forget_inside(owner, path[-1])
+        _keep_one(table["model"], path[1:-1], path[-1])
 
 
-def _forget_inside(owner: dict[str, Any], key: str) -> None:
-    """Take a key that is no wrapper's own out of what it wraps."""
+def _keep_one(owner: dict[str, Any], way: KeyPath, key: str) -> None:
+    """Take a key of a backbone that was set, by the `way` from `owner`, from the other tables that it may stand in."""
     inner = owner.get("backbone")
     try:
         own = find_model(owner.get("name", DEFAULT_MODEL)).Config.model_fields
     except ValueError:  # which the validation tells
         return
     if isinstance(inner, dict) and key not in own:
-        inner.pop(key, None)
-        _forget_inside(inner, key)
+        (owner if way else inner).pop(key, None)
+        _keep_one(inner, way[1:], key)
 
 
 def check(values: Mapping[str, Any]) -> tuple[AnyRecipe | None, list[Mistake]]:
@@ -123,7 +122,7 @@ def check(values: Mapping[str, Any]) -> tuple[AnyRecipe | None, list[Mistake]]:
     kind = cast("type[AnyRecipe]", Recipe.__class_getitem__(config_class(table["model"])))
     recipe = None
     try:
-        recipe = kind.model_validate(_with_presets(table))
+        recipe = _from_table(table, kind)
         found += conflicts(recipe)
     except ValidationError as error:
         found += explain(error, table, kind)
@@ -173,11 +172,18 @@ def _is_system(name: object) -> bool:
     return True
 
 
-def _with_presets(table: Mapping[str, Any]) -> dict[str, Any]:
+def _from_table(table: Mapping[str, Any], kind: type[AnyRecipe]) -> AnyRecipe:
+    """The recipe, with its presets filled in and not noted as written. Raises ValidationError."""
     values = copy.deepcopy(dict(table))
-    for path, value in preset_values(values["model"]).items():
+    presets = preset_values(values["model"])
+    for path, value in presets.items():
         fill(values, path, value)
-    return values
+    recipe = kind.model_validate(values)
+    for path in presets:
+        section, _, key = path.rpartition(".")
+        if not stands_in(table, tuple(path.split("."))):
+            cast(Section, recipe.value(section)).model_fields_set.discard(key)
+    return recipe
 
 
 def _conflicts_besides(table: Mapping[str, Any], mistakes: list[Mistake], kind: type[AnyRecipe]) -> list[Mistake]:
@@ -193,7 +199,7 @@ def _conflicts_besides(table: Mapping[str, Any], mistakes: list[Mistake], kind: 
         rest["data"] = {"format": "synthetic"}
         broken.append(("data",))
     try:
-        recipe = kind.model_validate(_with_presets(rest))
+        recipe = _from_table(rest, kind)
     except ValidationError:
         return []
     return [mistake for mistake in conflicts(recipe) if not touches(mistake.keys, broken) and mistake not in mistakes]

@@ -18,6 +18,7 @@ from damrs_dgl.recipe.data_section import DATA_FORMATS
 from damrs_dgl.recipe.expectations import as_model, expectation, value_model
 
 KeyPath = tuple[str, ...]
+_NO_SECTIONS = ("name", "description")  # the plain keys at the top of a recipe
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,14 @@ def in_written_terms(mistake: Mistake, written: Mapping[str, Any]) -> Mistake:
 def _written(key: KeyPath, written: Mapping[str, Any]) -> KeyPath:
     shorter = key
     while "backbone" in shorter[:-1] and key[-1] != "name":
-        if _stands_in(written, shorter):
+        if stands_in(written, shorter):
             return shorter
         shorter = (*shorter[:-2], shorter[-1])
-    return shorter if _stands_in(written, shorter) else key
+    return shorter if stands_in(written, shorter) else key
 
 
-def _stands_in(values: Mapping[str, Any], path: KeyPath) -> bool:
+def stands_in(values: Mapping[str, Any], path: KeyPath) -> bool:
+    """Whether a table holds a key."""
     found: object = values
     for part in path:
         if not isinstance(found, Mapping) or part not in found:
@@ -190,7 +192,7 @@ def _format_mistake(kind: str, values: Mapping[str, Any]) -> Mistake:
 
 
 def _expected(field: FieldInfo | None, path: KeyPath, values: Mapping[str, Any], root: type[BaseModel]) -> str:
-    if len(path) == 1 and path[0] not in ("name", "description"):
+    if len(path) == 1 and path[0] not in _NO_SECTIONS:
         return f"a section [{path[0]}]"
     if field is not None:
         return expectation(field)
@@ -200,12 +202,15 @@ def _expected(field: FieldInfo | None, path: KeyPath, values: Mapping[str, Any],
 
 
 def _right_section(name: str, values: Mapping[str, Any], root: type[BaseModel]) -> str:
-    """The cure for an unknown section: the nearest name, else [model] where its keys are of a system, else all names."""
-    if near := get_close_matches(name.lower(), root.model_fields, n=1):
+    """The cure for an unknown section: the nearest name, else [model] if it holds a system's keys, else all names."""
+    sections = [key for key in root.model_fields if key not in _NO_SECTIONS]
+    if near := get_close_matches(name.lower(), sections, n=1):
         return f"did you mean {near[0]}?"
     if moved := [key for key in values[name] if key in keys_of(values["model"]) or _systems_with(key)]:
         return f"its keys belong to [model]: write {' and '.join(f'model.{key}' for key in moved[:2])}"
-    return _right_key((name,), values, root)
+    if owners := _owners(name, "", values, root):
+        return f"it belongs to another section: write {' or '.join(owners)}"
+    return f"allowed there: {', '.join(root.model_fields)}"
 
 
 def _right_key(path: KeyPath, values: Mapping[str, Any], root: type[BaseModel]) -> str:
@@ -219,14 +224,25 @@ def _right_key(path: KeyPath, values: Mapping[str, Any], root: type[BaseModel]) 
         return f"it belongs to another section: write {' or '.join(owners)}"
     if name in root.model_fields and prefix:
         return f"it belongs to the top of the recipe: write {name}"
-    allowed = list(model.model_fields) if model else []
-    if path[0] == "model" and len(path) > 1:
-        allowed = list(keys_of(_lookup(values, path[:-1])))
-        if name in allowed:
-            return f"it stands in [{prefix}.backbone] too: write it once"
-        if systems := _systems_with(name):
-            return f"{prefix}.name = {toml_value(values['model']['name'])} has none; a key of {', '.join(systems)}"
-    if near := get_close_matches(name.lower(), allowed, n=1):
+    if path[0] == "model" and prefix:
+        return _right_model_key(path, values)
+    return _nearest(path, list(model.model_fields) if model else [])
+
+
+def _right_model_key(path: KeyPath, values: Mapping[str, Any]) -> str:
+    """The cure for an unknown key in [model] or one of its backbones."""
+    name, prefix = path[-1], ".".join(path[:-1])
+    table = _lookup(values, path[:-1])
+    known = keys_of(table)
+    if name in known:
+        return f"it stands in [{prefix}.backbone] too: write it once"
+    if systems := _systems_with(name):
+        return f"{prefix}.name = {toml_value(table['name'])} has none; a key of {', '.join(systems)}"
+    return _nearest(path, list(known))
+
+
+def _nearest(path: KeyPath, allowed: Sequence[str]) -> str:
+    if near := get_close_matches(path[-1].lower(), allowed, n=1):
         return f"did you mean {'.'.join((*path[:-1], near[0]))}?"
     return f"allowed there: {', '.join(allowed)}"
 

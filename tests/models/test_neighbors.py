@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
@@ -37,6 +37,7 @@ def dense(edges: Edges, num_items: int) -> torch.Tensor:
     missing=st.sets(st.integers(0, 23)),
     block=st.integers(1, 60),
 )
+@example(rows=[(1, 0, 0), (0, 0, 0), (-1, 0, 0)], k=2, missing=set(), block=60)
 def test_lists_are_the_brute_force_ones_with_ties_and_cosines_below_zero(
     rows: list[tuple[int, ...]], k: int, missing: set[int], block: int
 ) -> None:

@@ -27,6 +27,30 @@ VALUES = [
     ("data.k_core=3", 'unknown key data.k_core; a key of data.format = "tables" only'),
     ("stress.zzz=3", "unknown key stress.zzz; allowed there: noise, ratios, models, seeds"),
     ("trainng.epochs=3", "unknown section [trainng]; did you mean training?"),
+    ("losses.gamma=2", "unknown section [losses]; its keys belong to [model]: write model.gamma"),
+    ("modalities.visual=2", "unknown section [modalities]; it belongs to another section: write data.modalities"),
+    ("section.key=2", "unknown section [section]; allowed there: name,"),
+    ("losses.zzz=2", "unknown section [losses]; allowed there: name, description, data, graphs, model"),
+    # keys of a system and of what it wraps
+    ("model.dims=3", "unknown key model.dims; did you mean model.dim?"),
+    ("model.num_layer=3", "unknown key model.num_layer; did you mean model.num_layers?"),
+    ("model.backbone.num_layer=3", "unknown key model.backbone.num_layer; did you mean model.backbone.num_layers?"),
+    ("training.num_layers=3", "it belongs to another section: write model.num_layers"),
+    ("model.backbone.variant=paper", "it belongs to another section: write model.variant"),
+    ("model.content_scale=raw", 'model.name = "damrs" has none; a key of '),
+    ("model.backbone.gamma_=2", "allowed there: name, dim, preset, regularization, norm, num_layers"),
+    ("model={name='mf', gamma=3}", 'unknown key model.gamma; model.name = "mf" has none; a key of damrs'),
+    ("model={name='mf', backbone='vbpr'}", 'unknown key model.backbone; model.name = "mf" has none; a key of damrs,'),
+    # names of systems
+    ("model.name=lightgnc", 'model.name = "lightgnc": there is no system "lightgnc"; did you mean "lightgcn"?'),
+    ("model.name=zzzzzz", 'there is no system "zzzzzz"; the systems are '),
+    ("model.backbone=vbrp", 'model.backbone = "vbrp": there is no system "vbrp"; did you mean "vbpr"?'),
+    ("model.backbone.name=vbrp", 'there is no system "vbrp"; did you mean "vbpr"?'),
+    ("model.backbone={name='vbrp'}", 'model.backbone.name = "vbrp": there is no system "vbrp"; did you mean "vbpr"?'),
+    ("model.name=3", "model.name = 3; expected the name of a system"),
+    ("model.backbone=3", "model.backbone = 3; expected the name of a system, or a table of its keys"),
+    ("model.backbone={name=3}", "model.backbone.name = 3; expected the name of a system"),
+    ("model=mf", 'model = "mf"; expected a section [model]'),
     (
         "data.modalities.visual.dmi=3",
         "unknown key data.modalities.visual.dmi; did you mean data.modalities.visual.dim?",
@@ -42,7 +66,7 @@ VALUES = [
     ("model.anchors=some", 'model.anchors = "some"; expected "all" or an integer of at least 1'),
     ("model.anchors=true", "model.anchors = true; expected"),
     ("model.refresh=0", 'model.refresh = 0; expected one of "step", "epoch" or an integer of at least 1'),
-    ("model.variant=author", 'model.variant = "author"; expected one of "paper", "authors"'),
+    ("model.variant=author", 'model.variant = "author"; expected one of "recommended", "paper", "authors"'),
     ("evaluation.ks=5", "evaluation.ks = 5; expected a list of one or more, each an integer of at least 1"),
     ('evaluation.ks=[5, "10"]', 'evaluation.ks = [5, "10"]; expected a list'),
     ("name=3", "name = 3; expected a non-empty string"),
@@ -53,6 +77,7 @@ VALUES = [
     ("graphs.k=0", "graphs.k = 0; expected an integer from 1 to 1000"),
     ("graphs.k=1001", "graphs.k = 1001; expected"),
     ("model.num_layers=-1", "model.num_layers = -1; expected an integer from 0 to 10"),
+    ("model.backbone.num_layers=-1", "model.backbone.num_layers = -1; expected an integer from 0 to 10"),
     ("model.alpha=-1", "model.alpha = -1; expected a number from 0 to 100"),
     ("model.temperature=0.001", "model.temperature = 0.001; expected a number from 0.01 to 10"),
     ("training.learning_rate=0", "training.learning_rate = 0; expected a number above 0 and at most 1"),
@@ -134,6 +159,28 @@ def test_no_data_section(tmp_path: Path) -> None:
         f"{path}: [data] is missing; say how the data are stored: data.format is one of "
         '"mmrec", "mmssl", "tables", "synthetic"'
     ]
+
+
+LOSSES = """
+[model]
+name = "damrs"
+[losses]
+gamma = 2.0
+temperature = 0.2
+"""
+
+
+def test_the_section_that_moved_into_the_model(recipe_file: Write) -> None:
+    path = recipe_file(LOSSES)
+    fix = "its keys belong to [model]: write model.gamma and model.temperature"
+    assert recipe_mistakes(path) == [f"{path}: unknown section [losses]; {fix}"]
+
+
+def test_a_key_of_the_backbone_is_called_as_the_file_has_it(recipe_file: Write) -> None:
+    for text, key in (("[model]\ndim = 0", "model.dim"), ("[model.backbone]\ndim = 0", "model.backbone.dim")):
+        path = recipe_file(text)
+        assert recipe_mistakes(path) == [f"{path}: {key} = 0; expected an integer from 1 to 4096"]
+        assert recipe_mistakes(path, ["model.dim=-1"]) == ["-o: model.dim = -1; expected an integer from 1 to 4096"]
 
 
 MANY = """

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.training.sampling import Batch
+from damrs_dgl.models.base import Batch
 
 
 @dataclass
@@ -42,6 +42,9 @@ class Settings:
     preference_weight: float = 0.7
     relation_weight: float = 0.3
     regularization: float = 0.1
+    gap: bool = False  # Eq. 7 by the gap of two probabilities
+    inputs: bool = True  # whose norms are held small: the vectors before propagation
+    everything: bool = False  # which items are dissimilar in L_AI: all, or the batch's
 
 
 def root(degree: float) -> Tensor:
@@ -87,6 +90,7 @@ def unit(vector: Tensor) -> Tensor:
 
 
 def triples(batch: Batch) -> list[tuple[int, int, int]]:
+    assert batch.negative_items is not None
     return list(zip(batch.users.tolist(), batch.positive_items.tolist(), batch.negative_items.tolist(), strict=True))
 
 
@@ -115,7 +119,7 @@ def confidences(vectors: Vectors, batch: Batch, s: Settings, *, authors: bool) -
         f = mu**s.alpha * float(torch.exp(torch.tensor(-variance, dtype=torch.float64))) ** s.beta
         if mu >= level:
             g = 0.0
-        elif authors:
+        elif s.gap:
             g = min(max(max(p) - level, 0.0), 1.0) ** s.gamma
         else:
             g = sigmoid(max(raw) - level) ** s.gamma
@@ -171,7 +175,8 @@ def item_relations(vectors: Vectors, batch: Batch, s: Settings, *, authors: bool
             similar = sorted(everything, key=lambda j: -graded[j])[: s.k]
             rest = [j for j in everything if j not in similar]
             less = sorted(rest, key=lambda j: -shares[m][j])[: s.k]
-            others = [j for j in (everything if authors else batch_items(batch)) if j not in similar and j not in less]
+            candidates = everything if s.everything else batch_items(batch)
+            others = [j for j in candidates if j not in similar and j not in less]
             phi = torch.exp(cosine[i] / s.temperature)
             r, t, n = phi[similar].sum(), phi[less].sum(), phi[others].sum()
             if s.strategy == "SP":
@@ -184,10 +189,11 @@ def item_relations(vectors: Vectors, batch: Batch, s: Settings, *, authors: bool
     return torch.stack(losses).mean()
 
 
-def regularizer(vectors: Vectors, batch: Batch, tables: tuple[Tensor, Tensor], *, authors: bool) -> Tensor:
-    """Paper: half the squares of the batch's rows of the tables. Authors: Frobenius norms of the fused vectors."""
+def regularizer(vectors: Vectors, batch: Batch, tables: tuple[Tensor, Tensor], s: Settings) -> Tensor:
+    """Half the squares of the batch's rows of the tables; or, as the authors, Frobenius norms of the fused vectors."""
     size = len(batch.users)
-    if authors:
+    if not s.inputs:
+        assert batch.negative_items is not None
         rows = (vectors.users[batch.users], vectors.items[batch.positive_items], vectors.items[batch.negative_items])
         return sum(part.square().sum().sqrt() for part in rows) / size  # type: ignore[return-value]
     users, items = tables
