@@ -113,9 +113,10 @@ class DAMRSConfig(WrapperConfig[Backbone]):
         variant = table.get("variant", "recommended")
         backbone = table["backbone"]["name"]
         values["model.regularization"] = _REGULARIZATION.get(str(variant), {}).get(backbone, _ELSE)
-        if variant == "authors" and "content_scale" in find_model(backbone).Config.model_fields:
+        if variant == "authors":
             values["model.backbone.content_scale"] = "raw"
-        return values
+        known = {f"model.backbone.{key}" for key in find_model(backbone).Config.model_fields}
+        return {key: value for key, value in values.items() if not key.startswith("model.backbone.") or key in known}
 
     @property
     def refresh_epochs(self) -> int | None:
