@@ -14,9 +14,10 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import pkgutil
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import damrs_dgl.models
 from damrs_dgl.errors import DamrsError
@@ -44,14 +45,18 @@ def _load_all() -> None:
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        try:
-            register(_system(entry.load()))
-        except Exception as error:  # whatever another's module does when it is imported
-            _UNUSABLE[entry.name.lower()] = DamrsError(
-                f"the system {entry.name!r} of another package is left out ({type(error).__name__}: {error})",
-                where=entry.value,
-                fix="mend or uninstall that package",
-            )
+        _register_from_outside(entry)
+
+
+def _register_from_outside(entry: importlib.metadata.EntryPoint) -> None:
+    try:
+        register(_system(entry.load()))
+    except Exception as error:  # whatever another's module does when it is imported
+        _UNUSABLE[entry.name.lower()] = DamrsError(
+            f"the system {entry.name!r} of another package is left out ({type(error).__name__}: {error})",
+            where=entry.value,
+            fix="mend or uninstall that package",
+        )
 
 
 def _system(found: object) -> type[RankingModel]:
@@ -98,6 +103,15 @@ def _imported(name: str) -> type[RankingModel]:
     except Exception as error:  # whatever another's module does when it is imported
         kind = "" if isinstance(error, (ImportError, AttributeError, ValueError)) else f"{type(error).__name__}: "
         raise ValueError(f'"{name}" cannot be used ({kind}{error}); write package.module:Class') from error
+
+
+def backbone_config_class(table: Mapping[str, Any]) -> type[ModelConfig]:
+    """`config_class` of the backbone in a wrapper's table. Raises ValueError for a system that cannot be wrapped."""
+    backbone = table["backbone"]
+    found = config_class(backbone)
+    if not find_model(backbone["name"]).can_be_wrapped:
+        raise ValueError(f'no system can be wrapped round "{backbone["name"]}"')
+    return found
 
 
 def config_class(table: object) -> type[ModelConfig]:
