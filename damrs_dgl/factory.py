@@ -32,7 +32,9 @@ from damrs_dgl.training.trainer import Progress, Schedule, Trainer
 
 
 def pick_device(name: str) -> torch.device:
-    """The torch device of `auto`, `cpu` or `cuda`. Raises DeviceError for `cuda` on a machine without one."""
+    """The torch device of `auto`, `cpu` or `cuda`. Raises DeviceError for another name, and for `cuda` without one."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise DeviceError(f"there is no device {name!r}", fix="choose auto, cpu or cuda")
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise DeviceError(
