@@ -42,7 +42,7 @@ class Command:
 
     @cached_property
     def workspace(self) -> Workspace:
-        recipe = self.loaded_recipe  # a mistake in it is told before torch is imported
+        recipe = self.loaded_recipe  # a mistake in it is told before anything else
         from damrs_dgl.stages import Workspace
 
         return Workspace(recipe, run=self.run, device=self.device, console=console)
@@ -195,17 +195,19 @@ def doctor() -> None:
 
 
 @cli.command()
-@click.argument("action", type=click.Choice(["ls", "show", "cp", "validate"]))
+@click.argument("action", type=click.Choice(["ls", "systems", "show", "cp", "validate"]))
 @click.argument("arguments", nargs=-1)
 @click.pass_obj
 def recipes(command: Command, action: str, arguments: tuple[str, ...]) -> None:
-    """ls | show [NAME] | cp NAME FILE | validate [NAME]: the shipped recipes, and a recipe of your own.
+    """ls | systems | show [NAME] | cp NAME FILE | validate [NAME]: shipped recipes, systems, a recipe of your own.
 
     `show` prints every key of a recipe, or of a system by its name, with its meaning, range and default; `validate`
     lists all mistakes at once.
     """
-    actions: dict[str, Any] = {"ls": _list, "show": _show, "cp": _copy, "validate": _validate}
-    usage, fewest, most = {"ls": ("", 0, 0), "cp": (" NAME FILE", 2, 2)}.get(action, (" [NAME]", 0, 1))
+    actions: dict[str, Any] = {"ls": _list, "systems": _systems, "show": _show, "cp": _copy, "validate": _validate}
+    usage, fewest, most = {"ls": ("", 0, 0), "systems": ("", 0, 0), "cp": (" NAME FILE", 2, 2)}.get(
+        action, (" [NAME]", 0, 1)
+    )
     if not fewest <= len(arguments) <= most:
         raise click.UsageError(f"`recipes {action}{usage}` does not take {len(arguments)} arguments")
     actions[action](command, *arguments)
@@ -215,6 +217,12 @@ def _list(command: Command) -> None:
     from damrs_dgl.recipe import recipe_header, shipped_recipes
 
     console.table("", ["recipe", "what it is"], [[name, recipe_header(name)] for name in sorted(shipped_recipes())])
+
+
+def _systems(command: Command) -> None:
+    from damrs_dgl.recipe import systems_table
+
+    console.table("", ["system", "what it is", "content", "trained"], [row[:4] for row in systems_table()])
 
 
 def _show(command: Command, name: str | None = None) -> None:

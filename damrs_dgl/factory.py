@@ -181,7 +181,7 @@ def prepare_training(
 def _start(model: RankingModel, recipe: Recipe[Any], dataset: MultimodalDataset) -> None:
     tables = model.tables() if recipe.training.start == "spectral" else None
     if tables is not None:
-        start_from_spectrum(*tables, dataset.train, scale=recipe.training.start_scale)
+        start_from_spectrum(*tables, dataset.train, spread=recipe.training.start_spread)
 
 
 def _sampler(model: RankingModel, recipe: Recipe[Any], dataset: MultimodalDataset, device: torch.device) -> PairSampler:

@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 
 from damrs_dgl.data.columns import find_ids, to_arrow
 from damrs_dgl.data.dataset import MultimodalDataset
-from damrs_dgl.errors import DataError, RunError
+from damrs_dgl.errors import DataError, RecipeError, RunError
 from damrs_dgl.evaluation.ranking import SeenItems, rank_items, rank_scorer
 from damrs_dgl.factory import (
     SplitEvaluator,
@@ -52,8 +52,8 @@ class Recommender(BaseEstimator):
 
     Parameters are kept as given and checked by `fit`, which raises RecipeError (a ValueError) for a wrong one.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import damrs_dgl
     >>> data = damrs_dgl.MultimodalDataset.from_arrays(users, items, features={"visual": pictures})
     >>> model = damrs_dgl.Recommender(training__epochs=50).fit(data)
@@ -182,7 +182,7 @@ class Recommender(BaseEstimator):
             ids = {name: _ids_from_tensor(tensors[name]) for name in ("user_ids", "item_ids")}
             known = SeenItems(tensors["known_offsets"], tensors["known_items"], facts["known_span"])
             users, items = tensors["users"], tensors["items"]
-        except (KeyError, pa.ArrowException) as error:
+        except (KeyError, pa.ArrowException, RecipeError) as error:
             raise RunError(f"is no saved recommender ({error})", where=path, fix=_AGAIN) from error
         if dataset is not None and facts["data"] != dataset.fingerprint():
             raise RunError("was saved with another data set", where=path, fix="give the data set that it was fitted on")

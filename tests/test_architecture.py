@@ -70,3 +70,20 @@ def test_printing_is_recognised(line: str) -> None:
 
 def test_other_calls_are_no_printing() -> None:
     assert not list(printing(ast.parse("console.print('a'); logger.info('a'); table.stdouts")))
+
+
+def test_nobody_outside_models_names_a_system() -> None:
+    """Trainer, recipes, stages and studies know what a system is (base, registry, tables), and none by name."""
+    from damrs_dgl.models.registry import DEFAULT_MODEL, models
+
+    allowed = {f"damrs_dgl.models.{name}" for name in ("base", "registry", "tables", "systems", "overview")}
+    names = set(models())
+    places = [*(PACKAGE / part for part in ("training", "recipe", "stages", "studies"))]
+    for path in [PACKAGE / "factory.py", *(file for place in places for file in place.rglob("*.py"))]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and path.name != "data_section.py":  # MMSSL is a layout of data, too
+                assert node.value not in names, f"{path}:{node.lineno} names the system {node.value!r}"
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("damrs_dgl.models"):
+                known = node.module in allowed or (node.module or "").startswith("damrs_dgl.models.layers.")
+                assert known, f"{path}:{node.lineno} imports {node.module}"
+    assert DEFAULT_MODEL in names

@@ -47,13 +47,23 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert _python(HELP.format(arguments=arguments)).stdout.splitlines()[-1] == "heavy: []"
 
 
-def test_recipes_import_no_torch() -> None:
-    code = (
-        HELP.format(arguments=["recipes", "show"])
-        .replace('"numpy", "pyarrow", "pydantic",', "")
-        .replace(', "rich"', "")
-    )
-    assert _python(code).stdout.splitlines()[-1] == "heavy: []"
+def test_without_dgl_a_stage_and_the_recipes_are_one_line_each() -> None:
+    """What a system is stands beside its code, so that a recipe cannot be read without it; doctor knows the cure."""
+    code = """
+import sys
+sys.modules["dgl"] = None
+sys.argv = ["damrs-dgl", *{arguments!r}]
+from damrs_dgl.cli import main
+main()
+"""
+    for arguments in (["fit"], ["recipes", "ls"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(arguments=arguments)],
+            env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 2, done.stderr
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("error: dgl is not installed; pip install 'dgl==")
 
 
 def test_no_arguments_show_the_help(cli: CommandLine) -> None:

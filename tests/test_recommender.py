@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +12,22 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 
 from damrs_dgl import MultimodalDataset, Recommender
-from damrs_dgl.errors import DataError, RecipeError, RunError
-from damrs_dgl.recipe import load_recipe
+from damrs_dgl.errors import DataError, DeviceError, RecipeError, RunError
+from damrs_dgl.recipe import Recipe, Training, load_recipe, recipe_from, with_values
+from damrs_dgl.training.checkpoint import load_tensors, save_tensors
+from damrs_dgl.training.trainer import Progress, Schedule
 
 FAST: dict[str, Any] = {
     "model__dim": 8,
     "training__epochs": 3,
     "training__batch_size": 128,
     "training__learning_rate": 0.02,
-    "losses__anchors": 16,
+    "model__anchors": 16,
     "device": "cpu",
 }
 
@@ -94,8 +102,7 @@ def test_no_ids(by_text: Recommender) -> None:
 
 
 def test_scores_are_products_of_the_vectors(by_text: Recommender) -> None:
-    data = by_text.dataset
-    assert data is not None
+    data = by_text.dataset_
     assert by_text.user_vectors.shape == (40, 8) and by_text.item_vectors.shape == (30, 8)
     assert by_text.user_vectors.dtype == by_text.item_vectors.dtype == np.float32
     (user,) = data.user_indices(["user 3"])
@@ -143,32 +150,63 @@ def test_evaluate(by_text: Recommender) -> None:
         metrics = by_text.evaluate(split)
         assert set(metrics) == {f"{m}@{k}" for m in ("recall", "precision", "ndcg", "map") for k in (5, 10, 20, 50)}
         assert all(0 <= value <= 1 for value in metrics.values())
-    assert by_text.progress is not None
-    assert by_text.evaluate("validation") == by_text.progress.best
+    assert by_text.evaluate("validation") == by_text.progress_.best
 
 
 def test_saved_and_loaded(by_text: Recommender, tmp_path: Path) -> None:
     path = tmp_path / "shop.safetensors"
     by_text.save(path)
     data = shop(text=True)
-    loaded = Recommender(**FAST).load(path, data)
+    loaded = Recommender.load(path, data)
+    assert loaded.recipe_ == by_text.recipe_ and loaded.recipe == by_text.recipe_
+    assert loaded.data_fingerprint_ == by_text.data_fingerprint_ == data.fingerprint()
     for verb, ids in (("recommend", ["user 1", "user 30"]), ("similar_items", ["item 20"])):
         for mine, theirs in zip(getattr(by_text, verb)(ids), getattr(loaded, verb)(ids), strict=True):
             assert np.array_equal(mine, theirs)
-    assert loaded.evaluate() == by_text.evaluate() and loaded.progress is None
+    assert loaded.evaluate() == by_text.evaluate() and not hasattr(loaded, "progress_")
+    again = tmp_path / "again.safetensors"
+    loaded.save(again)
+    assert again.read_bytes() == path.read_bytes()
     with pytest.raises(RunError, match="saved with another data set"):
-        Recommender(**FAST).load(path, shop(text=True, seed=1))
+        Recommender.load(path, shop(text=True, seed=1))
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(RunError, match=r"damaged or cut short.*save the recommender again"):
-        Recommender(**FAST).load(path, data)
+        Recommender.load(path, data)
     with pytest.raises(RunError, match="not there"):
-        Recommender(**FAST).load(tmp_path / "nothing", data)
+        Recommender.load(tmp_path / "nothing", data)
+
+
+def test_loaded_without_its_data_set(by_text: Recommender, tmp_path: Path) -> None:
+    """For a server: recommendations need the file alone, metrics do not."""
+    by_text.save(tmp_path / "shop")
+    loaded = Recommender.load(tmp_path / "shop")
+    assert np.array_equal(loaded.recommend("user 1")[0], by_text.recommend("user 1")[0])
+    assert np.array_equal(loaded.similar_items("item 20")[0], by_text.similar_items("item 20")[0])
+    assert loaded.data_fingerprint_ == by_text.data_fingerprint_ and not hasattr(loaded, "dataset_")
+    with pytest.raises(RunError, match="give `load` the data set too"):
+        loaded.evaluate()
+
+
+@pytest.mark.parametrize("change", ["no recipe", "a recipe of another time", "ids that are none"])
+def test_a_file_that_is_no_recommender(by_text: Recommender, tmp_path: Path, change: str) -> None:
+    by_text.save(tmp_path / "shop")
+    tensors, facts = load_tensors(tmp_path / "shop")
+    if change == "no recipe":
+        del facts["recipe"]
+    elif change == "ids that are none":
+        tensors["user_ids"] = torch.zeros(9, dtype=torch.uint8)
+    else:
+        facts["recipe"]["losses"] = {"gamma": 2.0}
+    save_tensors(tmp_path / "other", tensors, facts)
+    with pytest.raises(RunError, match=r"is no saved recommender.*save the recommender again"):
+        Recommender.load(tmp_path / "other")
 
 
 @pytest.mark.parametrize("name", ["mf", "lightgcn", "vbpr"])
 def test_every_model_gives_vectors(name: str, tmp_path: Path) -> None:
     """MF's vectors are its trained tables themselves."""
-    model = Recommender(model__name=name, **FAST).fit(shop(text=True))
+    own = {key: value for key, value in FAST.items() if key != "model__anchors"}
+    model = Recommender(model__name=name, **own).fit(shop(text=True))
     assert np.isfinite(model.user_vectors).all() and len(model.item_vectors) == 30
     model.save(tmp_path / "model")
 
@@ -178,8 +216,7 @@ def test_fitting_anew_forgets_the_data_set_before(tmp_path: Path) -> None:
     model.recommend("user 1")
     model.fit(shop(text=False, seed=1))
     items, _ = model.recommend(1001, k=30)
-    data = model.dataset
-    assert data is not None
+    data = model.dataset_
     known = {
         data.item_ids[i].as_py()
         for _, split in data.splits()
@@ -202,13 +239,125 @@ def test_before_fit() -> None:
             use()
 
 
+def recipe_of(model: Recommender) -> Recipe[Any]:
+    """The recipe that a fitted model was trained by, on a tiny data set and for one epoch."""
+    return model.set_params(device="cpu", training__epochs=1).fit(shop(text=True)).recipe_
+
+
 def test_settings_and_recipes() -> None:
-    recipe = load_recipe("demo").with_values({"model.dim": 12})
-    assert Recommender(recipe).recipe.model.dim == 12
-    changed = Recommender(recipe, training__epochs=2, model__backbone="mf").recipe
-    assert (changed.training.epochs, changed.model.backbone, changed.model.dim) == (2, "mf", 12)
-    with pytest.raises(RecipeError, match="epoks"):
-        Recommender(training__epoks=2)
+    recipe = with_values(load_recipe("demo"), {"model.dim": 12})
+    assert recipe_of(Recommender(recipe)).model.backbone.dim == 12
+    changed = recipe_of(Recommender(recipe, training__seed=2, model__backbone="mf"))
+    assert (changed.training.seed, changed.model.backbone.name, changed.model.backbone.dim) == (2, "mf", 12)
+    assert recipe.training.seed == 0
+
+
+def test_a_recipe_by_its_name_or_file(tmp_path: Path) -> None:
+    assert recipe_of(Recommender("demo")).model.preference_weight == 0.01
+    path = tmp_path / "mine.toml"
+    path.write_text('[data]\nformat = "synthetic"\n[model]\nname = "mf"\ndim = 5\n')
+    assert recipe_of(Recommender(path)).model.dim == recipe_of(Recommender(str(path))).model.dim == 5
+
+
+def test_without_a_recipe_every_key_has_the_schema_s_default() -> None:
+    """And not the demo's, which were chosen for the synthetic shop."""
+    found = recipe_of(Recommender())
+    plain = recipe_from({"data": {"format": "synthetic"}, "training": {"epochs": 1}})
+    assert found == plain
+    assert found.model.preference_weight == 1.0 and found.training.batch_size == "auto"
+    assert found.training.learning_rate == Training().learning_rate != load_recipe("demo").training.learning_rate
+
+
+WRONG: dict[str, Any] = {
+    "unknown key training.epoks; did you mean training.epochs?": {"training__epoks": 2},
+    "training.epochs = 0; expected an integer of at least 1": {"training__epochs": 0},
+    'there is no system "lightgnc"; did you mean "lightgcn"?': {"model__name": "lightgnc"},
+    'there is no recipe "tiktk"; did you mean "tiktok"?': {"recipe": "tiktk"},
+    "unknown key nothing": {"nothing": 3},
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_wrong_values_are_told_by_fit(message: str) -> None:
+    """As scikit-learn has it: the constructor keeps what it is given, and `fit` raises ValueError."""
+    model = Recommender(**WRONG[message])
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        model.fit(shop(text=True))
+    assert isinstance(caught.value, RecipeError)
+
+
+def test_parameters_as_in_scikit_learn() -> None:
+    recipe = load_recipe("demo")
+    model = Recommender(recipe, training__epochs=3, model__name="mf")
+    given = {"recipe": recipe, "device": "auto", "callback": None, "training__epochs": 3, "model__name": "mf"}
+    assert model.get_params() == given
+    assert model.set_params(training__epochs=4, device="cpu") is model
+    assert model.get_params() == {**given, "training__epochs": 4, "device": "cpu"}
+    copied = clone(model)
+    assert copied is not model and copied.get_params() == model.get_params()
+    copied.set_params(training__epochs=9)
+    assert model.get_params()["training__epochs"] == 4
+
+
+def test_a_clone_is_unfitted_and_trains_to_the_same(by_text: Recommender) -> None:
+    copied = clone(by_text)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(copied)
+    check_is_fitted(by_text)
+    copied.fit(shop(text=True))
+    assert np.array_equal(copied.user_vectors, by_text.user_vectors)
+
+
+def test_repr_shows_what_was_given() -> None:
+    model = Recommender(model__name="mf", training__epochs=3)
+    assert repr(model) == "Recommender(model__name='mf', training__epochs=3)"
+    assert repr(Recommender()) == "Recommender()"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "training__epochs" in model._repr_html_()  # in a notebook
+
+
+def test_no_work_before_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("work in the constructor")
+
+    for name in ("load_recipe", "recipe_from", "with_values", "pick_device"):
+        monkeypatch.setattr(f"damrs_dgl.recommender.{name}", refuse)
+    Recommender("no such recipe", device="no such device", training__epochs=-1).set_params(model__name=3)
+
+
+def test_no_such_device() -> None:
+    if not torch.cuda.is_available():
+        with pytest.raises(DeviceError, match="no CUDA device"):
+            Recommender(device="cuda").fit(shop(text=True))
+
+
+def test_the_log_and_the_callback_follow_the_epochs(caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def callback(progress: Progress, schedule: Schedule) -> None:
+        seen.append((progress.epoch, schedule.epochs))
+
+    with caplog.at_level(logging.INFO, logger="damrs_dgl"):
+        Recommender(callback=callback, training__evaluate_every=2, **FAST).fit(shop(text=True))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    lines = [record.getMessage() for record in caplog.records if record.name == "damrs_dgl"]
+    assert len(lines) == 3 and lines[0].startswith("epoch 1: loss ") and lines[0].endswith("recall@20 - (epoch 0)")
+    assert re.fullmatch(r"epoch 3: loss \d+\.\d{4}, best recall@20 [01]\.\d{4} \(epoch [23]\)", lines[2])
+
+
+def test_a_callback_may_stop_the_training() -> None:
+    class Enough(Exception):
+        pass
+
+    def callback(progress: Progress, schedule: Schedule) -> None:
+        raise Enough
+
+    model = Recommender(callback=callback, **FAST)
+    with pytest.raises(Enough):
+        model.fit(shop(text=True))
+    with pytest.raises(RunError, match="call fit"):
+        model.recommend("user 1")
 
 
 def test_same_seed_same_recommendations(by_text: Recommender) -> None:

@@ -65,10 +65,11 @@ class BlendConfig(ModelConfig):
 
 @register
 class Blend(ClosedFormModel):
-    """sum_m w_m (s_ui^m - mean_i s_ui^m) / std_i s_ui^m over the members m; w >= 0 sums to 1.
+    """Scores of several systems, standardised for each user and weighted, the weights chosen on validation.
 
-    Members are trained one after the other, each as it would be alone; then all weights on a grid are judged on
-    validation. Where every member ranks by dot products so does the blend, whose vectors stand side by side.
+    score = sum_m w_m (s_ui^m - mean_i s_ui^m) / std_i s_ui^m over the members m; w >= 0 sums to 1. Members are trained
+    one after the other, each as it would be alone; then all weights on a grid are judged on validation. Where every
+    member ranks by dot products so does the blend, whose vectors stand side by side.
     """
 
     name = "blend"

@@ -61,7 +61,7 @@ class MFConfig(BPRConfig):
 
 @register
 class MF(BPRModel):
-    """Matrix factorisation: the tables themselves are the vectors, s_ui = u . i.
+    """Matrix factorisation: the user and item tables themselves are the vectors that rank.
 
     O(B d) a step. Squared norms (`original`) or MMRec's unsquared ones at twice the width (`authors`).
     """

@@ -6,6 +6,7 @@ explained. [model] holds the keys of the system that is trained, which say what 
 
 from __future__ import annotations
 
+from damrs_dgl.models.overview import systems_table
 from damrs_dgl.recipe.data_section import (
     FeatureFile,
     MMRecData,
@@ -50,5 +51,6 @@ __all__ = [
     "recipe_mistakes",
     "recipe_text",
     "shipped_recipes",
+    "systems_table",
     "with_values",
 ]

@@ -18,6 +18,7 @@ from damrs_dgl.recipe.data_section import DATA_FORMATS
 from damrs_dgl.recipe.expectations import as_model, expectation, value_model
 
 KeyPath = tuple[str, ...]
+_NO_SECTIONS = ("name", "description")  # the plain keys at the top of a recipe
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def _format_mistake(kind: str, values: Mapping[str, Any]) -> Mistake:
 
 
 def _expected(field: FieldInfo | None, path: KeyPath, values: Mapping[str, Any], root: type[BaseModel]) -> str:
-    if len(path) == 1 and path[0] not in ("name", "description"):
+    if len(path) == 1 and path[0] not in _NO_SECTIONS:
         return f"a section [{path[0]}]"
     if field is not None:
         return expectation(field)
@@ -202,11 +203,14 @@ def _expected(field: FieldInfo | None, path: KeyPath, values: Mapping[str, Any],
 
 def _right_section(name: str, values: Mapping[str, Any], root: type[BaseModel]) -> str:
     """The cure for an unknown section: the nearest name, else [model] if it holds a system's keys, else all names."""
-    if near := get_close_matches(name.lower(), root.model_fields, n=1):
+    sections = [key for key in root.model_fields if key not in _NO_SECTIONS]
+    if near := get_close_matches(name.lower(), sections, n=1):
         return f"did you mean {near[0]}?"
     if moved := [key for key in values[name] if key in keys_of(values["model"]) or _systems_with(key)]:
         return f"its keys belong to [model]: write {' and '.join(f'model.{key}' for key in moved[:2])}"
-    return _right_key((name,), values, root)
+    if owners := _owners(name, "", values, root):
+        return f"it belongs to another section: write {' or '.join(owners)}"
+    return f"allowed there: {', '.join(root.model_fields)}"
 
 
 def _right_key(path: KeyPath, values: Mapping[str, Any], root: type[BaseModel]) -> str:

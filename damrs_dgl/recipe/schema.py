@@ -91,21 +91,21 @@ class Training(Section):
     batch_size: Literal["auto"] | Count = Field(
         default="auto",
         description="Interactions a step, with one sampled negative each where the model wants one. auto: by the "
-        "number of training interactions, from 256 to 4096",
+        "number of training interactions, from 256 to 8192",
     )
     epochs: int = Field(default=1000, ge=1, description="Epochs at most")
     patience: Literal["auto"] | Count = Field(
         default="auto",
         description="Stop after so many evaluations without a better score. auto: as many epochs as make 1,000 steps, "
-        "at least 25",
+        "at least 10",
     )
     start: Literal["random", "spectral"] = Field(
         default="random",
         description="The tables before training: Xavier-uniform, or the truncated SVD of the normalised interactions "
         "where the model has such tables",
     )
-    start_scale: float = Field(
-        default=1.0, gt=0, le=100, description="Spread of a spectral start, in units of the random start's"
+    start_spread: float = Field(
+        default=0.1, gt=0, le=10, description="Standard deviation of the tables after a spectral start"
     )
     seed: Seed = Field(default=0, description="Seed of the initial embeddings and all sampling")
     matmul_precision: Literal["highest", "high", "medium"] = Field(

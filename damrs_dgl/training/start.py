@@ -11,22 +11,23 @@ from damrs_dgl.models.layers.spectrum import truncated_svd
 
 @torch.no_grad()
 def start_from_spectrum(
-    user_table: nn.Parameter, item_table: nn.Parameter, train: Interactions, *, scale: float = 1.0
+    user_table: nn.Parameter, item_table: nn.Parameter, train: Interactions, *, spread: float
 ) -> None:
     """Fill the tables [U, d] and [I, d] with the truncated SVD of N = D_u^-1/2 R D_i^-1/2, rank d.
 
-    Users U s and items V s, each scaled to `scale` times the standard deviation that its random table has: the model
-    begins with what a linear low-pass filter knows, and is trained from there. What the rank cannot fill stays zero.
+    Users U s and items V s, each scaled to the standard deviation `spread`: the model begins with what a linear
+    low-pass filter knows, and is trained from there. With too small a spread the first epochs forget it (scores near 0
+    teach popularity first). What the rank cannot fill stays zero.
     """
     num_users, num_items = len(user_table), len(item_table)
     user_vectors, values, item_vectors = truncated_svd(
         train.users, train.items, num_users, num_items, rank=user_table.shape[1]
     )
     for table, vectors in ((user_table, user_vectors), (item_table, item_vectors)):
-        _fill(table, vectors * values, scale)
+        _fill(table, vectors * values, spread)
 
 
-def _fill(table: nn.Parameter, vectors: Tensor, scale: float) -> None:
-    spread = float(vectors.std())
-    if spread > 0:
-        table.copy_(vectors.to(table.device) * (scale * float(table.std()) / spread))
+def _fill(table: nn.Parameter, vectors: Tensor, spread: float) -> None:
+    own = float(vectors.std())
+    if own > 0:
+        table.copy_(vectors.to(table.device) * (spread / own))

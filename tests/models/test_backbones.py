@@ -1,32 +1,18 @@
-"""MF, LightGCN and VBPR: the common suite, and what each is by its definition."""
+"""MF, LightGCN and VBPR: what each is by its definition, and the step that they share."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor
 
-from damrs_dgl.data.dataset import MultimodalDataset
-from damrs_dgl.graphs.build import build_graph
-from damrs_dgl.models.backbones import MF, VBPR, LightGCN, embedding_table, raw_content, unit_content
-from tests.models.conformance import CPU, ModelConformance
-from tests.models.dense import dense_adjacency, sym_normalized
-
-
-class TestMF(ModelConformance):
-    name = "mf"
-
-
-class TestLightGCN(ModelConformance):
-    name = "lightgcn"
-
-
-class TestVBPR(ModelConformance):
-    name = "vbpr"
-    needs_content = True
-
-
-def generator() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
+from damrs_dgl.errors import RecipeError
+from damrs_dgl.models.base import Batch
+from damrs_dgl.models.layers.content import raw_content, unit_content
+from tests.models.builders import build, dense_interactions, make_batch, make_inputs, tiny_dataset
+from tests.models.dense import sym_normalized
 
 
 def count(model: torch.nn.Module) -> int:
@@ -34,58 +20,64 @@ def count(model: torch.nn.Module) -> int:
 
 
 def test_tables_are_xavier_uniform_and_drawn_on_the_cpu() -> None:
-    table = embedding_table(300, 64, generator=generator(), device=CPU)
+    table = make_inputs(tiny_dataset()).table(300, 64)
     bound = (6 / (300 + 64)) ** 0.5
     assert table.abs().max() <= bound and table.abs().max() > 0.99 * bound
     assert abs(float(table.detach().var()) - bound**2 / 3) < 0.02 * bound**2 / 3
-    assert torch.equal(table, embedding_table(300, 64, generator=generator(), device=CPU))
+    assert torch.equal(table, make_inputs(tiny_dataset()).table(300, 64))
+    assert not torch.equal(table, make_inputs(tiny_dataset(), seed=1).table(300, 64))
 
 
 def test_mf_is_its_tables() -> None:
-    model = MF(7, 5, dim=3, generator=generator(), device=CPU)
-    found = model()
-    assert found.users is model.user_table and found.items is found.id_items is model.item_table
-    assert not found.relation_items
-    assert count(model) == 7 * 3 + 5 * 3
-    assert "users=(7, 3), items=(5, 3)" in repr(model)
+    model: Any = build("mf", dim=3)
+    found = model.encode()
+    assert found.users is found.user_input is model.user_table
+    assert found.items is found.item_input is model.item_table
+    assert count(model) == 16 * 3 + 14 * 3
+    assert "users=(16, 3), items=(14, 3)" in repr(model)
+    assert model.embeddings().users is model.user_table
+    assert model.tables() == (model.user_table, model.item_table)
 
 
 @pytest.mark.parametrize("layers", [0, 1, 2, 3])
-def test_lightgcn_is_the_mean_of_its_layers(shop: MultimodalDataset, layers: int) -> None:
-    graph = build_graph(shop, k=3).graph
-    model = LightGCN(graph, dim=6, num_layers=layers, generator=generator(), device=CPU).double()
-    to_items = sym_normalized(dense_adjacency(graph, "interacts"))
-    step = torch.zeros(shop.num_users + shop.num_items, shop.num_users + shop.num_items, dtype=torch.float64)
-    step[shop.num_users :, : shop.num_users] = to_items
-    step[: shop.num_users, shop.num_users :] = to_items.T
-    table = torch.cat([model.user_table, model.item_table]).detach()
-    states = [table]
+def test_lightgcn_is_the_mean_of_its_layers(layers: int) -> None:
+    data = tiny_dataset()
+    model: Any = build("lightgcn", data, dim=6, num_layers=layers).double()
+    to_users = sym_normalized(dense_interactions(data))
+    states = [(model.user_table.detach(), model.item_table.detach())]
     for _ in range(layers):
-        states.append(step @ states[-1])
-    expected = torch.stack(states).mean(0)
-    found = model()
-    assert torch.allclose(torch.cat([found.users, found.items]), expected, rtol=1e-5, atol=1e-7)
-    assert count(model) == table.numel()
+        users, items = states[-1]
+        states.append((to_users @ items, to_users.T @ users))
+    found = model.encode()
+    for side, emb in enumerate((found.users, found.items)):
+        expected = torch.stack([state[side] for state in states]).mean(0)
+        assert torch.allclose(emb, expected, rtol=1e-5, atol=1e-7)
+    assert found.user_input is model.user_table and found.item_input is model.item_table
+    assert count(model) == (16 + 14) * 6
 
 
 def test_vbpr_puts_a_projection_of_content_beside_the_ids() -> None:
-    content = torch.randn(5, 4, generator=generator())
-    model = VBPR(7, content, dim=3, generator=generator(), device=CPU)
+    data = tiny_dataset()
+    model: Any = build("vbpr", data, dim=3)
     with torch.no_grad():
-        model.projection_bias.add_(1.0)
-    found = model()
-    assert found.users.shape == (7, 6) and found.items.shape == (5, 6)
+        model.projection.bias.add_(1.0)
+    content = unit_content([features.block(0, 14) for features in data.features.values()])
+    found = model.encode()
+    assert content.shape == (14, 11) and not content[12, :5].any() and not content[11, 5:].any()  # missing rows
+    assert found.users.shape == (16, 6) and found.items.shape == (14, 6)
     assert torch.equal(found.items[:, :3], model.item_table)
-    assert torch.allclose(found.items[:, 3:], content @ model.projection + 1.0)
-    assert count(model) == 7 * 6 + 5 * 3 + 4 * 3 + 3
+    assert torch.allclose(found.items[:, 3:], content @ model.projection.weight + 1.0, atol=1e-6)
+    assert found.user_input is model.user_table and found.item_input is found.items  # regularised with its content
+    assert count(model) == 16 * 6 + 14 * 3 + 11 * 3 + 3
     assert "features" not in model.state_dict()  # given by the data set, not learned
+    assert model.tables() is None
+    raw: Any = build("vbpr", data, dim=3, content_scale="raw")
+    assert torch.equal(raw.features, raw_content([features.block(0, 14) for features in data.features.values()]))
 
 
-def test_what_is_regularised_of_vbpr_holds_the_projected_content() -> None:
-    model = VBPR(7, torch.randn(5, 4, generator=generator()), dim=3, generator=generator(), device=CPU)
-    found = model()
-    assert found.user_input is model.user_table
-    assert torch.equal(found.item_input, found.items) and found.item_input.shape == (5, 6)
+def test_vbpr_needs_content() -> None:
+    with pytest.raises(RecipeError, match="vbpr needs the content of at least one modality"):
+        build("vbpr", tiny_dataset(()))
 
 
 def test_content_of_several_modalities_stands_side_by_side_at_one_scale_or_raw() -> None:
@@ -93,3 +85,60 @@ def test_content_of_several_modalities_stands_side_by_side_at_one_scale_or_raw()
     expected = torch.tensor([[0.6, 0.8, 0.0, 1.0, 0.0], [0.0, 0.0, 0.6, 0.0, 0.8]])
     assert torch.allclose(unit_content([pictures, sounds]), expected)
     assert torch.equal(raw_content([pictures, sounds]), torch.cat([pictures, sounds], dim=1))
+
+
+def expected_terms(model: Any, batch: Batch, *, unsquared: bool, weight: float) -> dict[str, Tensor]:
+    """mean log(1 + e^(s_uj - s_ui)) and the regulariser, pair by pair."""
+    assert batch.negative_items is not None
+    encoded = model.encode()
+    triples = list(zip(batch.users.tolist(), batch.positive_items.tolist(), batch.negative_items.tolist(), strict=True))
+    losses = [torch.log(1 + torch.exp(encoded.users[u] @ (encoded.items[j] - encoded.items[i]))) for u, i, j in triples]
+    if unsquared:
+        rows = [
+            torch.stack([encoded.users[u] for u, _, _ in triples]),
+            torch.stack([encoded.items[i] for _, i, _ in triples]),
+            torch.stack([encoded.items[j] for _, _, j in triples]),
+        ]
+        held = sum(part.square().sum().sqrt() for part in rows) / len(triples)
+    else:
+        users, items = encoded.user_input, encoded.item_input
+        held = sum((users[u] @ users[u] + items[i] @ items[i] + items[j] @ items[j]) / 2 for u, i, j in triples)
+        held = held / len(triples)
+    return {"feedback": torch.stack(losses).mean(), "regularization": weight * held}
+
+
+@pytest.mark.parametrize("name", ["mf", "lightgcn", "vbpr"])
+@pytest.mark.parametrize("norm", ["squared", "unsquared"])
+def test_a_training_step(name: str, norm: str) -> None:
+    data = tiny_dataset()
+    model = build(name, data, dim=4, norm=norm, regularization=0.3).double()
+    batch = make_batch(data, model=model)
+    terms = model.training_step(batch)
+    wanted = expected_terms(model, batch, unsquared=norm == "unsquared", weight=0.3)
+    assert list(terms) == list(wanted)
+    parameters = list(model.parameters())
+    gradients = [torch.autograd.grad(sum(part.values()), parameters) for part in (terms, wanted)]
+    for key, value in wanted.items():
+        assert torch.allclose(terms[key], value, rtol=1e-9), key
+    for mine, theirs in zip(*gradients, strict=True):
+        assert torch.allclose(mine, theirs, rtol=1e-7, atol=1e-10)
+
+
+def test_no_regulariser_is_no_term() -> None:
+    model = build("mf", dim=4, regularization=0.0)
+    assert list(model.training_step(make_batch(tiny_dataset(), model=model))) == ["feedback"]
+
+
+@pytest.mark.parametrize(
+    ("name", "original", "authors"),
+    [
+        ("mf", (64, "squared", 0.1), (128, "unsquared", 0.1)),
+        ("lightgcn", (64, "squared", 1e-4), (64, "squared", 0.0)),
+        ("vbpr", (64, "squared", 0.1), (64, "unsquared", 1.0)),
+    ],
+)
+def test_presets(name: str, original: tuple[object, ...], authors: tuple[object, ...]) -> None:
+    for preset, expected in (("original", original), ("authors", authors)):
+        config: Any = build(name, preset=preset).config  # type: ignore[union-attr]
+        assert (config.dim, config.norm, config.regularization) == expected
+    assert build("vbpr", preset="authors").config.content_scale == "raw"  # type: ignore[union-attr]

@@ -74,9 +74,7 @@ def all_scores(model: RankingModel) -> torch.Tensor:
     return scorer.scores(torch.arange(scorer.num_users))
 
 
-def test_planted_structure_is_found(
-    keys: dict[str, object], shop: MultimodalDataset, popularity_recall: float
-) -> None:
+def test_planted_structure_is_found(keys: dict[str, object], shop: MultimodalDataset, popularity_recall: float) -> None:
     """Well above popularity, which is itself the exception; and the Python API's promises on the fitted system."""
     fitted = Recommender(recipe_of(keys, training__epochs=EPOCHS, training__patience=10), device="cpu").fit(shop)
     recall = fitted.evaluate("test")["recall@20"]

@@ -28,6 +28,8 @@ VALUES = [
     ("stress.zzz=3", "unknown key stress.zzz; allowed there: noise, ratios, models, seeds"),
     ("trainng.epochs=3", "unknown section [trainng]; did you mean training?"),
     ("losses.gamma=2", "unknown section [losses]; its keys belong to [model]: write model.gamma"),
+    ("modalities.visual=2", "unknown section [modalities]; it belongs to another section: write data.modalities"),
+    ("section.key=2", "unknown section [section]; allowed there: name,"),
     ("losses.zzz=2", "unknown section [losses]; allowed there: name, description, data, graphs, model"),
     # keys of a system and of what it wraps
     ("model.dims=3", "unknown key model.dims; did you mean model.dim?"),

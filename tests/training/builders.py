@@ -9,19 +9,19 @@ from typing import Any
 
 import torch
 
-from damrs_dgl.assembly import build_recipe_graph, prepare_training
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.recipe import Recipe, load_recipe
+from damrs_dgl.factory import build_recipe_graph, prepare_training
+from damrs_dgl.recipe import Recipe, load_recipe, with_values
 from damrs_dgl.training.checkpoint import CheckpointStore
 from damrs_dgl.training.trainer import Progress, Schedule, Trainer
 
 SETTINGS: dict[str, object] = {
     "model.dim": 8,
     "graphs.k": 3,
-    "losses.anchors": 16,
-    "losses.relation_k": 4,
+    "model.anchors": 16,
+    "model.relation_k": 4,
     "training.batch_size": 128,
     "training.epochs": 5,
     "training.patience": 50,
@@ -41,8 +41,9 @@ def graph() -> dgl.DGLGraph:
     return build_recipe_graph(recipe(), dataset()).graph
 
 
-def recipe(**changes: Any) -> Recipe:
-    return load_recipe("demo").with_values({**SETTINGS, **{k.replace("__", "."): v for k, v in changes.items()}})
+def recipe(**changes: Any) -> Recipe[Any]:
+    dotted = {key.replace("__", "."): value for key, value in changes.items()}
+    return with_values(load_recipe("demo"), {**SETTINGS, **dotted})
 
 
 def make_trainer(

@@ -25,7 +25,7 @@ FILES = {"checkpoint.safetensors", "model.safetensors"}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    make_trainer(tmp_path, training__epochs=2, losses__refresh=4).fit()
+    make_trainer(tmp_path, training__epochs=2, model__refresh=4).fit()
     return tmp_path
 
 
@@ -49,22 +49,22 @@ def test_a_training_leaves_two_files(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == FILES
     store = CheckpointStore(folder, "key")
     found = store.load_last()
-    assert found is not None and set(found[0]) == {"model", "optimizer", "random", "sets"}
+    assert found is not None and set(found[0]) == {"model", "optimizer.model", "random"}
     store.clear()
     store.clear()
     assert not list(folder.iterdir()) and store.load_last() is None
 
 
-def test_sets_are_kept_only_while_the_next_epoch_needs_them(tmp_path: Path) -> None:
-    kept = []
+def test_the_stores_of_parts_are_folders_below_and_go_with_the_whole(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path, "key")
-
-    def on_epoch(*_: Any) -> None:
-        parts, _facts = store.load_last() or ({}, {})
-        kept.append("sets" in parts)
-
-    make_trainer(tmp_path, on_epoch=on_epoch, training__epochs=4, losses__refresh=2).fit()
-    assert kept == [True, False, True, False]
+    inside = store.inside("members", "first")
+    assert (inside.folder, inside.key) == (tmp_path / "members" / "first", "key")
+    deeper = inside.inside("members", "second")
+    for one in (store, inside, deeper):
+        one.save_best({"x": torch.ones(1)}, {})
+        one.save_last({"model": {"x": torch.ones(1)}}, {})
+    store.clear()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
@@ -73,7 +73,7 @@ def test_a_file_cut_short_is_refused(folder: Path, name: str, share: float) -> N
     path = folder / name
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole)) if abs(share) < 1 else int(share)])
-    trainer = make_trainer(folder, training__epochs=2, losses__refresh=4)
+    trainer = make_trainer(folder, training__epochs=2, model__refresh=4)
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     with pytest.raises(RunError, match=r"damaged or cut short.*fit --restart"):
         trainer.resume()
@@ -126,13 +126,13 @@ def test_a_failed_write_leaves_the_file_before(
     folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
 ) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    trainer = make_trainer(folder, training__epochs=4, losses__refresh=4)
+    trainer = make_trainer(folder, training__epochs=4, model__refresh=4)
     trainer.resume()
     monkeypatch.setattr(checkpoint, "save_file", full_disk(error))
     with pytest.raises(StorageError, match=message):
         trainer.fit()
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     monkeypatch.undo()
-    again = make_trainer(folder, training__epochs=4, losses__refresh=4)
+    again = make_trainer(folder, training__epochs=4, model__refresh=4)
     again.resume()
     assert again.fit().epoch == 4

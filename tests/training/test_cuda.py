@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from damrs_dgl.models.base import Batch
 from tests.training.builders import make_trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 CASES: list[dict[str, Any]] = [
     {"model__variant": variant, "model__backbone": backbone}
-    for variant in ("paper", "authors")
+    for variant in ("recommended", "paper", "authors")
     for backbone in ("lightgcn", "mf", "vbpr")
-] + [{"losses__sampled_softmax_above": 10, "losses__softmax_sample": 5, "training__batch_size": 16}]
+] + [{"model__sampled_softmax_above": 10, "model__softmax_sample": 5, "training__batch_size": 16}]
 
 
 @pytest.mark.parametrize("changes", CASES, ids=str)
@@ -23,10 +25,10 @@ def test_one_step_equals_the_cpu(changes: dict[str, Any]) -> None:
     states = []
     for device in ("cpu", "cuda"):
         trainer = make_trainer(device=device, **changes)
-        trainer.objective.start_epoch(0)
+        trainer.model.on_epoch_start(1, trainer.generator)
         batch = next(trainer.sampler.epoch(trainer.generator))
         assert batch.users.device.type == device
-        terms = trainer.objective(batch)
+        terms = trainer.model.training_step(batch)
         torch.stack(list(terms.values())).sum().backward()
         gradients = {f"d {name}": p.grad for name, p in trainer.model.named_parameters()}
         states.append(
@@ -40,15 +42,12 @@ def test_one_step_equals_the_cpu(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize("refresh", ["epoch", "step"])
 @pytest.mark.parametrize("changes", CASES, ids=str)
 def test_a_step_never_waits_for_the_device(changes: dict[str, Any], refresh: str) -> None:
-    trainer = make_trainer(device="cuda", losses__refresh=refresh, **changes)
-    trainer.objective.start_epoch(0)
-    first, second = list(trainer.sampler.epoch(trainer.generator))[:2]
+    trainer = make_trainer(device="cuda", model__refresh=refresh, **changes)
+    trainer.model.on_epoch_start(1, trainer.generator)
+    first, second = list(trainer.sampler.epoch(trainer.generator, trainer._step_generator(1)))[:2]
 
-    def step(batch: object) -> None:
-        loss = torch.stack(list(trainer.objective(batch).values())).sum()  # type: ignore[arg-type]
-        trainer.optimizer.zero_grad()
-        loss.backward()
-        trainer.optimizer.step()
+    def step(batch: Batch) -> None:
+        trainer.model.optimize(batch, trainer.optimizers)
 
     step(first)  # what is set up once may wait
     torch.cuda.synchronize()
@@ -59,12 +58,10 @@ def test_a_step_never_waits_for_the_device(changes: dict[str, Any], refresh: str
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_resume_on_a_gpu_with_kept_sets(tmp_path: object) -> None:
-    from pathlib import Path
-
-    folder = Path(str(tmp_path))
-    make_trainer(folder, device="cuda", training__epochs=2, losses__refresh=4).fit()
-    again = make_trainer(folder, device="cuda", training__epochs=3, losses__refresh=4)
+def test_resume_on_a_gpu_with_kept_sets(tmp_path: Path) -> None:
+    make_trainer(tmp_path, device="cuda", training__epochs=2, model__refresh=4).fit()
+    again = make_trainer(tmp_path, device="cuda", training__epochs=3, model__refresh=4)
     again.resume()
-    assert again.objective.graded_sets is not None and again.objective.graded_sets.similar.device.type == "cuda"
+    model: Any = again.model
+    assert model.graded_sets.similar.device.type == "cuda" and (model.graded_sets.similar >= 0).any()
     assert again.fit().epoch == 3

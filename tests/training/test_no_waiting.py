@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 
-from damrs_dgl.assembly import build_objective
-from damrs_dgl.models.representations import Representations
-from damrs_dgl.recipe import load_recipe
-from damrs_dgl.training.objective import Objective
-from damrs_dgl.training.sampling import Batch
+from damrs_dgl.losses.graded_sets import graded_item_sets
+from damrs_dgl.models.base import Batch
+from damrs_dgl.models.damrs.objective import objective
+from damrs_dgl.models.damrs.variants import VARIANTS, Representations
+from damrs_dgl.models.tables import make_config
 
 USERS, ITEMS, DIM = 60, 50, 8
 
@@ -30,24 +30,25 @@ def fake_vectors() -> Representations:
 
 
 def fake_batch(*, sampled: bool) -> Batch:
-    sizes = (16, 16, 16, 25, 6, 7, *((9,) if sampled else ()))
-    return Batch(*(torch.empty(size, dtype=torch.int64) for size in sizes))
-
-
-def objective(refresh: str, **changes: Any) -> Objective:
-    values = {"losses.relation_k": 4, "losses.refresh": refresh, "losses.regularization": 0.1}
-    recipe = load_recipe("demo").with_values({**values, **{k.replace("__", "."): v for k, v in changes.items()}})
-    return build_objective(recipe, fake_vectors)  # type: ignore[arg-type]
+    sizes = {"items": 25, "anchor_users": 6, "anchor_items": 7, **({"softmax_items": 9} if sampled else {})}
+    users, positive, negative = (torch.empty(16, dtype=torch.int64) for _ in range(3))
+    extra = {name: torch.empty(size, dtype=torch.int64) for name, size in sizes.items()}
+    return Batch(users, positive, negative, torch.Generator(), extra)
 
 
 @pytest.mark.parametrize("strategy", ["AI", "MP", "SP"])
-@pytest.mark.parametrize("refresh", ["epoch", "step"])
-@pytest.mark.parametrize(("variant", "sampled"), [("paper", False), ("paper", True), ("authors", False)])
-def test_losses_and_gradients(variant: str, sampled: bool, refresh: str, strategy: str) -> None:
+@pytest.mark.parametrize("kept_sets", [True, False])
+@pytest.mark.parametrize(
+    ("variant", "sampled"), [("paper", False), ("paper", True), ("authors", False), ("recommended", False)]
+)
+def test_losses_and_gradients(variant: str, sampled: bool, kept_sets: bool, strategy: str) -> None:
+    keys = {"relation_k": 4, "regularization": 0.1, "variant": variant, "relation_strategy": strategy}
+    config: Any = make_config({"name": "damrs", **keys})
     with FakeTensorMode():
-        made = objective(refresh, model__variant=variant, losses__relation_strategy=strategy)
-        made.start_epoch(0)
-        terms = made(fake_batch(sampled=sampled))
+        vectors = fake_vectors()
+        relations = [items.detach() for items in vectors.relation_items.values()]
+        sets = graded_item_sets(relations, None, k=4) if kept_sets else None
+        terms = objective(config, VARIANTS[variant], vectors, fake_batch(sampled=sampled), sets)
         assert set(terms) == {"feedback", "preference", "relations", "regularization"}
         torch.stack(list(terms.values())).sum().backward()
 

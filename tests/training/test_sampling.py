@@ -10,7 +10,8 @@ from torch import Tensor
 
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import DataError
-from damrs_dgl.training.sampling import Batch, TripleSampler
+from damrs_dgl.models.base import Batch
+from damrs_dgl.training.sampling import Extra, PairSampler, no_extra
 
 CPU = torch.device("cpu")
 
@@ -24,22 +25,27 @@ def make_sampler(
     num_items: int,
     *,
     batch_size: int = 4,
-    anchors: int | None = None,
-    softmax_sample: int | None = None,
-) -> TripleSampler:
+    num_negatives: int = 1,
+    extra: Extra = no_extra,
+) -> PairSampler:
     users, items = torch.tensor(pairs, dtype=torch.int64).view(-1, 2).T
-    return TripleSampler(
+    return PairSampler(
         Interactions(users, items),
         num_items,
         batch_size=batch_size,
-        anchors=anchors,
-        softmax_sample=softmax_sample,
+        num_negatives=num_negatives,
+        extra=extra,
         device=CPU,
     )
 
 
+def negatives_of(batch: Batch) -> Tensor:
+    assert batch.negative_items is not None
+    return batch.negative_items
+
+
 def tensors_of(batch: Batch) -> list[Tensor]:
-    return [tensor for tensor in vars(batch).values() if tensor is not None]
+    return [batch.users, batch.positive_items, negatives_of(batch), *batch.extra.values()]
 
 
 @st.composite
@@ -69,11 +75,13 @@ def test_an_epoch_is_every_pair_once_with_an_unknown_item(
     seen = [(u, i) for b in batches for u, i in zip(b.users.tolist(), b.positive_items.tolist(), strict=True)]
     assert sorted(seen) == usable
     for batch in batches:
-        for user, item in zip(batch.users.tolist(), batch.negative_items.tolist(), strict=True):
+        for user, item in zip(batch.users.tolist(), negatives_of(batch).tolist(), strict=True):
             assert item not in known[user] and 0 <= item < num_items
-        assert batch.items.tolist() == sorted({*batch.positive_items.tolist(), *batch.negative_items.tolist()})
-        assert batch.anchor_users.tolist() == sorted({*batch.users.tolist()})
-        assert torch.equal(batch.anchor_items, batch.items)
+        pairs_of_items = torch.cat([batch.positive_items, negatives_of(batch)])
+        assert torch.equal(batch.pair_items, pairs_of_items)
+        assert batch.distinct_items.tolist() == sorted({*pairs_of_items.tolist()})
+        assert batch.distinct_positive_items.tolist() == sorted({*batch.positive_items.tolist()})
+        assert batch.distinct_users.tolist() == sorted({*batch.users.tolist()})
         assert all(tensor.dtype == torch.int64 for tensor in tensors_of(batch))
 
 
@@ -97,15 +105,15 @@ def test_a_user_who_knows_nearly_everything_costs_no_more() -> None:
     """One unknown item among a million: rejection would draw for minutes."""
     items = torch.cat([torch.arange(700_000), torch.arange(700_001, 1_000_000)])
     train = Interactions(torch.zeros_like(items), items)
-    sampler = TripleSampler(train, 1_000_000, batch_size=4096, anchors=None, device=CPU)
+    sampler = PairSampler(train, 1_000_000, batch_size=4096, device=CPU)
     batch = next(sampler.epoch(seeded()))
-    assert (batch.negative_items == 700_000).all()
+    assert (negatives_of(batch) == 700_000).all()
 
 
 def test_users_who_know_everything_are_left_out() -> None:
     sampler = make_sampler([(0, 0), (0, 1), (1, 1)], 2)
     (batch,) = sampler.epoch(seeded())
-    assert batch.users.tolist() == [1] and batch.negative_items.tolist() == [0]
+    assert batch.users.tolist() == [1] and negatives_of(batch).tolist() == [0]
 
 
 def test_nothing_to_learn_from_is_refused() -> None:
@@ -127,9 +135,15 @@ def random_pairs(seed: int) -> list[tuple[int, int]]:
     return (torch.rand(30, 40, generator=seeded(seed)) < 0.3).nonzero().tolist()
 
 
+def an_extra(
+    users: Tensor, positive_items: Tensor, negative_items: Tensor | None, generator: torch.Generator
+) -> dict[str, Tensor]:
+    return {"drawn": torch.rand(3, generator=generator), "users_again": users.clone()}
+
+
 def test_the_generator_decides() -> None:
     pairs = random_pairs(0)
-    runs = [list(make_sampler(pairs, 40, batch_size=64, anchors=5).epoch(seeded(seed))) for seed in (1, 1, 2)]
+    runs = [list(make_sampler(pairs, 40, batch_size=64, extra=an_extra).epoch(seeded(seed))) for seed in (1, 1, 2)]
     same = [
         all(
             torch.equal(a, b)
@@ -140,58 +154,44 @@ def test_the_generator_decides() -> None:
     ]
     assert same == [True, False]
     # The order in which the data came does not matter, and an epoch differs from the next.
-    reordered = list(make_sampler(pairs[::-1], 40, batch_size=64, anchors=5).epoch(seeded(1)))
+    reordered = list(make_sampler(pairs[::-1], 40, batch_size=64, extra=an_extra).epoch(seeded(1)))
     assert torch.equal(reordered[0].users, runs[0][0].users)
     sampler, generator = make_sampler(pairs, 40, batch_size=64), seeded(1)
     assert not torch.equal(next(sampler.epoch(generator)).users, next(sampler.epoch(generator)).users)
 
 
-def test_anchors_are_distinct_and_of_the_batch() -> None:
-    for batch in make_sampler(random_pairs(1), 40, batch_size=32, anchors=6).epoch(seeded(3)):
-        for anchors, pool in ((batch.anchor_users, batch.users), (batch.anchor_items, batch.items)):
-            assert len(anchors) == min(6, len(pool.unique())) == len(set(anchors.tolist()))
-            assert set(anchors.tolist()) <= set(pool.tolist())
+def test_what_the_model_draws_beside() -> None:
+    """It sees the batch, draws from the same generator, and stands in the batch."""
+    batches = list(make_sampler(random_pairs(0), 40, batch_size=64, extra=an_extra).epoch(seeded(1)))
+    assert all(torch.equal(batch.extra["users_again"], batch.users) for batch in batches)
+    assert not torch.equal(batches[0].extra["drawn"], batches[1].extra["drawn"])
+    assert not next(make_sampler(random_pairs(0), 40).epoch(seeded())).extra
 
 
-def test_every_user_and_item_becomes_an_anchor_equally_often() -> None:
-    sampler = make_sampler([(user, user) for user in range(8)], 9, batch_size=8, anchors=2)
-    generator, counts = seeded(0), torch.zeros(8)
-    for _ in range(2000):
-        (batch,) = sampler.epoch(generator)
-        counts[batch.anchor_users] += 1
-    assert float(((counts - 500) ** 2 / 500).sum()) < 24.32  # 99.9 % point of chi-square with 7 degrees
+def test_pairs_alone() -> None:
+    """Without negatives nothing is drawn for them, and users who know every item stay."""
+    pairs = [(0, 0), (0, 1), (1, 1)]
+    batches = list(make_sampler(pairs, 2, batch_size=2, num_negatives=0).epoch(seeded()))
+    assert [batch.negative_items for batch in batches] == [None, None]
+    found = [(u, i) for b in batches for u, i in zip(b.users.tolist(), b.positive_items.tolist(), strict=True)]
+    assert sorted(found) == pairs
+    assert torch.equal(batches[0].pair_items, batches[0].positive_items)
+    generator = seeded(3)
+    list(make_sampler(random_pairs(0), 40, num_negatives=0, batch_size=999).epoch(generator))
+    after_order = seeded(3)
+    torch.randperm(len(random_pairs(0)), generator=after_order)
+    assert torch.equal(torch.rand(2, generator=generator), torch.rand(2, generator=after_order))
+    with pytest.raises(DataError, match="there is no interaction"):
+        make_sampler([], 2, num_negatives=0)
 
 
-def test_softmax_items_are_distinct_and_not_of_the_batch() -> None:
-    for batch in make_sampler(random_pairs(1), 400, batch_size=32, softmax_sample=50).epoch(seeded(3)):
-        assert batch.softmax_items is not None and batch.softmax_items.dtype == torch.int64
-        drawn = set(batch.softmax_items.tolist())
-        assert len(drawn) == len(batch.softmax_items) == 50
-        assert not drawn & set(batch.items.tolist()) and drawn <= set(range(400))
+def test_repeated_pairs_count_once() -> None:
+    for negatives in (0, 1):
+        (batch,) = make_sampler([(0, 1), (0, 1), (0, 0)], 3, num_negatives=negatives).epoch(seeded())
+        assert sorted(batch.positive_items.tolist()) == [0, 1]
 
 
-def test_softmax_items_are_uniform() -> None:
-    sampler = make_sampler([(0, 3)], 10, softmax_sample=2)
-    generator, counts, draws = seeded(0), torch.zeros(10), torch.zeros(10)
-    for _ in range(3000):
-        (batch,) = sampler.epoch(generator)
-        assert batch.softmax_items is not None
-        counts[batch.softmax_items] += 1
-        draws += 2 / 8
-        draws[batch.items] -= 2 / 8
-    assert counts[3] == 0
-    # Chi-square with 8 degrees at most (item 3 is always in the batch): 99.9 % point.
-    others = draws > 1
-    assert float(((counts[others] - draws[others]) ** 2 / draws[others]).sum()) < 26.12
-
-
-@pytest.mark.parametrize("softmax_sample", [None, 40, 38])
-def test_without_a_softmax_sample_the_random_stream_is_what_it_was(softmax_sample: int | None) -> None:
-    """A sample as large as the catalogue is none; nothing is drawn for it."""
-    left, right = (
-        make_sampler(random_pairs(2), 40, batch_size=16, anchors=3, softmax_sample=size)
-        for size in (None, softmax_sample)
-    )
-    for one, other in zip(left.epoch(seeded(5)), right.epoch(seeded(5)), strict=True):
-        assert other.softmax_items is None
-        assert all(torch.equal(a, b) for a, b in zip(tensors_of(one), tensors_of(other), strict=True))
+def test_the_step_has_a_generator_of_its_own_where_one_is_given() -> None:
+    sampler, generator, own = make_sampler(random_pairs(0), 40), seeded(1), seeded(2)
+    assert next(sampler.epoch(generator)).generator is generator
+    assert next(sampler.epoch(generator, own)).generator is own

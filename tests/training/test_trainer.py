@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from damrs_dgl.errors import TrainingError
-from damrs_dgl.training.sampling import Batch
+from damrs_dgl.factory import SplitEvaluator, schedule_of, scorer_of
+from damrs_dgl.models.base import Batch, ClosedFormModel, Embeddings
+from damrs_dgl.models.optimizers import Adam
 from damrs_dgl.training.trainer import Progress, Schedule, Trainer
-from tests.training.builders import make_trainer, without_times
+from tests.training.builders import dataset, make_trainer, recipe, without_times
 
 
 class Stopped(Exception):
@@ -53,9 +55,9 @@ def run(folder: Path | None = None, **changes: Any) -> Trainer:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"losses__refresh": "epoch"},
-        {"losses__refresh": 3},
-        {"losses__refresh": "step"},
+        {"model__refresh": "epoch"},
+        {"model__refresh": 3},
+        {"model__refresh": "step"},
         {"training__evaluate_every": 2},
         {"training__evaluate_every": 4, "model__variant": "authors"},
     ],
@@ -76,11 +78,11 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, stop: int, changes: dict[s
 
 def test_stopped_at_every_epoch(tmp_path: Path) -> None:
     for epoch in range(1, 5):
-        trainer = make_trainer(tmp_path, on_epoch=stop_after(epoch), losses__refresh=2)
+        trainer = make_trainer(tmp_path, on_epoch=stop_after(epoch), model__refresh=2)
         trainer.resume()
         with pytest.raises(Stopped):
             trainer.fit()
-    assert_same_training(run(tmp_path, losses__refresh=2), run(losses__refresh=2))
+    assert_same_training(run(tmp_path, model__refresh=2), run(model__refresh=2))
 
 
 def test_killed_between_the_best_weights_and_the_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +129,7 @@ def test_without_a_store_nothing_is_resumed() -> None:
 
 def scripted(scores: list[float], *, evaluate_every: int = 1, patience: int = 2, epochs: int = 50) -> Trainer:
     """A training whose n-th validation says scores[n]."""
-    trainer = make_trainer(training__epochs=epochs, losses__preference_weight=0.0, losses__relation_weight=0.0)
+    trainer = make_trainer(training__epochs=epochs, model__preference_weight=0.0, model__relation_weight=0.0)
     values = iter(scores)
     trainer.validate = lambda: {"recall@20": next(values)}
     trainer.schedule = Schedule(epochs, patience, evaluate_every)
@@ -195,7 +197,7 @@ def test_a_table_that_breaks_stops_training(tmp_path: Path) -> None:
 
     def on_epoch(progress: Progress, schedule: Schedule) -> None:
         if progress.epoch == 2:
-            trainer.optimizer.lr = math.inf
+            trainer._rates["model"] = math.inf
 
     trainer.on_epoch = on_epoch
     with pytest.raises(TrainingError, match=r"an embedding is no longer finite in epoch 3 \(epoch 2 is kept\)"):
@@ -207,8 +209,11 @@ def test_a_table_that_breaks_stops_training(tmp_path: Path) -> None:
 
 
 def test_a_term_that_breaks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(config: Any, variant: Any, vectors: Any, *_: Any) -> Tensor:
+        return vectors.items.sum() * math.inf
+
     trainer = make_trainer(tmp_path)
-    monkeypatch.setattr(trainer.objective, "_item_relations", lambda vectors, batch: vectors.items.sum() * math.inf)
+    monkeypatch.setattr("damrs_dgl.models.damrs.objective._item_relations", broken)
     with pytest.raises(TrainingError, match=r"loss term 'relations' is no longer finite in epoch 1 \(nothing was kept"):
         trainer.fit()
     assert not list(tmp_path.iterdir())
@@ -227,22 +232,123 @@ def test_in_memory_nothing_is_kept() -> None:
 def test_matmul_precision_holds_during_training_steps_only() -> None:
     trainer = make_trainer(training__matmul_precision="high", training__epochs=1)
     seen: list[str] = []
-    objective, validate = trainer.objective, trainer.validate
+    optimize, validate = trainer.model.optimize, trainer.validate
 
-    class Watched:
-        graded_sets = None
-        start_epoch = objective.start_epoch
-        due = objective.due
-
-        def __call__(self, batch: Batch) -> dict[str, Tensor]:
-            seen.append(torch.get_float32_matmul_precision())
-            return objective(batch)
+    def watched_step(batch: Batch, optimizers: Mapping[str, Adam]) -> dict[str, Tensor]:
+        seen.append(torch.get_float32_matmul_precision())
+        return optimize(batch, optimizers)
 
     def watched_validation() -> dict[str, float]:
         seen.append(torch.get_float32_matmul_precision())
         return validate()
 
-    trainer.objective, trainer.validate = Watched(), watched_validation  # type: ignore[assignment]
+    trainer.model.optimize, trainer.validate = watched_step, watched_validation  # type: ignore[method-assign]
     trainer.fit()
     assert set(seen[:-1]) == {"high"} and seen[-1] == "highest"
     assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_the_learning_rate_falls_evenly_over_fifty_epochs() -> None:
+    rates: list[float] = []
+
+    def on_epoch(progress: Progress, schedule: Schedule) -> None:
+        rates.append(trainer.optimizers["model"].lr)
+
+    trainer = make_trainer(on_epoch=on_epoch, training__epochs=3, training__learning_rate_decay=0.5)
+    trainer.fit()
+    assert rates == pytest.approx([0.02, 0.02 * 0.5 ** (1 / 50), 0.02 * 0.5 ** (2 / 50)])
+    assert Schedule(100, 5, learning_rate_decay=0.5).rate_factor(51) == pytest.approx(0.5)
+
+
+def test_a_resumed_training_has_the_rate_of_its_epoch(tmp_path: Path) -> None:
+    decay = {"training__learning_rate_decay": 0.1, "training__epochs": 4}
+    with pytest.raises(Stopped):
+        make_trainer(tmp_path, on_epoch=stop_after(2), **decay).fit()
+    assert_same_training(run(tmp_path, **decay), uninterrupted(*decay.items()))
+
+
+class Constant(ClosedFormModel):
+    """Popularity, in one step that takes no gradient."""
+
+    name = "constant"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("counts", torch.zeros(0))
+
+    def fit_closed_form(self, progress: Callable[[int, int, str], None] | None = None) -> None:
+        data = dataset()
+        self.counts = torch.bincount(data.train.items, minlength=data.num_items).float()
+        if progress:
+            progress(1, 1, "counts")
+
+    def embeddings(self) -> Embeddings:
+        return Embeddings(torch.ones(dataset().num_users, 1), self.counts[:, None])
+
+
+def closed_form_trainer(folder: Path | None = None, seen: list[tuple[int, int, str]] | None = None) -> Trainer:
+    like = make_trainer(folder)
+    model = Constant()
+    evaluator = SplitEvaluator(recipe(), dataset(), "validation")
+    return Trainer(
+        model,
+        like.sampler,
+        validate=lambda: evaluator(scorer_of(model)),
+        generator=like.generator,
+        schedule=schedule_of(recipe(), dataset(), model),
+        store=like.store,
+        on_closed_form=lambda *step: None if seen is None else seen.append(step),
+    )
+
+
+def test_a_closed_form_is_computed_once_and_judged_once(tmp_path: Path) -> None:
+    seen: list[tuple[int, int, str]] = []
+    trainer = closed_form_trainer(tmp_path, seen)
+    progress = trainer.fit()
+    assert (progress.epoch, progress.best_epoch, len(progress.history)) == (1, 1, 1)
+    assert progress.history[0]["loss"] == 0 and "validation_recall@20" in progress.history[0]
+    assert seen == [(1, 1, "counts")] and not trainer.optimizers
+    again = closed_form_trainer(tmp_path, seen)
+    again.resume()
+    again.fit()
+    assert torch.equal(again.model.state_dict()["counts"], trainer.model.state_dict()["counts"])
+    assert len(seen) == 1, "what is there is not computed again"
+
+
+def test_every_optimiser_has_its_own_state(tmp_path: Path) -> None:
+    """A system with a second player: each optimiser is stored by its name and taken up again."""
+
+    def two_players(folder: Path | None = None) -> Trainer:
+        trainer = make_trainer(folder, model__name="mf", training__epochs=4)
+        model: Any = trainer.model
+        trainer.optimizers = {
+            "users": Adam([model.user_table], lr=0.02),
+            "items": Adam([model.item_table], lr=0.01),
+        }
+        trainer._rates = {"users": 0.02, "items": 0.01}
+
+        def optimize(batch: Batch, optimizers: Mapping[str, Adam]) -> dict[str, Tensor]:
+            terms: dict[str, Tensor] = {}
+            for optimizer in optimizers.values():
+                optimizer.zero_grad()
+                terms = model.training_step(batch)
+                torch.stack(list(terms.values())).sum().backward()
+                optimizer.step()
+            return {name: value.detach() for name, value in terms.items()}
+
+        model.optimize = optimize
+        return trainer
+
+    whole = two_players()
+    whole.fit()
+    first = two_players(tmp_path)
+    first.on_epoch = stop_after(2)
+    with pytest.raises(Stopped):
+        first.fit()
+    assert first.store is not None
+    parts = first.store.load_last()
+    assert parts is not None and {"optimizer.users", "optimizer.items"} <= set(parts[0])
+    second = two_players(tmp_path)
+    second.resume()
+    second.fit()
+    assert_same_training(second, whole)

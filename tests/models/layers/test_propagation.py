@@ -7,19 +7,22 @@ import torch
 from torch import Tensor
 
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.models import propagation
-from damrs_dgl.models.propagation import (
+from damrs_dgl.models.layers import propagation
+from damrs_dgl.models.layers.propagation import (
+    BipartiteConvolution,
+    Normalization,
     Relation,
     SparseRelation,
     UserItemConvolution,
     convolve,
+    inverse,
     inverse_sqrt,
     make_relation,
     relation_scales,
     uses_dgl,
 )
-from tests.models.conformance import CPU
-from tests.models.dense import dense_adjacency, row_normalized, sym_normalized
+from tests.models.builders import CPU
+from tests.models.dense import dense_adjacency, inverse_root, row_normalized, sym_normalized
 
 USERS, ITEMS = 9, 7
 
@@ -117,6 +120,109 @@ def test_a_relation_without_edges_gives_zeros() -> None:
 
 def test_inverse_sqrt() -> None:
     assert torch.equal(inverse_sqrt(torch.tensor([0, 1, 4, 16])), torch.tensor([0.0, 1.0, 0.5, 0.25]))
+
+
+def test_inverse() -> None:
+    assert torch.equal(inverse(torch.tensor([0, 1, 4])), torch.tensor([0.0, 1.0, 0.25]))
+
+
+@pytest.fixture(scope="module")
+def weighted() -> dgl.DGLGraph:
+    """A user-item relation with a weight on every edge, the same in both directions; some nodes without edges."""
+    generator = torch.Generator().manual_seed(5)
+    pairs = (torch.rand(USERS - 1, ITEMS - 1, generator=generator) < 0.4).nonzero().T
+    weights = torch.rand(pairs.shape[1], generator=generator) * 3 + 0.1
+    made = dgl.heterograph(
+        {("user", "interacts", "item"): (pairs[0], pairs[1]), ("item", "interacted_by", "user"): (pairs[1], pairs[0])},
+        {"user": USERS, "item": ITEMS},
+        idtype=torch.int32,
+    )
+    for relation in ("interacts", "interacted_by"):
+        made.edges[relation].data["weight"] = weights
+    return made
+
+
+def normalized(matrix: Tensor, normalization: Normalization, *, item_item: bool = False) -> Tensor:
+    """A by its definition, A[i, j] the weight of j -> i; `mean_with_self` without the target's own part."""
+    rows = matrix.sum(1)
+    if normalization == "symmetric":
+        return row_normalized(matrix) if item_item else sym_normalized(matrix)
+    if normalization == "target_sqrt":
+        return inverse_root(rows)[:, None] * matrix
+    extra = 1.0 if normalization == "mean_with_self" else 0.0
+    return torch.stack([row / (row.sum() + extra) if row.sum() else row for row in matrix])
+
+
+NORMALIZATIONS: tuple[Normalization, ...] = ("symmetric", "mean", "target_sqrt", "mean_with_self")
+
+
+@pytest.mark.parametrize("kind", [Relation, SparseRelation])
+@pytest.mark.parametrize("name", [*RELATIONS, "weighted interacts", "weighted interacted_by"])
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_every_normalisation_is_its_matrix(
+    graph: dgl.DGLGraph, weighted: dgl.DGLGraph, name: str, normalization: Normalization, kind: type[Relation]
+) -> None:
+    made = weighted if name.startswith("weighted") else graph
+    name = name.removeprefix("weighted ")
+    matrix = normalized(dense_adjacency(made, name), normalization, item_item=name in ("visual", "behavior"))
+    relation = kind(made[name], CPU, normalization=normalization)
+    generator = torch.Generator().manual_seed(2)
+    x, up = (torch.randn(n, 5, generator=generator) for n in (matrix.shape[1], matrix.shape[0]))
+    value, gradient = value_and_gradient(relation, x, up)
+    assert torch.allclose(value.double(), matrix @ x.double(), rtol=1e-5, atol=1e-6)
+    assert torch.allclose(gradient.double(), matrix.T @ up.double(), rtol=1e-5, atol=1e-6)
+    assert value.any() and torch.isfinite(value).all()
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("with_weights", [False, True])
+def test_both_sides_at_once(
+    graph: dgl.DGLGraph, weighted: dgl.DGLGraph, normalization: Normalization, with_weights: bool
+) -> None:
+    """Users gather items and items gather users, in `mean_with_self` beside their own vectors."""
+    made = weighted if with_weights else graph
+    to_items, to_users = (dense_adjacency(made, name) for name in ("interacts", "interacted_by"))
+    generator = torch.Generator().manual_seed(6)
+    users, items = (torch.randn(n, 4, generator=generator, dtype=torch.float64) for n in (USERS, ITEMS))
+    new_users = normalized(to_users, normalization) @ items
+    new_items = normalized(to_items, normalization) @ users
+    if normalization == "mean_with_self":
+        new_users += users / (to_users.sum(1) + 1)[:, None]
+        new_items += items / (to_items.sum(1) + 1)[:, None]
+    users.requires_grad_(), items.requires_grad_()
+    found = BipartiteConvolution(made, CPU, normalization=normalization).double()(users, items)
+    assert torch.allclose(found[0], new_users, rtol=1e-6, atol=1e-7)
+    assert torch.allclose(found[1], new_items, rtol=1e-6, atol=1e-7)
+    (found[0].sum() + 2 * found[1].sum()).backward()
+    assert users.grad is not None and items.grad is not None
+    if normalization == "mean_with_self":
+        assert users.grad[8].any() and items.grad[6].any()  # they have no edges, and hear themselves
+
+
+def test_a_node_without_edges_keeps_itself_in_the_mean_with_self(graph: dgl.DGLGraph) -> None:
+    users, items = torch.full((USERS, 2), 3.0), torch.full((ITEMS, 2), 5.0)
+    found = BipartiteConvolution(graph, CPU, normalization="mean_with_self")(users, items)
+    assert torch.equal(found[0][8], users[8]) and torch.equal(found[1][6], items[6])
+
+
+@pytest.mark.parametrize("with_weights", [False, True])
+def test_the_gradient_of_the_mean_of_layers(graph: dgl.DGLGraph, weighted: dgl.DGLGraph, with_weights: bool) -> None:
+    """Written by hand for a symmetric A_hat: which it is with weights too, as their degrees count on both sides."""
+    made = weighted if with_weights else graph
+    step = torch.zeros(USERS + ITEMS, USERS + ITEMS, dtype=torch.float64)
+    step[USERS:, :USERS] = sym_normalized(dense_adjacency(made, "interacts"))
+    step[:USERS, USERS:] = sym_normalized(dense_adjacency(made, "interacted_by"))
+    mean = sum((torch.linalg.matrix_power(step, power) for power in range(4)), torch.zeros_like(step)) / 4
+    generator = torch.Generator().manual_seed(7)
+    users, items, up = (
+        torch.randn(n, 3, generator=generator, dtype=torch.float64) for n in (USERS, ITEMS, USERS + ITEMS)
+    )
+    users.requires_grad_(), items.requires_grad_()
+    found = torch.cat(UserItemConvolution(made, 3, CPU).double()(users, items))
+    assert torch.allclose(found, mean @ torch.cat([users, items]), rtol=1e-6, atol=1e-7)
+    (found * up).sum().backward()
+    assert users.grad is not None and items.grad is not None
+    assert torch.allclose(torch.cat([users.grad, items.grad]), mean.T @ up, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", ["visual", "behavior", "interacted_by"])

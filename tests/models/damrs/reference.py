@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.training.sampling import Batch
+from damrs_dgl.models.base import Batch
 
 
 @dataclass
@@ -42,6 +42,8 @@ class Settings:
     preference_weight: float = 0.7
     relation_weight: float = 0.3
     regularization: float = 0.1
+    gap: bool = False  # Eq. 7 by the gap of two probabilities
+    inputs: bool = True  # whose norms are held small: the vectors before propagation
 
 
 def root(degree: float) -> Tensor:
@@ -87,6 +89,7 @@ def unit(vector: Tensor) -> Tensor:
 
 
 def triples(batch: Batch) -> list[tuple[int, int, int]]:
+    assert batch.negative_items is not None
     return list(zip(batch.users.tolist(), batch.positive_items.tolist(), batch.negative_items.tolist(), strict=True))
 
 
@@ -115,7 +118,7 @@ def confidences(vectors: Vectors, batch: Batch, s: Settings, *, authors: bool) -
         f = mu**s.alpha * float(torch.exp(torch.tensor(-variance, dtype=torch.float64))) ** s.beta
         if mu >= level:
             g = 0.0
-        elif authors:
+        elif s.gap:
             g = min(max(max(p) - level, 0.0), 1.0) ** s.gamma
         else:
             g = sigmoid(max(raw) - level) ** s.gamma
@@ -184,10 +187,11 @@ def item_relations(vectors: Vectors, batch: Batch, s: Settings, *, authors: bool
     return torch.stack(losses).mean()
 
 
-def regularizer(vectors: Vectors, batch: Batch, tables: tuple[Tensor, Tensor], *, authors: bool) -> Tensor:
-    """Paper: half the squares of the batch's rows of the tables. Authors: Frobenius norms of the fused vectors."""
+def regularizer(vectors: Vectors, batch: Batch, tables: tuple[Tensor, Tensor], s: Settings) -> Tensor:
+    """Half the squares of the batch's rows of the tables; or, as the authors, Frobenius norms of the fused vectors."""
     size = len(batch.users)
-    if authors:
+    if not s.inputs:
+        assert batch.negative_items is not None
         rows = (vectors.users[batch.users], vectors.items[batch.positive_items], vectors.items[batch.negative_items])
         return sum(part.square().sum().sqrt() for part in rows) / size  # type: ignore[return-value]
     users, items = tables
