@@ -1,44 +1,41 @@
-"""CosineMF: matrix factorisation by cosine, a system of another package (CONTRIBUTING.md explains it line by line)."""
+"""A system in a package of its own: matrix factorisation with a bias for each item."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import cross_entropy, embedding, normalize
+from torch.nn.functional import softplus
 
-from damrs_dgl.models.base import Batch, Embeddings, ModelInputs, RankingModel, TableConfig
-from damrs_dgl.models.registry import register
-
-
-class CosineMFConfig(TableConfig):
-    """The keys of CosineMF."""
-
-    temperature: float = Field(default=0.2, gt=0, description="Temperature of the cosines; usual 0.05 to 0.5")
+from damrs_dgl.models.base import Batch, Embeddings, ModelConfig, ModelInputs, RankingModel, TableConfig, pair_scores
 
 
-@register
-class CosineMF(RankingModel):
-    """Each clicked item is told from the batch's other items: mean of -ln softmax(cos(u, i) / temperature).
+class BiasedMFConfig(TableConfig):
+    """The keys of biased MF."""
 
-    O(B^2 d) a step.
-    """
+    decay: float = Field(default=1e-3, ge=0, description="Weight of the squared norms")
 
-    name = "cosine_mf"
-    Config = CosineMFConfig
-    num_negatives = 0
 
-    def __init__(self, inputs: ModelInputs, config: CosineMFConfig) -> None:
+class BiasedMF(RankingModel):
+    """s_ui = u . i + b_i, trained by BPR."""
+
+    name = "biased_mf"
+    Config: ClassVar[type[ModelConfig]] = BiasedMFConfig
+
+    def __init__(self, inputs: ModelInputs, config: BiasedMFConfig) -> None:
         super().__init__()
         self.config = config
-        self.user_table = inputs.table(inputs.num_users, config.dim)
-        self.item_table = inputs.table(inputs.num_items, config.dim)
+        self.users, self.items = inputs.table(inputs.num_users, config.dim), inputs.table(inputs.num_items, config.dim)
+        self.bias = inputs.zeros(inputs.num_items, 1)
 
     def embeddings(self) -> Embeddings:
-        return Embeddings(normalize(self.user_table, dim=1), normalize(self.item_table, dim=1))
+        ones = self.users.new_ones(len(self.users), 1)
+        return Embeddings(torch.cat([self.users, ones], 1), torch.cat([self.items, self.bias], 1))
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         users, items = self.embeddings()
-        cosines = embedding(batch.users, users) @ embedding(batch.positive_items, items).T
-        own = torch.arange(len(cosines), device=cosines.device)
-        return {"feedback": cross_entropy(cosines / self.config.temperature, own)}
+        u, (positive, negative) = users[batch.users], items[batch.pair_items].chunk(2)
+        held = self.config.decay * sum(rows.square().sum() for rows in (u, positive, negative)) / len(u)
+        return {"feedback": softplus(pair_scores(u, negative - positive)).mean(), "regularization": held}
