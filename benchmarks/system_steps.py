@@ -130,8 +130,9 @@ def main() -> None:
         print(f"{system}: {json.dumps(results[system]['sides'])}", file=sys.stderr, flush=True)
     first, last = options.dims[0], options.dims[-1]
     title = (
-        f"A step in ms, an epoch in s ({options.clock}) on {options.data} ({next(iter(results.values()))['note']}, random "
-        f"content), batch {options.batch_size}, width {first}; plain / this; a step at {last} over one at {first}; peaks"
+        f"A step in ms, an epoch in s ({options.clock}) on {options.data} ({next(iter(results.values()))['note']}, "
+        f"random content), batch {options.batch_size}, width {first}; plain / this; a step at {last} over one at "
+        f"{first}; peaks"
     )
     columns = ["", "step", "plain", "/", "epoch", "plain", "/", "GiB", f"{last} / {first}", f"GiB, {last}"]
     print_table(title, columns, [row(system, result, options.dims) for system, result in results.items()])
