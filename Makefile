@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint
+.PHONY: demo test lint systems
 
 demo: .venv/ready
 	$(BIN)/damrs-dgl --run runs/demo build-graphs fit evaluate stress --noise feedback --ratio 0.1
@@ -21,6 +21,9 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+systems: .venv/ready
+	@$(BIN)/python -c "import sys; from damrs_dgl.models.overview import systems_markdown as table; sys.stdout.write(table() + chr(10))"
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 12) or sys.exit("Python 3.10, 3.11 or 3.12 is needed (dgl has wheels for no other), but $(PYTHON) is %d.%d; try: make PYTHON=python3.11 $(MAKECMDGOALS)" % v)'

@@ -35,14 +35,14 @@ ROWS: dict[str, tuple[str, str]] = {
 
 def overrides_of(row: str, patience: int) -> list[str]:
     anchors, refresh = ROWS[row]
-    return [f"losses.anchors={anchors}", f"losses.refresh={refresh}", f"training.patience={patience}"]
+    return [f"model.anchors={anchors}", f"model.refresh={refresh}", f"training.patience={patience}"]
 
 
 def epoch_seconds(recipe_name: str, rows: list[str], repeats: int) -> dict[str, float]:
     """Median seconds of a training epoch (validation apart) of each row; the rows take turns."""
     import torch
 
-    from damrs_dgl.assembly import build_recipe_graph, load_dataset, prepare_training
+    from damrs_dgl.factory import build_recipe_graph, load_dataset, prepare_training
     from damrs_dgl.recipe import load_recipe
 
     recipe = load_recipe(recipe_name)

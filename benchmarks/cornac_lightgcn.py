@@ -27,12 +27,13 @@ from benchmarks.shipped_training import ShippedTraining
 from benchmarks.workloads import SIZES, load_workload
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.graphs.build import build_graph
+from damrs_dgl.recipe import with_values
 
 ROOT = Path(__file__).parents[1]
 CORNAC = "cornac==3.0.1"
 BESIDE = ("dgl==1.1.3", "torch==2.13.0", "packaging")  # dgl needs packaging and does not say so
 SLOW = "Cornac 3.0.1"
-SETTINGS = {"model.name": "lightgcn", "model.layers": 2, "model.dim": 64, "training.batch_size": 4096}
+SETTINGS = {"model.name": "lightgcn", "model.num_layers": 2, "model.dim": 64, "training.batch_size": 4096}
 
 
 def environment(folder: Path) -> Path:
@@ -83,7 +84,7 @@ def main() -> None:
     options = chosen(parser)
     workload = load_workload(options.data, content=False)
     data = workload.dataset
-    recipe = workload.recipe.with_values(SETTINGS)
+    recipe = with_values(workload.recipe, SETTINGS)
     graph = build_graph(data, behavior=False).graph
     with tempfile.TemporaryDirectory() as name:
         python = environment((options.env or Path(name) / "env").expanduser())

@@ -41,7 +41,7 @@ def in_turn(train: Dataset) -> Dataset:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pairs", help=".npy file of (user, item) rows")
-    parser.add_argument("--layers", type=int, required=True)
+    parser.add_argument("--num_layers", type=int, required=True)
     parser.add_argument("--dim", type=int, required=True)
     parser.add_argument("--batch_size", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
@@ -50,7 +50,7 @@ def main() -> None:
     pairs = np.load(options.pairs, allow_pickle=False)
     train = Dataset.from_uir([(user, item, 1.0) for user, item in pairs.tolist()], seed=0)
     model = LightGCN(
-        emb_size=options.dim, num_epochs=ENDLESS, batch_size=options.batch_size, num_layers=options.layers, seed=0
+        emb_size=options.dim, num_epochs=ENDLESS, batch_size=options.batch_size, num_layers=options.num_layers, seed=0
     )
     model.fit(in_turn(train))
 

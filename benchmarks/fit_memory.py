@@ -17,17 +17,18 @@ import sys
 import tempfile
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 
 from benchmarks.measuring import arguments, chosen, peak_gib, print_table, write_json
 from benchmarks.plain_evaluation import evaluate_plainly
 from benchmarks.plain_training import PlainDAMRS, PlainSampler, PlainTraining
-from benchmarks.workloads import SIZES, load_workload, write_mmrec
-from damrs_dgl.assembly import load_dataset
+from benchmarks.workloads import SIZES, batch_size_of, load_workload, write_mmrec
 from damrs_dgl.console import Console
+from damrs_dgl.factory import load_dataset
 from damrs_dgl.graphs.build import load_graph
-from damrs_dgl.recipe import Recipe
+from damrs_dgl.recipe import Recipe, recipe_from, with_values
 from damrs_dgl.stages.build_graphs import build_graphs
 from damrs_dgl.stages.fit import fit
 from damrs_dgl.stages.workspace import Workspace
@@ -49,7 +50,7 @@ def measure(side: str, folder: Path, steps: int, threads: int | None) -> float:
 
 def run_side(side: str, folder: Path, steps: int) -> None:
     """What a measured process does."""
-    recipe = Recipe.model_validate_json((folder / "recipe.json").read_text(encoding="utf-8"))
+    recipe = recipe_from(json.loads((folder / "recipe.json").read_text(encoding="utf-8")))
     if side == "shipped":
         fit(workspace(recipe, folder), restart=True)  # a repeat trains again
     else:
@@ -57,18 +58,18 @@ def run_side(side: str, folder: Path, steps: int) -> None:
     print(json.dumps({"peak_gib": peak_gib()}))
 
 
-def workspace(recipe: Recipe, folder: Path) -> Workspace:
+def workspace(recipe: Recipe[Any], folder: Path) -> Workspace:
     """The run in `folder` as the command line opens it."""
     return Workspace(recipe, run=folder / "run", device="cpu", console=Console())
 
 
-def _train_plainly(recipe: Recipe, folder: Path, steps: int) -> None:
+def _train_plainly(recipe: Recipe[Any], folder: Path, steps: int) -> None:
     data = load_dataset(recipe)
     model = PlainDAMRS(load_graph(folder / "run" / "graphs" / "graph.bin"), recipe)
     if not steps:
         return
     training = PlainTraining(model, recipe)
-    sampler = PlainSampler(data.train, data.num_items, batch_size=recipe.training.batch_size)
+    sampler = PlainSampler(data.train, data.num_items, batch_size=batch_size_of(recipe, data))
     for _, batch in zip(range(steps), sampler.epoch(), strict=False):
         training.step(batch)
     with torch.no_grad():
@@ -107,7 +108,7 @@ def prepare(folder: Path, data: str, overrides: list[str]) -> str:
     """Write the data set, its recipe for one epoch, and a run with the graph; returns what is synthetic."""
     workload = load_workload(data, overrides)
     values = {**write_mmrec(workload.dataset, folder), "training.epochs": 1}
-    recipe = workload.recipe.with_values(values)
+    recipe = with_values(workload.recipe, values)
     (folder / "recipe.json").write_text(recipe.model_dump_json(), encoding="utf-8")
     build_graphs(workspace(recipe, folder))
     return workload.note

@@ -27,8 +27,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.measuring import arguments, chosen, print_table, write_json
 from benchmarks.shipped_training import ShippedTraining
 from benchmarks.workloads import SIZES, load_workload
-from damrs_dgl.assembly import build_recipe_graph
-from damrs_dgl.models.propagation import Relation, SparseRelation
+from damrs_dgl.factory import build_recipe_graph
+from damrs_dgl.models.layers.propagation import Relation, SparseRelation
 from damrs_dgl.training.trainer import Trainer, products_in
 
 PAPER_SECONDS = {"baby": 1.71, "clothing": 7.11}  # an epoch of DA-MRS around LightGCN, one RTX 3090
@@ -96,18 +96,12 @@ def counting() -> FlopCounterMode:
     return FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mm: dense_products})
 
 
-def step(trainer: Trainer, batch: Any) -> None:
-    trainer.optimizer.zero_grad()
-    torch.stack(list(trainer.objective(batch).values())).sum().backward()
-    trainer.optimizer.step()
-
-
 def floor(trainer: Trainer, device: torch.device, precision: str) -> dict[str, float]:
     """Seconds that an epoch's bytes and operations take at the device's measured rates."""
     batches = list(trainer.sampler.epoch(trainer.generator))
     with traffic_of(trainer.model) as traffic, counting() as counter:
-        step(trainer, batches[0])
-    tables = sum(table.numel() for table in trainer.optimizer.parameters)
+        trainer.model.optimize(batches[0], trainer.optimizers)
+    tables = sum(table.numel() for table in trainer.model.parameters())
     moved = sum(traffic) + ADAM_PASSES * FLOAT_BYTES * tables
     per_second = rates(device, precision)
     return {
@@ -126,7 +120,7 @@ def profiled(trainer: Trainer, device: torch.device, precision: str, path: Path)
     kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
     with products_in(precision), profile(activities=kinds) as record:
         for batch in (batches * 5)[:5]:
-            step(trainer, batch)
+            trainer.model.optimize(batch, trainer.optimizers)
         synchronize(device)
     key = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
     path.parent.mkdir(parents=True, exist_ok=True)

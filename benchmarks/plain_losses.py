@@ -13,8 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-AUTHORS_LOG_EPSILON = 1e-9
-
 
 @torch.no_grad()
 def confidences(
@@ -23,6 +21,7 @@ def confidences(
     negative_scores: Tensor,
     *,
     authors: bool,
+    gap: bool,
     alpha: float,
     beta: float,
     gamma: float,
@@ -36,11 +35,10 @@ def confidences(
     mean = liked.mean(dim=0)
     variance = liked.var(dim=0, correction=1 if authors and len(liked) > 1 else 0)
     f = mean**alpha * torch.exp(-variance) ** beta
-    if authors:
-        level = torch.sigmoid(negative).mean()
+    level = torch.sigmoid(negative if authors else negative_scores).mean()
+    if gap:
         g = (liked.amax(dim=0) - level).clamp(0, 1) ** gamma
     else:
-        level = torch.sigmoid(negative_scores).mean()
         g = torch.sigmoid(positive.amax(dim=0) - level) ** gamma
     return f, torch.where(mean < level, g, torch.zeros_like(g))
 
@@ -68,19 +66,18 @@ def bernoulli_preference_alignment(users: Tensor, content: Tensor, id_items: Ten
 
 
 def item_relation_alignment(
-    relations: Sequence[Tensor], anchors: Tensor, *, k: int, temperature: float, authors: bool
+    relations: Sequence[Tensor], anchors: Tensor, *, k: int, temperature: float, all_candidates: bool, epsilon: float
 ) -> Tensor:
     """Eq. 11, averaged over anchors [A] (the batch's distinct items) and relations, R tables [I, d].
 
     The cosines [A, I] of a relation serve the graded sets (without gradient) and the contrast (with). The dissimilar
-    items are the batch's, or all in the authors' form, less those of the two sets.
+    items are the batch's, or all, less those of the two sets; `epsilon` stands inside the logarithms.
     """
     tables = [F.normalize(table, dim=1) for table in relations]
     cosines = [table[anchors] @ table.T for table in tables]
     pool = torch.ones_like(cosines[0][0])
-    if not authors:
+    if not all_candidates:
         pool = torch.zeros_like(pool).index_fill_(0, anchors, 1.0)
-    epsilon = AUTHORS_LOG_EPSILON if authors else 0.0
     losses = []
     for cosine, (similar, less_similar) in zip(cosines, graded_sets(cosines, k), strict=True):
         phi = torch.exp(cosine / temperature)

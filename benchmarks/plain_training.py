@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from benchmarks.plain_losses import (
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.graphs.schema import INTERACTS, WEIGHT, item_relations
+from damrs_dgl.models.damrs.variants import VARIANTS
 from damrs_dgl.recipe import Recipe
 
 Triples = tuple[Tensor, Tensor, Tensor]
@@ -56,14 +58,14 @@ def normalized(rows: Tensor, columns: Tensor, values: Tensor, size: int) -> Tens
 class PlainDAMRS(nn.Module):
     """The model: two tables and the sparse matrices of a heterograph, made from its edges."""
 
-    def __init__(self, graph: dgl.DGLGraph, recipe: Recipe) -> None:
+    def __init__(self, graph: dgl.DGLGraph, recipe: Recipe[Any]) -> None:
         super().__init__()
         settings = recipe.model
         self.num_users, self.num_items = graph.num_nodes("user"), graph.num_nodes("item")
-        self.layers, self.item_layers = settings.layers, settings.item_layers
-        self.summed = settings.variant == "authors"
-        self.user_table = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.num_users, settings.dim)))
-        self.item_table = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.num_items, settings.dim)))
+        dim, self.layers, self.item_layers = settings.backbone.dim, settings.backbone.num_layers, settings.item_layers
+        self.summed = settings.variant != "paper"
+        self.user_table = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.num_users, dim)))
+        self.item_table = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.num_items, dim)))
         users, items = (ids.long() for ids in graph.edges(etype=INTERACTS))
         rows, columns = torch.cat([users, items + self.num_users]), torch.cat([items + self.num_users, users])
         size = self.num_users + self.num_items
@@ -101,14 +103,14 @@ class PlainDAMRS(nn.Module):
 class PlainTraining:
     """The plain training step. All four terms are computed, whatever their weights; `recipe` as it stands otherwise.
 
-    `terms` gives them weighted and by the names that damrs_dgl's Objective gives; `step` takes one optimiser step.
+    `terms` gives them weighted and by the names that damrs_dgl's objective gives; `step` takes one optimiser step.
     """
 
-    def __init__(self, model: PlainDAMRS, recipe: Recipe) -> None:
-        recipe = recipe.resolved()
+    def __init__(self, model: PlainDAMRS, recipe: Recipe[Any]) -> None:
         self.model = model
-        self.losses = recipe.losses
-        self.authors = recipe.model.variant == "authors"
+        self.losses = recipe.model
+        self.authors = recipe.model.variant != "paper"  # their forms of the losses
+        self.variant = VARIANTS[recipe.model.variant]
         self.optimizer = torch.optim.Adam(model.parameters(), lr=recipe.training.learning_rate)
 
     def step(self, batch: Triples) -> float:
@@ -126,7 +128,12 @@ class PlainTraining:
         rows = (vectors.users[users], vectors.items[positive], vectors.items[negative])
         items = torch.cat([positive, negative]).unique()
         relations = item_relation_alignment(
-            vectors.relations, items, k=losses.relation_k, temperature=losses.temperature, authors=self.authors
+            vectors.relations,
+            items,
+            k=losses.relation_k,
+            temperature=losses.temperature,
+            all_candidates=self.variant.all_candidates,
+            epsilon=self.variant.log_epsilon,
         )
         return {
             "feedback": self._feedback(vectors, batch, rows),
@@ -147,6 +154,7 @@ class PlainTraining:
             of_negative,
             negative_scores,
             authors=self.authors,
+            gap=self.losses.contradiction_form == "gap",
             alpha=self.losses.alpha,
             beta=self.losses.beta,
             gamma=self.losses.gamma,
@@ -160,9 +168,9 @@ class PlainTraining:
         return preference_alignment(vectors.users[users], content, vectors.id_items)
 
     def _regularizer(self, batch: Triples, rows: Triples) -> Tensor:
-        """Paper: half the squares of the batch's rows of the tables. Authors: norms of the fused vectors. Over B."""
+        """Half the squares of the batch's rows of the tables, or the authors' norms of the fused vectors; over B."""
         users, positive, negative = batch
-        if self.authors:
+        if not self.variant.regularize_inputs:
             return torch.stack([row.norm() for row in rows]).sum() / len(users)
         tables = (self.model.user_table[users], self.model.item_table[positive], self.model.item_table[negative])
         return torch.stack([row.square().sum() for row in tables]).sum() / (2 * len(users))

@@ -37,13 +37,13 @@ def run(recipe_name: str, system: str, seed: int, extra: list[str], threads: int
     """Train one system with one seed; returns validation and test metrics of its best epoch."""
     import torch
 
-    from damrs_dgl.assembly import (
+    from damrs_dgl.factory import (
         SplitEvaluator,
         build_recipe_graph,
         load_dataset,
         pick_device,
         prepare_training,
-        representations,
+        scorer_of,
     )
 
     torch.set_num_threads(threads)
@@ -52,12 +52,11 @@ def run(recipe_name: str, system: str, seed: int, extra: list[str], threads: int
     graph = build_recipe_graph(recipe, dataset).graph
     trainer = prepare_training(recipe, dataset, graph, device=pick_device("auto"))
     progress = trainer.fit()
-    vectors = representations(trainer.model)
     return {
         "system": system,
         "seed": seed,
         "validation": progress.best,
-        "test": SplitEvaluator(recipe, dataset, "test")(vectors.users, vectors.items),
+        "test": SplitEvaluator(recipe, dataset, "test")(scorer_of(trainer.model)),
         "best_epoch": progress.best_epoch,
         "epochs": progress.epoch,
         "seconds": round(sum(row["seconds"] for row in progress.history), 1),
@@ -65,9 +64,9 @@ def run(recipe_name: str, system: str, seed: int, extra: list[str], threads: int
     }
 
 
-def digest(recipe: Recipe) -> str:
+def digest(recipe: Recipe[Any]) -> str:
     """What a run depends on: it is not run again while this stays."""
-    return recipe.section_hash("data", "graphs", "model", "losses", "training", "evaluation")
+    return recipe.section_hash("data", "graphs", "model", "training", "evaluation")
 
 
 def show(results: list[dict[str, Any]], systems: list[str]) -> None:

@@ -29,10 +29,10 @@ import torch
 
 from benchmarks.big_catalogue import big_catalogue
 from benchmarks.measuring import peak_gib, write_json
-from damrs_dgl.assembly import prepare_training
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.parts import Interactions, ModalityFeatures
 from damrs_dgl.dgl_backend import dgl
+from damrs_dgl.factory import prepare_training
 from damrs_dgl.graphs import build_graph, load_graph, save_graph
 from damrs_dgl.graphs.schema import BEHAVIOR, INTERACTED_BY, INTERACTS, ITEM, USER, WEIGHT
 from damrs_dgl.recipe import load_recipe
@@ -112,12 +112,13 @@ def whole_graph(folder: Path) -> dgl.DGLGraph:
 
 
 def training_step(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Set-up and some steps of the full model with all losses, each step in its four parts."""
-    recipe = load_recipe("demo", ["training.batch_size=4096", *options.overrides])
+    """Set-up and some steps of the full model with all losses as printed, each step in its four parts."""
+    recipe = load_recipe("demo", ["model.variant=paper", "training.batch_size=4096", *options.overrides])
     data, graph = read(folder), whole_graph(folder)
     started = time.perf_counter()
     trainer = prepare_training(recipe, data, graph, device=torch.device("cpu"))
-    trainer.objective.start_epoch(0)
+    trainer.model.on_epoch_start(1, trainer.generator)
+    optimizer = trainer.optimizers["model"]
     set_up = time.perf_counter() - started
     parts: dict[str, list[float]] = {"batch": [], "forward": [], "backward": [], "optimizer": []}
     batches = trainer.sampler.epoch(trainer.generator)
@@ -131,12 +132,12 @@ def training_step(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
     for batch in islice(batches, options.steps + 1):
         lap("batch")
-        trainer.optimizer.zero_grad()
-        loss = torch.stack(list(trainer.objective(batch).values())).sum()
+        optimizer.zero_grad()
+        loss = torch.stack(list(trainer.model.training_step(batch).values())).sum()
         lap("forward")
         loss.backward()
         lap("backward")
-        trainer.optimizer.step()
+        optimizer.step()
         lap("optimizer")
     timed = {part: times[1:] for part, times in parts.items()}  # the first step warms up
     steps = [sum(laps) for laps in zip(*timed.values(), strict=True)]
@@ -148,8 +149,8 @@ def training_step(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "extrapolated_epoch_hours": len(trainer.sampler) * median(steps) / 3600,
         "loss": loss.item(),
         "parameters": sum(p.numel() for p in trainer.model.parameters()),
-        "anchors": recipe.losses.anchors,
-        "softmax_sample": trainer.sampler.softmax_sample,
+        "anchors": recipe.model.anchors,
+        "softmax_sample": len(batch.extra["softmax_items"]) if "softmax_items" in batch.extra else None,
     }
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 
 from benchmarks.workloads import Workload
-from damrs_dgl.assembly import prepare_training
 from damrs_dgl.dgl_backend import dgl
+from damrs_dgl.factory import prepare_training
 from damrs_dgl.recipe import Recipe
-from damrs_dgl.training.trainer import Schedule
 
 
 class ShippedTraining:
@@ -18,13 +20,14 @@ class ShippedTraining:
     """
 
     def __init__(
-        self, recipe: Recipe, workload: Workload, graph: dgl.DGLGraph, device: torch.device | str = "cpu"
+        self, recipe: Recipe[Any], workload: Workload, graph: dgl.DGLGraph, device: torch.device | str = "cpu"
     ) -> None:
         self.trainer = prepare_training(recipe, workload.dataset, graph, device=torch.device(device))
         # Each epoch the best so far, so that no weights are put back.
-        self.trainer.validate = lambda: {"recall@20": float(self.trainer.progress.epoch)}
+        self.trainer.validate = lambda: {self.trainer.schedule.monitor: float(self.trainer.progress.epoch)}
 
     def __call__(self) -> float:
-        self.trainer.schedule = Schedule(epochs=self.trainer.progress.epoch + 1, patience=1)
+        epochs = self.trainer.progress.epoch + 1
+        self.trainer.schedule = replace(self.trainer.schedule, epochs=epochs, patience=1, evaluate_every=1)
         self.trainer.fit()
         return self.trainer.progress.history[-1]["train_seconds"]

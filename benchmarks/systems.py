@@ -4,10 +4,10 @@
     python -m benchmarks.systems baby --systems lightgcn,sgl,damrs --seeds 3
 
 A system is a registered name, with `:backbone` behind a wrapper's (`damrs:mf`), or a name of `RECOMMENDED`. Settings
-are those of the DA-MRS authors' logs where there are any (`LOGGED`), with the system's preset `authors`; else the system's
-defaults. Every run stops early on validation Recall@20, and the test split is read once, at its best epoch. Each run is
-a process of its own, so that its peak memory is its own. Rows are appended to benchmarks/results/systems.csv as soon as
-they are there, and are not run again.
+are those of the DA-MRS authors' logs where there are any (`LOGGED`), with the system's preset `authors`; else the
+system's defaults. Every run stops early on validation Recall@20, and the test split is read once, at its best epoch.
+Each run is a process of its own, so that its peak memory is its own. Rows are appended to
+benchmarks/results/systems.csv as soon as they are there, and are not run again.
 """
 
 from __future__ import annotations

@@ -18,8 +18,9 @@ from pathlib import Path
 from benchmarks.measuring import alternating, arguments, chosen, compared, report, write_json
 from benchmarks.plain_training import PlainDAMRS, PlainSampler, PlainTraining, Triples
 from benchmarks.shipped_training import ShippedTraining
-from benchmarks.workloads import SIZES, load_workload
-from damrs_dgl.assembly import build_recipe_graph
+from benchmarks.workloads import SIZES, batch_size_of, load_workload
+from damrs_dgl.factory import build_recipe_graph
+from damrs_dgl.recipe import with_values
 
 SLOW = "plain torch, whole matrices"
 
@@ -54,9 +55,10 @@ def main() -> None:
     workload = load_workload(options.data, options.overrides)
     recipe = workload.recipe
     graph = build_recipe_graph(recipe, workload.dataset).graph
-    sampler = PlainSampler(workload.dataset.train, workload.dataset.num_items, batch_size=recipe.training.batch_size)
-    anchors = recipe.losses.anchors
-    every = recipe.with_values({"losses.anchors": "all"})
+    batch_size = batch_size_of(recipe, workload.dataset)
+    sampler = PlainSampler(workload.dataset.train, workload.dataset.num_items, batch_size=batch_size)
+    anchors = recipe.model.anchors
+    every = with_values(recipe, {"model.anchors": "all"})
     slow = PlainSteps(PlainTraining(PlainDAMRS(graph, recipe), recipe), sampler, options.slow_steps)
     sides = {
         f"shipped, anchors = {anchors}": ShippedTraining(recipe, workload, graph),
@@ -65,7 +67,7 @@ def main() -> None:
     }
     results = compared(alternating(sides, options.repeats), slow=SLOW)
     title = (
-        f"One epoch on {options.data} ({workload.note}): {len(sampler)} steps of {recipe.training.batch_size}, "
+        f"One epoch on {options.data} ({workload.note}): {len(sampler)} steps of {batch_size}, "
         f"variant {recipe.model.variant}; the last row from {slow.steps} steps a repeat"
     )
     report(title, results)

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from damrs_dgl.assembly import load_dataset
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.errors import DamrsError
+from damrs_dgl.factory import load_dataset
 from damrs_dgl.recipe import Recipe, load_recipe
+from damrs_dgl.training.sizes import batch_size_for
 
 DIMS = {"visual": 4096, "textual": 384}
 
@@ -45,7 +47,7 @@ class Workload:
     """A data set, the recipe that trains on it, and which of its parts are synthetic (in words, for the table)."""
 
     name: str
-    recipe: Recipe
+    recipe: Recipe[Any]
     dataset: MultimodalDataset
     note: str
 
@@ -77,6 +79,11 @@ def synthetic(name: str, dims: dict[str, int]) -> MultimodalDataset:
     """A synthetic shop of a workload's size."""
     size = SIZES[name]
     return synthetic_shop(users=size.users, items=size.items, clicks_per_user=size.clicks_per_user, dims=dims).dataset
+
+
+def batch_size_of(recipe: Recipe[Any], dataset: MultimodalDataset) -> int:
+    """Pairs a step, `auto` filled in."""
+    return batch_size_for(recipe.training.batch_size, len(dataset.train))
 
 
 def write_mmrec(dataset: MultimodalDataset, folder: Path) -> dict[str, object]:

@@ -38,7 +38,9 @@ class Command:
     def loaded_recipe(self) -> Recipe:
         from damrs_dgl.recipe import load_recipe
 
-        return load_recipe(self.recipe, self.overrides)
+        recipe = load_recipe(self.recipe, self.overrides)
+        warn_of_unusable_systems()
+        return recipe
 
     @cached_property
     def workspace(self) -> Workspace:
@@ -46,6 +48,14 @@ class Command:
         from damrs_dgl.stages import Workspace
 
         return Workspace(recipe, run=self.run, device=self.device, console=console)
+
+
+def warn_of_unusable_systems() -> None:
+    """A line for each system that another package offers and that cannot be used."""
+    from damrs_dgl.models.registry import unusable_systems
+
+    for error in unusable_systems():
+        console.warning(str(error))
 
 
 class StageGroup(click.Group):
@@ -222,6 +232,7 @@ def _list(command: Command) -> None:
 def _systems(command: Command) -> None:
     from damrs_dgl.recipe import systems_table
 
+    warn_of_unusable_systems()
     console.table("", ["system", "what it is", "content", "trained"], [row[:4] for row in systems_table()])
 
 

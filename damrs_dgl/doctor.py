@@ -197,10 +197,12 @@ def _threads() -> Check:
 
 
 def _systems() -> Check:
-    known = importlib.import_module("damrs_dgl.models.registry").models()
+    registry = _load("damrs_dgl.models.registry")
+    known, left_out = registry.models(), registry.unusable_systems()
     outside = [name for name, model in known.items() if not model.__module__.startswith("damrs_dgl.")]
     more = f" ({', '.join(outside)} from other packages)" if outside else ""
-    return Check("systems", f"{len(known)}: {', '.join(known)}{more}", ok=True)
+    found = f"{len(known)}: {', '.join(known)}{more}"
+    return Check("systems", found, None if left_out else True, "; ".join(map(str, left_out)) or None)
 
 
 def _memory() -> Check:

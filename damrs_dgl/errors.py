@@ -43,7 +43,7 @@ class RunError(DamrsError):
     """A run directory or something in it that cannot be used: another recipe's, damaged, or not there yet."""
 
 
-class DeviceError(DamrsError):
+class DeviceError(DamrsError, ValueError):
     """The asked device, or a library that it needs, is not to be had on this machine."""
 
 

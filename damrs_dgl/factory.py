@@ -26,13 +26,15 @@ from damrs_dgl.recipe import Recipe
 from damrs_dgl.scoring import Scorer
 from damrs_dgl.training.checkpoint import CheckpointStore
 from damrs_dgl.training.sampling import PairSampler
-from damrs_dgl.training.sizes import batch_size_for, patience_for
+from damrs_dgl.training.sizes import batch_size_for, patience_for, spread_for
 from damrs_dgl.training.start import start_from_spectrum
 from damrs_dgl.training.trainer import Progress, Schedule, Trainer
 
 
 def pick_device(name: str) -> torch.device:
-    """The torch device of `auto`, `cpu` or `cuda`. Raises DeviceError for `cuda` on a machine without one."""
+    """The torch device of `auto`, `cpu` or `cuda`. Raises DeviceError for another name, and for `cuda` without one."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise DeviceError(f"there is no device {name!r}", fix="choose auto, cpu or cuda")
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise DeviceError(
@@ -181,7 +183,8 @@ def prepare_training(
 def _start(model: RankingModel, recipe: Recipe[Any], dataset: MultimodalDataset) -> None:
     tables = model.tables() if recipe.training.start == "spectral" else None
     if tables is not None:
-        start_from_spectrum(*tables, dataset.train, spread=recipe.training.start_spread)
+        spread = spread_for(recipe.training.start_spread, len(dataset.train), dataset.num_users)
+        start_from_spectrum(*tables, dataset.train, spread=spread)
 
 
 def _sampler(model: RankingModel, recipe: Recipe[Any], dataset: MultimodalDataset, device: torch.device) -> PairSampler:

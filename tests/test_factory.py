@@ -39,7 +39,7 @@ CPU = torch.device("cpu")
 
 
 def recipe(**changes: Any) -> Recipe[Any]:
-    small = {"model.dim": 6, "graphs.k": 3, "training.batch_size": 64}
+    small = {"model.dim": 6, "graphs.k": 3, "training.batch_size": 64, "training.start": "random"}
     dotted = {key.replace("__", "."): value for key, value in changes.items()}
     return with_values(load_recipe("demo"), {**small, **dotted})
 

@@ -16,6 +16,7 @@ import pytest
 
 import damrs_dgl.stages
 from damrs_dgl.cli import cli
+from damrs_dgl.models.overview import systems_markdown
 from damrs_dgl.models.systems import check_system
 from damrs_dgl.recipe import Recipe, as_system, load_recipe, recipe_from, shipped_recipes, with_values
 
@@ -93,7 +94,8 @@ def test_the_shop_gets_its_recommendations(shop: Path) -> None:
 
 
 def test_stages_write_what_the_table_says(shop: Path) -> None:
-    rows = re.findall(r"^\| `([a-z-]+)` \|.*\| (.*) \|$", README, flags=re.MULTILINE)
+    section = README[README.index("## Stages") : README.index("## The paper")]
+    rows = re.findall(r"^\| `([a-z-]+)` \|.*\| (.*) \|$", section, flags=re.MULTILINE)
     assert [name.replace("-", "_") for name, _ in rows] == list(STAGES)
     options = {"recommend": ["--export-vectors"], "stress": ["--ratio", "0.1", "--models", "mf"]}
     run = shop / "runs" / "shop"
@@ -149,3 +151,10 @@ def test_systems_keys_and_files_are_real() -> None:
         assert found, f"the README's tree names {name}, which is not there"
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert set(re.findall(r"^make ([a-z]+)", "\n".join(blocks("sh")), flags=re.MULTILINE)) <= set(targets)
+
+
+def test_the_table_of_systems_is_the_registry_s() -> None:
+    """`make systems` prints it anew."""
+    table = re.search(r"<!-- systems: .*? -->\n(.*?)\n<!-- end of systems -->", README, flags=re.DOTALL)
+    assert table is not None
+    assert table[1] == systems_markdown()

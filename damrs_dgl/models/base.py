@@ -184,6 +184,7 @@ class RankingModel(nn.Module):
     needs_content: it cannot be built without a content modality.
     needs_item_relations: it reads the item-item relations of the graph (else `fit` may build a graph without them).
     citation: where the system was published.
+    can_be_wrapped: another system may be wrapped round it: it has vectors and is trained by steps.
     ablations: systems that are settings of this one, `{name: {"model.key": value}}`, for studies.
 
     State that outlives an epoch is a parameter or a buffer: checkpoints hold those and nothing else.
@@ -194,6 +195,7 @@ class RankingModel(nn.Module):
     num_negatives: ClassVar[int] = 1
     needs_content: ClassVar[bool] = False
     needs_item_relations: ClassVar[bool] = False
+    can_be_wrapped: ClassVar[bool] = True
     citation: ClassVar[str] = ""
     ablations: ClassVar[Mapping[str, Mapping[str, object]]] = {}
 
@@ -288,6 +290,7 @@ class ClosedFormModel(RankingModel):
     """
 
     num_negatives: ClassVar[int] = 0
+    can_be_wrapped: ClassVar[bool] = False
 
     def fit_closed_form(self, progress: Progress | None = None) -> None:
         """Compute the system's state from the data set and graph that it was built with."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from typing import Annotated, Any, ClassVar, cast
 
 import torch
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
 from torch import Tensor, nn
 
 from damrs_dgl.models.base import ClosedFormModel, Embeddings, ModelConfig, ModelInputs, Progress, RankingModel
@@ -17,6 +17,8 @@ from damrs_dgl.models.tables import canonical_model, make_config, preset_values
 from damrs_dgl.scoring import DotProduct, Scorer
 
 DEFAULT_MEMBERS: Mapping[str, Mapping[str, Any]] = {"damrs": {"name": "damrs"}, "filter": {"name": "graph_filter"}}
+
+MOST_TRIES = 10_000  # weights, each judged by a validation of its own
 
 
 def _member(value: Any) -> Any:
@@ -27,6 +29,8 @@ def _member(value: Any) -> Any:
     if not isinstance(table, dict) or not isinstance(table.get("name"), str):
         raise ValueError("a member is a system's name or a table with one, such as {name = ...}")
     try:
+        if find_model(table["name"]) is Blend:
+            raise ValueError("a blend cannot be a member of a blend: name its members here")
         return make_config(table)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
@@ -35,6 +39,7 @@ def _member(value: Any) -> Any:
 
 
 Member = Annotated[SerializeAsAny[ModelConfig], BeforeValidator(_member)]
+MemberName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # of a folder, too
 
 
 def _default_members() -> dict[str, ModelConfig]:
@@ -44,12 +49,20 @@ def _default_members() -> dict[str, ModelConfig]:
 class BlendConfig(ModelConfig):
     """The keys of a blend."""
 
-    members: dict[str, Member] = Field(
+    members: dict[MemberName, Member] = Field(
         default_factory=_default_members, min_length=1, description="Name of a member = its keys, as in [model]"
     )
     grid: int = Field(
         default=10, ge=1, le=100, description="Weights tried on validation are multiples of 1 / grid that sum to 1"
     )
+
+    @model_validator(mode="after")
+    def _can_be_tried(self) -> BlendConfig:
+        members = len(self.members)
+        tries = math.comb(self.grid + members - 1, members - 1)
+        if tries > MOST_TRIES:
+            raise ValueError(f"grid = {self.grid} makes {tries:,} weights of {members} members, above {MOST_TRIES:,}")
+        return self
 
     @classmethod
     def preset_values(cls, table: Mapping[str, Any]) -> dict[str, object]:
@@ -58,10 +71,11 @@ class BlendConfig(ModelConfig):
         members = table.get("members", DEFAULT_MEMBERS)
         for member in members.values() if isinstance(members, Mapping) else ():
             named = {"name": member} if isinstance(member, str) else member
-            if not isinstance(named, Mapping) or not isinstance(named.get("name"), str):
-                continue
-            with suppress(ValueError):  # a name that is no system, which the validation tells
-                values = preset_values(canonical_model(named))
+            if isinstance(named, Mapping) and isinstance(named.get("name"), str):
+                try:
+                    values = preset_values(canonical_model(named))
+                except ValueError:  # a name that is no system, which the validation tells
+                    continue
                 found |= {key: value for key, value in values.items() if key not in found and key[:6] != "model."}
         return found
 
@@ -83,19 +97,17 @@ class Blend(ClosedFormModel):
     def __init__(self, inputs: ModelInputs, config: BlendConfig) -> None:
         super().__init__()
         self.config = config
-        self.parts = nn.ModuleDict(
-            {name: find_model(member.name)(inputs, member) for name, member in config.members.items()}
-        )
+        self.parts = nn.ModuleList(find_model(member.name)(inputs, member) for member in config.members.values())
         self.register_buffer("weights", torch.full((len(self.parts),), 1 / len(self.parts)))
         self._scorers: list[Scorer] = []
 
     def members(self) -> dict[str, RankingModel]:
-        return {name: cast(RankingModel, part) for name, part in self.parts.items()}
+        parts = (cast(RankingModel, part) for part in self.parts)
+        return dict(zip(self.config.members, parts, strict=True))
 
     def fit_closed_form(self, progress: Progress | None = None) -> None:
         """Take up the members as they are now."""
-        for part in self.parts.values():
-            part.eval()
+        self.parts.eval()
         with torch.no_grad():
             self._scorers = [member.scorer() for member in self.members().values()]
 
@@ -118,6 +130,8 @@ class Blend(ClosedFormModel):
 
     def embeddings(self) -> Embeddings:
         """Vectors side by side, the users' divided by their scores' spread: ranks as the blend does."""
+        if not self._scorers:
+            self.fit_closed_form()
         users, items = [], []
         for weight, scorer in zip(self.weights.tolist(), self._scorers, strict=True):
             if not isinstance(scorer, DotProduct):
@@ -127,8 +141,8 @@ class Blend(ClosedFormModel):
         return Embeddings(torch.cat(users, dim=1), torch.cat(items, dim=1))
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        for name, member in self.members().items():
-            prefix = f"parts.{name}."
+        for position, member in enumerate(self.members().values()):
+            prefix = f"parts.{position}."
             own = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
             member.load_state_dict(own, strict=strict)
         self._scorers = []

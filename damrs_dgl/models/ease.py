@@ -71,6 +71,7 @@ class EASE(ClosedFormModel):
         report(2, 2, self.name)
 
     def scorer(self) -> Scorer:
+        self.weights = self.weights.to(self.device)  # what was loaded from a checkpoint is on the CPU
         return _SumOfRows(self.interactions, self.weights)
 
 

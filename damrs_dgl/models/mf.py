@@ -33,7 +33,10 @@ class BPRModel(TableModel):
     config: BPRConfig
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        encoded = self.encode_batch(batch)
+        return self.losses(batch, self.encode_batch(batch))
+
+    def losses(self, batch: Batch, encoded: Encoded) -> dict[str, Tensor]:
+        """The terms of a batch whose indices are those of the rows of `encoded`."""
         users = embedding(batch.users, encoded.users)
         positive, negative = embedding(batch.pair_items, encoded.items).chunk(2)
         terms = {"feedback": bpr(pair_scores(users, positive), pair_scores(users, negative))}

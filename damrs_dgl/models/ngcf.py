@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, normalize
+from torch.nn.functional import embedding, leaky_relu, normalize
 
 from damrs_dgl.losses.bpr import squared_norm
 from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs
@@ -82,21 +83,44 @@ class NGCF(BPRModel):
     def encode_batch(self, batch: Batch) -> Encoded:
         return self._propagate(batch.generator if self.training else None)
 
-    def _propagate(self, generator: torch.Generator | None) -> Encoded:
-        """The forward pass; `generator` draws what is dropped, None drops nothing."""
-        users: Tensor = self.user_table
-        items: Tensor = self.item_table
-        user_layers, item_layers = [users], [items]
-        for layer in self.layers:
-            near_users, near_items = self.convolution(users, items)
-            users = dropout(layer(users, near_users), self.config.dropout, generator)
-            items = dropout(layer(items, near_items), self.config.dropout, generator)
-            user_layers.append(normalize(users, dim=1))
-            item_layers.append(normalize(items, dim=1))
-        all_users, all_items = torch.cat(user_layers, dim=1), torch.cat(item_layers, dim=1)
-        return Encoded(all_users, all_items, all_users, all_items)
+    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        """The last layer is computed for the batch's nodes alone."""
+        (users, user_places), (items, item_places) = (
+            nodes.unique(return_inverse=True) for nodes in (batch.users, batch.pair_items)
+        )
+        encoded = self._propagate(batch.generator if self.training else None, (users, items))
+        positive, negative = item_places.chunk(2)
+        return self.losses(replace(batch, users=user_places, positive_items=positive, negative_items=negative), encoded)
+
+    def _propagate(self, generator: torch.Generator | None, chosen: tuple[Tensor, Tensor] | None = None) -> Encoded:
+        """The forward pass; `generator` draws what is dropped, None drops nothing.
+
+        `chosen`: the users and items, int64, whose rows are returned; all by default.
+        """
+        nodes: list[Tensor] = [self.user_table, self.item_table]
+        layers: list[list[Tensor]] = [[_rows(part, side, chosen)] for side, part in enumerate(nodes)]
+        for number, layer in enumerate(self.layers):
+            near = list(self.convolution(*nodes))
+            if number == len(self.layers) - 1:
+                nodes, near = (
+                    [_rows(part, side, chosen) for side, part in enumerate(parts)] for parts in (nodes, near)
+                )
+            nodes = [
+                dropout(layer(own, around), self.config.dropout, generator)
+                for own, around in zip(nodes, near, strict=True)
+            ]
+            for side, part in enumerate(nodes):
+                last = number == len(self.layers) - 1
+                layers[side].append(normalize(part if last else _rows(part, side, chosen), dim=1))
+        users, items = (torch.cat(side, dim=1) for side in layers)
+        return Encoded(users, items, users, items)
 
     def _regularizer(self, batch: Batch, encoded: Encoded, users: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         if self.config.norm == "squared":
             return squared_norm(users, positive, negative)  # the rows at hand are those of the inputs
         return super()._regularizer(batch, encoded, users, positive, negative)
+
+
+def _rows(table: Tensor, side: int, chosen: tuple[Tensor, Tensor] | None) -> Tensor:
+    """The chosen rows of the users' (side 0) or the items' table, or all."""
+    return table if chosen is None else embedding(chosen[side], table)

@@ -35,5 +35,6 @@ class Popularity(ClosedFormModel):
             progress(1, 1, self.name)
 
     def embeddings(self) -> Embeddings:
-        users = torch.ones(self.inputs.num_users, 1, device=self.item_degrees.device)
-        return Embeddings(users, self.item_degrees[:, None])
+        device = self.inputs.device  # what was loaded from a checkpoint is on the CPU
+        users = torch.ones(self.inputs.num_users, 1, device=device)
+        return Embeddings(users, self.item_degrees[:, None].to(device))

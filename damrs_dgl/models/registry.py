@@ -14,9 +14,10 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import pkgutil
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import damrs_dgl.models
 from damrs_dgl.errors import DamrsError
@@ -25,6 +26,7 @@ from damrs_dgl.models.base import ModelConfig, RankingModel
 ENTRY_POINTS = "damrs_dgl.models"
 DEFAULT_MODEL = "damrs"
 _MODELS: dict[str, type[RankingModel]] = {}
+_UNUSABLE: dict[str, DamrsError] = {}  # by the name of the entry point
 Model = TypeVar("Model", bound=type[RankingModel])
 
 
@@ -43,25 +45,33 @@ def _load_all() -> None:
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        register(_from_outside(entry))
+        _register_from_outside(entry)
 
 
-def _from_outside(entry: importlib.metadata.EntryPoint) -> type[RankingModel]:
+def _register_from_outside(entry: importlib.metadata.EntryPoint) -> None:
     try:
-        found = entry.load()
+        register(_system(entry.load()))
     except Exception as error:  # whatever another's module does when it is imported
-        raise DamrsError(
-            f"the system {entry.name!r} of another package cannot be loaded ({type(error).__name__}: {error})",
-            where=entry.value,
-            fix="mend or uninstall that package",
-        ) from error
-    if not (isinstance(found, type) and issubclass(found, RankingModel)):
-        raise DamrsError(
-            f"the system {entry.name!r} of another package is no RankingModel",
+        _UNUSABLE[entry.name.lower()] = DamrsError(
+            f"the system {entry.name!r} of another package is left out ({type(error).__name__}: {error})",
             where=entry.value,
             fix="mend or uninstall that package",
         )
+
+
+def _system(found: object) -> type[RankingModel]:
+    """What was imported, if it is a system with a name and keys. Raises ValueError."""
+    if not (isinstance(found, type) and issubclass(found, RankingModel)):
+        raise ValueError("it is no RankingModel")
+    if missing := [attribute for attribute in ("name", "Config") if not hasattr(found, attribute)]:
+        raise ValueError(f"it has no {' and no '.join(missing)}")
     return found
+
+
+def unusable_systems() -> list[DamrsError]:
+    """Of each system that another package offers and that cannot be used: why, and the cure."""
+    _load_all()
+    return list(_UNUSABLE.values())
 
 
 def models() -> dict[str, type[RankingModel]]:
@@ -79,6 +89,8 @@ def find_model(name: object) -> type[RankingModel]:
     known = models()
     if name.lower() in known:
         return known[name.lower()]
+    if name.lower() in _UNUSABLE:
+        raise ValueError(str(_UNUSABLE[name.lower()]))
     near = get_close_matches(name.lower(), known, n=1)
     cure = f'did you mean "{near[0]}"?' if near else f"the systems are {', '.join(known)}"
     raise ValueError(f'there is no system "{name}"; {cure}')
@@ -87,11 +99,18 @@ def find_model(name: object) -> type[RankingModel]:
 def _imported(name: str) -> type[RankingModel]:
     module, _, attribute = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f'"{name}" cannot be imported ({error}); write package.module:Class') from error
-    if not (isinstance(found, type) and issubclass(found, RankingModel)):
-        raise ValueError(f'"{name}" is no RankingModel')
+        return _system(getattr(importlib.import_module(module), attribute))
+    except Exception as error:  # whatever another's module does when it is imported
+        kind = "" if isinstance(error, (ImportError, AttributeError, ValueError)) else f"{type(error).__name__}: "
+        raise ValueError(f'"{name}" cannot be used ({kind}{error}); write package.module:Class') from error
+
+
+def backbone_config_class(table: Mapping[str, Any]) -> type[ModelConfig]:
+    """`config_class` of the backbone in a wrapper's table. Raises ValueError for a system that cannot be wrapped."""
+    backbone = table["backbone"]
+    found = config_class(backbone)
+    if not find_model(backbone["name"]).can_be_wrapped:
+        raise ValueError(f'no system can be wrapped round "{backbone["name"]}"')
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from damrs_dgl.models.base import WrapperConfig
 from damrs_dgl.models.registry import DEFAULT_MODEL, find_model, models
-from damrs_dgl.models.tables import canonical_model
+from damrs_dgl.models.tables import canonical_model, fill, preset_values
 
 BACKBONE: Final = "backbone"  # the system that the recipe's own wraps, whichever that is
 
@@ -42,10 +42,15 @@ def as_system(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     table = copy.deepcopy(dict(values))
     model = table.get("model", {})
     own = canonical_model({"name": DEFAULT_MODEL, **model})
-    if name == BACKBONE:
-        if BACKBONE not in own:
-            raise ValueError(f'"{own["name"]}" wraps no other system, so that it has no backbone')
-        table["model"] = own[BACKBONE]
+    if name == BACKBONE and BACKBONE not in own:
+        raise ValueError(f'"{own["name"]}" wraps no other system, so that it has no backbone')
+    if BACKBONE in own and name in (BACKBONE, own[BACKBONE]["name"]):
+        # as it is inside the wrapper, start and learning rate too: else it would be another comparison
+        for path, value in preset_values(own).items():
+            if path.startswith((f"model.{BACKBONE}.", "training.")):
+                fill(table, path, value)
+        inside = canonical_model({"name": DEFAULT_MODEL, **table.get("model", {})})[BACKBONE]
+        table["model"] = {**own[BACKBONE], **inside}
         return table
     owner = next((key for key, system in models().items() if name in system.ablations), None)
     table["model"] = switch_model(own, owner or name)

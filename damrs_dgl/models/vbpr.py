@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import embedding
 
-from damrs_dgl.models.base import Encoded, ModelConfig, ModelInputs
+from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs
 from damrs_dgl.models.layers.content import Projection, raw_content, unit_content
 from damrs_dgl.models.mf import BPRConfig, BPRModel
 from damrs_dgl.models.registry import register
@@ -53,6 +55,15 @@ class VBPR(BPRModel):
     def encode(self) -> Encoded:
         item_input = torch.cat([self.item_table, self.projection(self.features)], dim=1)
         return Encoded(self.user_table, item_input, self.user_table, item_input)
+
+    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Only the batch's items are projected, each once."""
+        items, places = batch.pair_items.unique(return_inverse=True)
+        content = self.projection.of_rows(self.features, items)
+        item_input = torch.cat([embedding(items, self.item_table), content], dim=1)
+        positive, negative = places.chunk(2)
+        among = replace(batch, positive_items=positive, negative_items=negative)
+        return self.losses(among, Encoded(self.user_table, item_input, self.user_table, item_input))
 
     def tables(self) -> None:
         """None: half of a user's vector meets content, which no spectrum of interactions knows."""

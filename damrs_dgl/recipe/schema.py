@@ -103,8 +103,10 @@ class Training(Section):
         description="The tables before training: Xavier-uniform, or the truncated SVD of the normalised interactions "
         "where the model has such tables",
     )
-    start_spread: float = Field(
-        default=0.1, gt=0, le=10, description="Standard deviation of the tables after a spectral start"
+    start_spread: Literal["auto"] | Annotated[float, Field(gt=0, le=10)] = Field(
+        default="auto",
+        description="Standard deviation of the tables after a spectral start. auto: 0.02 times the root of the mean "
+        "number of interactions of a user",
     )
     seed: Seed = Field(default=0, description="Seed of the initial embeddings and all sampling")
     matmul_precision: Literal["highest", "high", "medium"] = Field(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
@@ -32,14 +34,8 @@ class Fitted:
         return scorer_of(self.model)
 
 
-def load_fitted(
-    store: CheckpointStore,
-    recipe: Recipe[Any],
-    dataset: MultimodalDataset,
-    graph: dgl.DGLGraph,
-    device: torch.device,
-) -> Fitted:
-    """What `fit` left in a run's folder.
+def load_weights(store: CheckpointStore) -> tuple[dict[str, Tensor], Progress]:
+    """The best epoch's weights, and how the training went, as `fit` left them in a run's folder.
 
     Raises RunError when nothing was trained there, or with other settings, or what is stored is damaged.
     """
@@ -49,7 +45,18 @@ def load_fitted(
     stored = store.load_last()
     progress = Progress(**stored[1]["progress"]) if stored else Progress()
     progress.best_epoch = facts["best_epoch"]
+    return weights, progress
+
+
+def restored_model(
+    weights: Mapping[str, Tensor],
+    recipe: Recipe[Any],
+    dataset: MultimodalDataset,
+    graph: dgl.DGLGraph,
+    device: torch.device,
+) -> RankingModel:
+    """The recipe's model with stored weights."""
     unused = torch.Generator().manual_seed(0)  # for the initial weights, which the stored ones replace
     model = build_model(recipe, dataset, graph, generator=unused, device=device)
     model.load_state_dict(weights)
-    return Fitted(model, progress)
+    return model

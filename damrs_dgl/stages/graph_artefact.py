@@ -43,7 +43,7 @@ def make_graph(
     dataset: MultimodalDataset,
     device: torch.device,
 ) -> BuiltGraph:
-    """Build the graph and store it with its summary and the lists of ids (`ids/*.parquet`)."""
+    """Build the graph, store it with its summary and the lists of ids (`ids/*.parquet`), and show what it holds."""
     run.forget("graphs")
     started = time.perf_counter()
     with console.progress("build-graphs", None) as bar:
@@ -60,4 +60,17 @@ def make_graph(
     save_graph(built.graph, run.graph)
     write_json(run.graph_summary, summary)
     run.record("graphs", parts)
+    _show(run, summary, console, name=recipe.name)
     return BuiltGraph(built.graph, summary)
+
+
+def _show(run: RunDirectory, summary: dict[str, Any], console: Console, *, name: str) -> None:
+    nodes, edges = summary["nodes"], summary["edges"]
+    similarity = summary["mean_similarity"]
+    synthetic = ", synthetic data" if summary["synthetic"] else ""
+    console.table(
+        f"{name}: graphs of {nodes['user']:,} users and {nodes['item']:,} items{synthetic}",
+        ["relation", "edges", "avg. similarity"],
+        [[relation, f"{count:,}", similarity.get(relation, "")] for relation, count in edges.items()],
+    )
+    console.notice(f"build-graphs: {run.graph} ({summary['seconds']:.1f} s)")

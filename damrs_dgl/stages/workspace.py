@@ -19,7 +19,7 @@ from damrs_dgl.graphs.build import BuiltGraph
 from damrs_dgl.models.layers.propagation import uses_dgl
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.run import FORMAT_VERSION, RunDirectory, artefact_key
-from damrs_dgl.stages.fitted import Fitted, load_fitted
+from damrs_dgl.stages.fitted import Fitted, load_weights, restored_model
 from damrs_dgl.stages.graph_artefact import make_graph, stored_graph
 from damrs_dgl.training.checkpoint import CheckpointStore
 
@@ -83,11 +83,11 @@ class Workspace:
     @cached_property
     def fitted(self) -> Fitted:
         """What `fit` left, in memory or on disk; says so where that training is unfinished. RunError without one."""
-        fitted = load_fitted(self.checkpoints, self.recipe, self.dataset, self.graph, self.device)
-        epoch = fitted.progress.epoch
-        if not fitted.progress.finished(schedule_of(self.recipe, self.dataset, fitted.model)):
-            self.console.warning(f"the training stopped after epoch {epoch} and is unfinished; `fit` goes on")
-        return fitted
+        weights, progress = load_weights(self.checkpoints)  # refuses before a graph is built
+        model = restored_model(weights, self.recipe, self.dataset, self.graph, self.device)
+        if not progress.finished(schedule_of(self.recipe, self.dataset, model)):
+            self.console.warning(f"the training stopped after epoch {progress.epoch} and is unfinished; `fit` goes on")
+        return Fitted(model, progress)
 
     @cached_property
     def graphs_parts(self) -> dict[str, Any]:
@@ -115,10 +115,17 @@ class Workspace:
         return {**training, **self._values("evaluation", without={"block_size"})}
 
     def _values(self, section: str, *, without: set[str] | None = None) -> dict[str, Any]:
-        values = getattr(self.recipe, section).model_dump(mode="json", exclude=without)
-        return {f"{section}.{key}": value for key, value in values.items()}
+        return _flat(section, getattr(self.recipe, section).model_dump(mode="json", exclude=without))
 
     @property
     def is_synthetic(self) -> bool:
         """Whether the numbers come from the synthetic shop."""
         return self.recipe.is_synthetic
+
+
+def _flat(prefix: str, table: dict[str, Any]) -> dict[str, Any]:
+    """A table and the tables inside it as one, by dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _flat(f"{prefix}.{key}", value) if isinstance(value, dict) else {f"{prefix}.{key}": value}
+    return flat

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.models.layers.spectrum import truncated_svd
 
+_LEAST = 1e-3  # of the mean length: shorter rows are rounding
+
 
 @torch.no_grad()
 def start_from_spectrum(
@@ -17,7 +19,8 @@ def start_from_spectrum(
 
     Users U s and items V s, each scaled to the standard deviation `spread`: the model begins with what a linear
     low-pass filter knows, and is trained from there. With too small a spread the first epochs forget it (scores near 0
-    teach popularity first). What the rank cannot fill stays zero.
+    teach popularity first). A row that the spectrum does not reach, such as that of an item without interactions, keeps
+    its random start: the direction of a zero row has no gradient (or one of 1e12), and DA-MRS looks at directions.
     """
     num_users, num_items = len(user_table), len(item_table)
     user_vectors, values, item_vectors = truncated_svd(
@@ -30,4 +33,6 @@ def start_from_spectrum(
 def _fill(table: nn.Parameter, vectors: Tensor, spread: float) -> None:
     own = float(vectors.std())
     if own > 0:
-        table.copy_(vectors.to(table.device) * (spread / own))
+        length = vectors.norm(dim=1, keepdim=True)
+        reached = (length > _LEAST * length.mean()).to(table.device)
+        table.copy_(torch.where(reached, vectors.to(table.device) * (spread / own), table))

@@ -6,7 +6,7 @@ import torch
 
 from benchmarks.gpu import counting, traffic_of
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.models.propagation import SparseRelation
+from damrs_dgl.models.layers.propagation import SparseRelation
 
 
 def test_a_sparse_product_counts_by_its_bytes() -> None:

@@ -28,9 +28,9 @@ def test_a_tiny_run(
     paths = ["--json", str(tmp_path / "a.json"), "--plot", str(tmp_path / "a.png")]
     changes = [
         "-o",
-        "losses.sampled_softmax_above=300",
+        "model.sampled_softmax_above=300",
         "-o",
-        "losses.softmax_sample=20",
+        "model.softmax_sample=20",
         "-o",
         "training.batch_size=64",
     ]

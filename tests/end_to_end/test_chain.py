@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from damrs_dgl.assembly import known_interactions, load_dataset
 from damrs_dgl.dgl_backend import dgl
+from damrs_dgl.factory import known_interactions, load_dataset
 from damrs_dgl.recipe import load_recipe
 from tests.cli_runner import CommandLine, history_without_times, without_times
 
@@ -50,7 +50,8 @@ def _check_history_and_metrics(run: Path) -> None:
     with (run / "history.csv").open() as lines:
         rows = list(csv.DictReader(lines))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
-    terms = [float(rows[0][name]) for name in ("feedback", "preference", "relations", "regularization")]
+    terms = [float(rows[0].get(name, 0)) for name in ("feedback", "preference", "relations", "regularization")]
+    assert all(terms[:3])
     assert math.isclose(sum(terms), float(rows[0]["loss"]), rel_tol=1e-5)
     metrics = json.loads((run / "metrics.json").read_text())
     best = rows[metrics["best_epoch"] - 1]
@@ -61,8 +62,8 @@ def _check_history_and_metrics(run: Path) -> None:
     assert metrics["seconds"] > 0
     assert metrics["peak_memory_mb"] > 50
     assert set(metrics["versions"]) >= {"python", "torch", "dgl", "damrs-dgl"}
-    assert metrics["recipe"]["model"]["dim"] == 8
-    assert metrics["recipe"]["losses"]["alpha"] is not None  # the values that the variant filled in, too
+    assert metrics["recipe"]["model"]["backbone"]["dim"] == 8
+    assert metrics["recipe"]["model"]["alpha"] is not None  # the values that the variant filled in, too
 
 
 def _check_recommendations(run: Path, tiny: CommandLine) -> None:
@@ -123,10 +124,10 @@ def test_a_changed_setting_is_named_and_its_stages_work_again(fitted: CommandLin
     result = fitted.ok("-o", "graphs.k=5", "build-graphs", "fit", "evaluate")
     assert "build-graphs: graphs.k changed, building anew" in result.err
     assert "fit: graphs.k changed, training anew" in result.err
-    result = fitted.ok("-o", "graphs.k=5", "-o", "losses.gamma=3", "build-graphs", "fit")
+    result = fitted.ok("-o", "graphs.k=5", "-o", "model.gamma=3", "build-graphs", "fit")
     assert "build-graphs: up to date" in result.err
-    assert "fit: losses.gamma changed, training anew" in result.err
-    result = fitted.ok("-o", "graphs.k=5", "-o", "losses.gamma=3", "-o", "evaluation.ks=[20]", "fit", "evaluate")
+    assert "fit: model.gamma changed, training anew" in result.err
+    result = fitted.ok("-o", "graphs.k=5", "-o", "model.gamma=3", "-o", "evaluation.ks=[20]", "fit", "evaluate")
     assert "fit: up to date" in result.err
     assert "evaluate: up to date" not in fitted.ok("-o", "evaluation.ks=[10, 20]", "-o", "graphs.k=5", "fit").err
     assert list(json.loads((fitted.folder / "run" / "metrics.json").read_text())["test"])[:2] == [
@@ -164,11 +165,11 @@ def test_evaluate_and_recommend_after_fit_read_nothing_again(
         monkeypatch.setattr(home, name, lambda *a, **k: (calls.append(name), real(*a, **k))[1])
 
     counted("damrs_dgl.stages.workspace", "load_dataset")
-    counted("damrs_dgl.stages.build_graphs", "load_graph")
+    counted("damrs_dgl.stages.graph_artefact", "load_graph")
     counted("damrs_dgl.stages.fitted", "build_model")
-    counted("damrs_dgl.stages.fitted", "representations")
+    counted("damrs_dgl.stages.fitted", "scorer_of")
     tiny.ok("build-graphs", "fit", "evaluate", "recommend")
-    assert sorted(calls) == ["load_dataset", "representations"]
+    assert sorted(calls) == ["load_dataset", "scorer_of"]
     calls.clear()
     tiny.ok("evaluate")  # the metrics are there: no graph, no model
     assert calls == ["load_dataset"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
-from damrs_dgl.training.objective import Objective
+from damrs_dgl.models.base import Batch
+from damrs_dgl.models.damrs.model import DAMRS
 from tests.cli_runner import CommandLine, without_times
 
 
@@ -103,20 +104,19 @@ def test_a_full_disk_keeps_what_stood_there(fitted: CommandLine, monkeypatch: py
 
 def _breaks_in(monkeypatch: pytest.MonkeyPatch, epoch: int, term: str) -> None:
     """Let one loss term become NaN in one epoch."""
-    real_start: Callable[[Objective, int], None] = Objective.start_epoch
-    real_call = Objective.__call__
+    real_start, real_step = DAMRS.on_epoch_start, DAMRS.training_step
     now = [0]
 
-    def start(objective: Objective, index: int) -> None:
-        now[0] = index + 1
-        real_start(objective, index)
+    def start(model: DAMRS, index: int, generator: torch.Generator) -> None:
+        now[0] = index
+        real_start(model, index, generator)
 
-    def call(objective: Objective, *arguments: Any) -> Any:
-        terms = real_call(objective, *arguments)
+    def step(model: DAMRS, batch: Batch) -> dict[str, Tensor]:
+        terms = real_step(model, batch)
         return {**terms, term: terms[term] * float("nan")} if now[0] == epoch else terms
 
-    monkeypatch.setattr(Objective, "start_epoch", start)
-    monkeypatch.setattr(Objective, "__call__", call)
+    monkeypatch.setattr(DAMRS, "on_epoch_start", start)
+    monkeypatch.setattr(DAMRS, "training_step", step)
 
 
 def test_a_term_that_is_no_longer_finite(tiny: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:

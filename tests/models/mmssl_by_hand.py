@@ -14,6 +14,7 @@ from torch.nn.functional import leaky_relu, logsigmoid
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.models.base import Batch
+from damrs_dgl.models.layers.dropout import kept_entries
 from tests.models.builders import dense_interactions
 
 Values = dict[str, Tensor]
@@ -29,7 +30,7 @@ def same_draws(batch: Batch) -> torch.Generator:
 def dropped(x: Tensor, share: float, draws: Draws) -> Tensor:
     if draws is None or not share:
         return x
-    return x * torch.empty_like(x).bernoulli_(1 - share, generator=draws) / (1 - share)
+    return x * kept_entries(x, share, draws) / (1 - share)
 
 
 def unit(x: Tensor) -> Tensor:

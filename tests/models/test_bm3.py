@@ -12,6 +12,7 @@ from torch.nn.functional import cosine_similarity
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import Batch
 from damrs_dgl.models.bm3 import BM3, BM3Config
+from damrs_dgl.models.layers.dropout import kept_entries
 from damrs_dgl.models.tables import make_config, preset_values
 from tests.models.builders import build, dense_interactions, make_batch, tiny_dataset
 
@@ -43,8 +44,7 @@ def convolved(values: Values, layers: int, interactions: Tensor) -> tuple[Tensor
 
 
 def dropped(rows: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    kept = torch.empty_like(rows).bernoulli_(1 - share, generator=generator)
-    return rows.detach() * kept / (1 - share)
+    return rows.detach() * kept_entries(rows, share, generator) / (1 - share)
 
 
 def slow_terms(values: Values, batch: Batch, config: BM3Config, modalities: tuple[str, ...]) -> Values:

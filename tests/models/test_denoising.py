@@ -175,6 +175,25 @@ def test_decas_pretrained_form_agrees_with_its_own_past() -> None:
         assert all(torch.isfinite(value) for value in terms.values())
 
 
+def test_decas_pretraining_is_plain_and_regularised_and_counts_no_step() -> None:
+    data = tiny_dataset(())
+    model = build("deca", data, backbone="mf", dim=4, agreement="pretrained", pretrain_epochs=1, weight_decay=0.3)
+    assert isinstance(model, DeCA)
+    model.on_epoch_start(1, torch.Generator().manual_seed(0))
+    batch = make_batch(data)
+    users, items = model.embeddings()
+    s = (users[batch.users.repeat(2)] * items[batch.pair_items]).sum(1)
+    labels = torch.cat([torch.ones(12), torch.zeros(12)])
+    plain = 2 * cross_entropy(s, labels).mean()  # mean over the observed pairs plus mean over as many sampled ones
+    expected = plain + 0.3 / (2 * data.num_users) * (users.square().sum() + items.square().sum())
+    terms = model.optimize(batch, model.configure_optimizers(0.01))
+    assert sum(terms.values()).item() == pytest.approx(expected.item())
+    assert int(model.steps) == 0  # so that the first step after it denoises observed pairs
+    model.on_epoch_start(2, torch.Generator().manual_seed(0))
+    model.optimize(batch, model.configure_optimizers(0.01))
+    assert int(model.steps) == 1
+
+
 def test_truncation_rises_by_pairs_and_is_kept() -> None:
     data = tiny_dataset(())
     model = build("tce", data, backbone="mf", dim=4, ramp_epochs=2.0, drop_rate=0.4)

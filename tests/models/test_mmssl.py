@@ -7,12 +7,18 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
+from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import Batch
+from damrs_dgl.models.layers import propagation
+from damrs_dgl.models.mmssl import learned_graph
 from damrs_dgl.models.mmssl.config import MMSSLConfig
+from damrs_dgl.models.mmssl.learned_graph import SeenItems, nearest_unseen
 from damrs_dgl.models.mmssl.model import MMSSL
 from damrs_dgl.models.tables import make_config, preset_values
 from tests.models.builders import build, dense_interactions, make_batch, tiny_dataset
@@ -137,6 +143,29 @@ def test_every_user_has_a_learned_edge_however_small_the_share() -> None:
     assert model.learned_edges.shape == (2, 16, 1) and (model.learned_edges >= 0).all()
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 7), st.integers(1, 6), st.integers(1, 4))
+def test_nobody_gets_an_item_twice_or_one_that_they_know(seed: int, users: int, items: int, blocks: int) -> None:
+    """For any graph: users without items, with all items, without content; whatever the size of a block."""
+    draws = torch.Generator().manual_seed(seed)
+    met = torch.rand(users, items, generator=draws) < 0.5
+    pairs = met.nonzero().T.flip(1)
+    relations = {("item", "interacted_by", "user"): (pairs[1], pairs[0])}
+    graph = dgl.heterograph(relations, {"user": users, "item": items})
+    user_emb, item_emb = torch.randn(users, 3, generator=draws), torch.randn(items, 3, generator=draws)
+    user_emb[0] = 0
+    seen = SeenItems(graph, torch.device("cpu"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learned_graph, "_BLOCK_VALUES", items * blocks)
+        found = nearest_unseen(user_emb, item_emb, seen, min(2, items))
+    assert torch.equal(seen.matrix(torch.arange(users), torch.float32), met.float())
+    for user, row in enumerate(found.tolist()):
+        given_items = [item for item in row if item != -1]
+        unmet = [item for item in range(items) if not met[user, item]]
+        assert len({*given_items}) == len(given_items) and {*given_items} <= {*unmet}
+        assert len(given_items) == (min(len(unmet), len(row)) if user else 0)
+
+
 def test_graphs_are_mined_anew_each_epoch_and_without_randomness() -> None:
     model = mmssl()
     before, state = model.learned_edges.clone(), torch.Generator().manual_seed(0)
@@ -184,6 +213,24 @@ def test_attention_looks_at_the_keys() -> None:
         attention.key.zero_()
     mean = (values[0] + values[1]) / 2
     torch.testing.assert_close(attention(values), torch.cat([mean, mean], dim=1) @ attention.output)
+
+
+def test_without_a_dgl_for_the_device_the_numbers_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_dgl = build("mmssl", dim=8)
+    monkeypatch.setattr(propagation, "uses_dgl", lambda device: False)
+    by_torch = build("mmssl", dim=8)
+    assert isinstance(by_torch.convolution.to_users, propagation.SparseRelation)
+    results = []
+    for model in (by_dgl, by_torch):
+        monkeypatch.setattr(propagation, "uses_dgl", lambda device, model=model: model is by_dgl)
+        assert all(torch.isfinite(part).all() for part in model.embeddings())  # no edges are learned yet
+        model.on_epoch_start(1, torch.Generator())
+        results.append(model.optimize(batch_of(), model.configure_optimizers(0.01)))
+    assert isinstance(by_torch.learned[0].to_users, propagation.SparseRelation)
+    for name, value in results[0].items():
+        torch.testing.assert_close(value, results[1][name], rtol=1e-3, atol=1e-6)
+    for mine, theirs in zip(by_dgl.embeddings(), by_torch.embeddings(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
 
 
 def test_a_step_moves_both_players_and_decays_the_model_alone() -> None:

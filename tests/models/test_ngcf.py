@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from damrs_dgl.models.base import Batch
+from damrs_dgl.models.layers.dropout import kept_entries
 from damrs_dgl.models.ngcf import NGCF
 from damrs_dgl.models.tables import make_config
 from tests.models.builders import build, dense_interactions, make_batch, tiny_dataset
@@ -20,8 +22,11 @@ from tests.models.graph_checks import (
 )
 
 
-def written_out(model: NGCF, copies: dict[str, Tensor], seed: int | None) -> Tensor:
-    """What ranks, [U + I, (L + 1) d]; `seed` of the dropout, None for none."""
+def written_out(model: NGCF, copies: dict[str, Tensor], seed: int | None, batch: Batch | None = None) -> Tensor:
+    """What ranks, [U + I, (L + 1) d]; `seed` of the dropout, None for none.
+
+    The last layer of a training step is that of its batch's users and items only: others are left without dropout.
+    """
     interactions = dense_interactions(tiny_dataset())
     users, items = interactions.shape
     adjacency = torch.eye(users + items, dtype=torch.float64)
@@ -38,8 +43,12 @@ def written_out(model: NGCF, copies: dict[str, Tensor], seed: int | None) -> Ten
         one, two = near @ w1 + b1, (e * near) @ w2 + b2
         e = torch.where(one > 0, one, slope * one) + torch.where(two > 0, two, slope * two)
         if seed is not None:
-            kept = [torch.empty(n, e.shape[1], dtype=torch.float64) for n in (users, items)]
-            e = e * torch.cat([mask.bernoulli_(1 - share, generator=generator) for mask in kept]) / (1 - share)
+            chosen = [torch.arange(users), torch.arange(items)]
+            if batch is not None and layer == model.config.num_layers - 1:
+                chosen = [batch.users.unique(), batch.pair_items.unique()]
+            for nodes in (chosen[0], users + chosen[1]):
+                kept = kept_entries(e[nodes], share, generator).double()
+                e = e.index_put((nodes,), e[nodes] * kept / (1 - share))
         parts.append(e / e.norm(dim=1, keepdim=True))
     return torch.cat(parts, dim=1)
 
@@ -52,7 +61,7 @@ def test_step_equals_the_written_out_form(preset: str, training: bool) -> None:
     copies = double_copies(model)
     batch = make_batch(dataset)
     batch.generator.manual_seed(7)
-    table = written_out(model, copies, 7 if training else None)
+    table = written_out(model, copies, 7 if training else None, batch)
     users = table[batch.users]
     positive, negative = (table[dataset.num_users + ids] for ids in (batch.positive_items, batch.negative_items))
     squares = sum(part.square().sum() for part in (users, positive, negative))

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from damrs_dgl.errors import RecipeError
+from damrs_dgl.models.damrs.config import DAMRSConfig
 from damrs_dgl.models.systems import system_names
 from damrs_dgl.recipe import Recipe, as_system, load_recipe, recipe_from, recipe_mistakes, with_values
 
 Write = Callable[[str], Path]
+SYNTHETIC = {"data": {"format": "synthetic"}}
 PRESET_KEYS = ("graphs.behavior_k", "graphs.behavior_weighted", "model.alpha", "model.beta", "model.regularization")
 
 
@@ -30,7 +32,6 @@ def test_a_recipe_says_every_value() -> None:
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        ([], (2, False, 1.0, 2.0, 1e-4)),
         (["model.variant=paper"], (10, True, 1.5, 1.5, 1e-4)),
         (["model.variant=authors"], (2, False, 1.0, 2.0, 0.0)),
         (["model.variant=authors", "model.backbone=mf"], (2, False, 1.0, 2.0, 0.1)),
@@ -46,19 +47,28 @@ def test_what_is_left_out_comes_from_the_preset(overrides: list[str], expected: 
 
 
 def test_presets_follow_their_key_and_what_was_written_stays() -> None:
-    recipe = demo("model.beta=7")
+    recipe = demo("model.beta=7", "model.variant=authors")
     paper = with_values(recipe, {"model.variant": "paper"})
     assert (paper.model.alpha, paper.model.beta, paper.graphs.behavior_k) == (1.5, 7.0, 10)
-    assert with_values(paper, {"model.variant": "recommended"}) == recipe
+    assert with_values(paper, {"model.variant": "authors"}) == recipe
+    assert with_values(demo(), {"model.variant": "paper"}) == demo("model.variant=paper")
     plain = demo("model.name=mf", "model.preset=authors")
     assert (plain.model.dim, plain.model.norm) == (128, "unsquared")
     assert demo("model.name=mf", "model.dim=32", "model.preset=authors").model.dim == 32
-    wrapped = demo("model.backbone=mf", "model.preset=authors")  # a key of the backbone
-    assert (wrapped.model.variant, wrapped.model.backbone.dim) == ("recommended", 128)
+    wrapped = demo("model.variant=paper", "model.backbone=mf", "model.preset=authors")  # a key of the backbone
+    assert (wrapped.model.variant, wrapped.model.backbone.dim) == ("paper", 128)
+
+
+def test_the_default_is_the_first_preset() -> None:
+    recipe = recipe_from({"data": {"format": "synthetic"}})
+    presets = DAMRSConfig.PRESETS["recommended"]
+    assert recipe.model.variant == "recommended" and len(presets) > 5
+    assert {key: recipe.value(key) for key in presets} == presets
+    assert with_values(recipe, {"model.variant": "recommended"}) == recipe
 
 
 def test_a_wrapper_has_its_own_word_on_its_backbone() -> None:
-    assert demo("model.backbone=vbpr").model.backbone.content_scale == "unit"
+    assert demo("model.backbone=vbpr", "model.variant=paper").model.backbone.content_scale == "unit"
     assert demo("model.backbone=vbpr", "model.variant=authors").model.backbone.content_scale == "raw"
     written = demo("model.backbone=vbpr", "model.variant=authors", "model.content_scale=unit")
     assert written.model.backbone.content_scale == "unit"
@@ -66,7 +76,7 @@ def test_a_wrapper_has_its_own_word_on_its_backbone() -> None:
 
 BACKBONES = {
     "a string": '[model]\nbackbone = "mf"\ndim = 8\n',
-    "a table": "[model]\nalpha = 1.0\n[model.backbone]\nname = 'mf'\ndim = 8\n",
+    "a table": "[model]\nitem_layers = 1\n[model.backbone]\nname = 'mf'\ndim = 8\n",
     "an inline table": '[model]\nbackbone = {name = "mf", dim = 8}\n',
     "capitals": '[model]\nname = "DAMRS"\nbackbone = "MF"\ndim = 8\n',
 }
@@ -75,13 +85,10 @@ BACKBONES = {
 @pytest.mark.parametrize("how", BACKBONES)
 def test_a_backbone_is_a_name_or_a_table(recipe_file: Write, how: str) -> None:
     recipe = load_recipe(recipe_file(BACKBONES[how]))
-    assert recipe.model == demo("model.backbone=mf", "model.dim=8", "model.gamma=1", *NEUTRAL).model
+    assert recipe.model == recipe_from({**SYNTHETIC, "model": {"backbone": {"name": "mf", "dim": 8}}}).model
     for override in ("model.dim=4", "model.backbone.dim=4"):
         assert load_recipe(recipe_file(BACKBONES[how]), [override]).model.backbone.dim == 4
     assert load_recipe(recipe_file(BACKBONES[how]), ["model.backbone=lightgcn"]).model.backbone.dim == 8
-
-
-NEUTRAL = ("model.preference_weight=1.0", "model.relation_weight=0.001")  # the demo's own settings put back
 
 
 def test_a_key_of_the_backbone_is_written_once(recipe_file: Write) -> None:
@@ -94,9 +101,9 @@ def test_a_key_of_the_backbone_is_written_once(recipe_file: Write) -> None:
 
 
 def test_the_same_key_of_wrapper_and_backbone_is_the_wrapper_s() -> None:
-    recipe = demo("model.regularization=0.5")
+    recipe = demo("model.variant=paper", "model.regularization=0.5")
     assert (recipe.model.regularization, recipe.model.backbone.regularization) == (0.5, 1e-4)
-    recipe = demo("model.backbone.regularization=0.5")
+    recipe = demo("model.variant=paper", "model.backbone.regularization=0.5")
     assert (recipe.model.regularization, recipe.model.backbone.regularization) == (1e-4, 0.5)
 
 

@@ -6,7 +6,27 @@ import itertools
 
 import pytest
 
-from damrs_dgl.studies.stress import CLEAN, Cell, plan_cells, stress_rows
+from damrs_dgl.recipe import load_recipe
+from damrs_dgl.studies.stress import CLEAN, Cell, plan_cells, stress_rows, systems_of
+
+
+@pytest.mark.parametrize(
+    ("overrides", "asked", "expected"),
+    [
+        ([], [], ["damrs", "lightgcn"]),
+        (["model.backbone=mf"], [], ["damrs", "mf"]),
+        (["model.name=mf"], [], ["mf"]),  # it wraps nothing
+        (["model.backbone=mf"], ["DA-MRS", "backbone", "mf", "diig"], ["da-mrs", "mf", "diig"]),  # each once
+        (["model.backbone=damrs_dgl.models.mf:MF"], [], ["damrs", "damrs_dgl.models.mf:MF"]),
+    ],
+)
+def test_the_systems_that_are_compared(overrides: list[str], asked: list[str], expected: list[str]) -> None:
+    assert systems_of(load_recipe("demo", overrides), asked) == expected
+
+
+def test_no_such_system() -> None:
+    with pytest.raises(ValueError, match=r'there is no system "diigg"; did you mean "diig"'):
+        systems_of(load_recipe("demo"), ["diigg"])
 
 
 def test_clean_data_is_trained_once_for_all_kinds_of_noise() -> None:

@@ -23,6 +23,7 @@ SETTINGS: dict[str, object] = {
     "model.anchors": 16,
     "model.relation_k": 4,
     "training.batch_size": 128,
+    "training.start": "random",
     "training.epochs": 5,
     "training.patience": 50,
     "training.learning_rate": 0.02,

@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from damrs_dgl.training.sizes import batch_size_for, patience_for
+from damrs_dgl.training.sizes import (
+    FEWEST_EVALUATIONS,
+    FEWEST_STEPS,
+    LARGEST_BATCH,
+    PATIENT_STEPS,
+    SMALLEST_BATCH,
+    batch_size_for,
+    patience_for,
+)
+
+
+@given(st.integers(1, 10**9))
+def test_the_largest_power_of_two_that_leaves_enough_steps(interactions: int) -> None:
+    size = batch_size_for("auto", interactions)
+    assert size & (size - 1) == 0 and SMALLEST_BATCH <= size <= LARGEST_BATCH
+    assert size == SMALLEST_BATCH or interactions >= FEWEST_STEPS * size
+    if size < LARGEST_BATCH // 2:
+        assert interactions < FEWEST_STEPS * 2 * size, "a larger one would have done"
+    if size == LARGEST_BATCH:
+        assert interactions >= 2 * FEWEST_STEPS * size
 
 
 @pytest.mark.parametrize(
     ("interactions", "expected"),
-    [(1, 256), (8191, 256), (8192, 512), (16_383, 512), (16_384, 1024), (65_535, 2048), (65_536, 4096), (10**8, 4096)],
+    [(1, 256), (6143, 256), (6144, 512), (12_288, 1024), (49_152, 4096), (196_607, 4096), (196_608, 8192)],
 )
-def test_an_epoch_has_at_least_sixteen_steps_where_it_can(interactions: int, expected: int) -> None:
+def test_the_sizes_that_the_docstring_names(interactions: int, expected: int) -> None:
     assert batch_size_for("auto", interactions) == expected
-    assert expected == 256 or interactions >= 16 * expected
 
 
-@pytest.mark.parametrize(("steps", "expected"), [(0, 1000), (1, 1000), (16, 63), (39, 26), (40, 25), (10_000, 25)])
-def test_patience_is_a_thousand_steps_or_25_evaluations(steps: int, expected: int) -> None:
-    assert patience_for("auto", steps) == expected
+@given(st.integers(0, 10**6))
+def test_patience_lasts_for_so_many_steps_and_so_many_evaluations(steps: int) -> None:
+    patience = patience_for("auto", steps)
+    assert patience >= FEWEST_EVALUATIONS and patience * max(steps, 1) >= PATIENT_STEPS
+    assert patience == FEWEST_EVALUATIONS or (patience - 1) * max(steps, 1) < PATIENT_STEPS
 
 
 def test_what_was_asked_for_holds() -> None:

@@ -179,7 +179,7 @@ def test_a_schedule_cut_short_before_its_first_validation(tmp_path: Path) -> Non
 
 
 def test_history_holds_each_term_and_their_sum() -> None:
-    (row, *_) = run(training__epochs=1).progress.history
+    (row, *_) = run(training__epochs=1, model__regularization=0.1).progress.history
     terms = ("feedback", "preference", "relations", "regularization")
     assert row["loss"] == pytest.approx(sum(row[name] for name in terms), rel=1e-5)
     assert row["epoch"] == 1 and 0 < row["train_seconds"] <= row["seconds"]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, cast
 from pydantic import Field
 
 from damrs_dgl.models.base import Backbone, ModelConfig, WrapperConfig
-from damrs_dgl.models.registry import config_class, find_model
+from damrs_dgl.models.registry import backbone_config_class, find_model
 from damrs_dgl.settings import Count
 
 # The regulariser's weight by backbone: the paper gives none (chosen on TikTok's validation split for each plain
@@ -105,17 +105,18 @@ class DAMRSConfig(WrapperConfig[Backbone]):
 
     @classmethod
     def for_table(cls, table: Mapping[str, Any]) -> type[ModelConfig]:
-        return cast("type[ModelConfig]", cls.__class_getitem__(config_class(table["backbone"])))
+        return cast("type[ModelConfig]", cls.__class_getitem__(backbone_config_class(table)))
 
     @classmethod
     def preset_values(cls, table: Mapping[str, Any]) -> dict[str, object]:
         values = super().preset_values(table)
         variant = table.get("variant", "recommended")
-        backbone = table["backbone"]["name"]
+        backbone = table.get("backbone", {}).get("name", cls.DEFAULT_BACKBONE)
         values["model.regularization"] = _REGULARIZATION.get(str(variant), {}).get(backbone, _ELSE)
-        if variant == "authors" and "content_scale" in find_model(backbone).Config.model_fields:
+        if variant == "authors":
             values["model.backbone.content_scale"] = "raw"
-        return values
+        known = {f"model.backbone.{key}" for key in find_model(backbone).Config.model_fields}
+        return {key: value for key, value in values.items() if not key.startswith("model.backbone.") or key in known}
 
     @property
     def refresh_epochs(self) -> int | None:

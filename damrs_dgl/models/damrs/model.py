@@ -87,10 +87,9 @@ class DAMRS(RankingModel):
         return Encoded(vectors.users, vectors.items, vectors.user_input, vectors.item_input)
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        vectors = self.represent(self.backbone.encode_batch(batch))
-        terms = objective(self.config, self.variant, vectors, batch, self.graded_sets)
-        backbone = Encoded(vectors.users, vectors.id_items, vectors.user_input, vectors.item_input)
-        return terms | self.backbone.auxiliary_losses(batch, backbone)
+        encoded = self.backbone.encode_batch(batch)
+        terms = objective(self.config, self.variant, self.represent(encoded), batch, self.graded_sets)
+        return terms | self.backbone.auxiliary_losses(batch, encoded)
 
     def on_epoch_start(self, epoch: int, generator: torch.Generator) -> None:
         self.backbone.on_epoch_start(epoch, generator)

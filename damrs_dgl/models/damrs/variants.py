@@ -136,4 +136,8 @@ AUTHORS: Final = Variant(
     log_epsilon=AUTHORS_LOG_EPSILON,
     regularize_inputs=False,
 )
-VARIANTS: Final = {"paper": PAPER, "authors": AUTHORS, "recommended": replace(AUTHORS, all_candidates=False, regularize_inputs=True)}
+VARIANTS: Final = {
+    "paper": PAPER,
+    "authors": AUTHORS,
+    "recommended": replace(AUTHORS, all_candidates=False, regularize_inputs=True),
+}

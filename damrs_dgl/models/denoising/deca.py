@@ -119,13 +119,15 @@ class DeCA(DenoisingWrapper):
         torch.stack(list(terms.values())).sum().backward()
         for optimizer in optimizers.values():
             optimizer.step()  # a helper without a part in this step has no gradient, and stays
-        self.steps += 1
+        if not self._pretraining():  # whose steps are of neither kind
+            self.steps += 1
         return {name: value.detach() for name, value in terms.items()}
 
     def label_loss(self, scores: Tensor, labels: Tensor, batch: Batch) -> dict[str, Tensor]:
         users, items = batch.users.repeat(2), batch.pair_items
-        if self.config.agreement == "pretrained" and not bool(self.pretrained):
-            return {"agreement": scores.new_zeros(()), "likelihood": _two_means(cross_entropy(scores, labels))}
+        if self._pretraining():
+            plain = {"agreement": scores.new_zeros(()), "likelihood": _two_means(cross_entropy(scores, labels))}
+            return plain | self._weight_decay()
         agreed = self._agreed(users, items)
         away = self.config.balance * bernoulli_divergence(agreed, scores)
         divergence = away + (1 - self.config.balance) * bernoulli_divergence(scores, agreed)
@@ -135,11 +137,16 @@ class DeCA(DenoisingWrapper):
             )
         else:
             likelihood = like_likelihood(scores, labels, self.like(users, items), penalty=self.config.negative_penalty)
-        terms = {"agreement": _two_means(divergence), "likelihood": _two_means(likelihood)}
-        if self.config.weight_decay:
-            squares = torch.stack([table.square().sum() for table in self.backbone.parameters()]).sum()
-            terms["weight_decay"] = self.config.weight_decay / (2 * self._num_users) * squares
-        return terms
+        return {"agreement": _two_means(divergence), "likelihood": _two_means(likelihood)} | self._weight_decay()
+
+    def _pretraining(self) -> bool:
+        return self.config.agreement == "pretrained" and not bool(self.pretrained)
+
+    def _weight_decay(self) -> dict[str, Tensor]:
+        if not self.config.weight_decay:
+            return {}
+        squares = torch.stack([table.square().sum() for table in self.backbone.parameters()]).sum()
+        return {"weight_decay": self.config.weight_decay / (2 * self._num_users) * squares}
 
     def _agreed(self, users: Tensor, items: Tensor) -> Tensor:
         if self.config.agreement == "learned":

@@ -21,7 +21,7 @@ from damrs_dgl.models.base import (
     WrapperConfig,
     pair_scores,
 )
-from damrs_dgl.models.registry import config_class, find_model
+from damrs_dgl.models.registry import backbone_config_class, find_model
 from damrs_dgl.scoring import Scorer
 
 
@@ -34,7 +34,7 @@ class DenoisingConfig(WrapperConfig[Backbone]):
 
     @classmethod
     def for_table(cls, table: Any) -> type[ModelConfig]:
-        found: type[ModelConfig] = cls.__class_getitem__(config_class(table["backbone"]))  # type: ignore[assignment]
+        found: type[ModelConfig] = cls.__class_getitem__(backbone_config_class(table))  # type: ignore[assignment]
         return found
 
 

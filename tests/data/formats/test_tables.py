@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from damrs_dgl.data import read_tables
-from damrs_dgl.data.parts import Finding
 from damrs_dgl.data.formats.features import open_parquet
+from damrs_dgl.data.parts import Finding
 from damrs_dgl.errors import DataError
 
 ITEMS = ["apple", "pear", "fig", "plum"]

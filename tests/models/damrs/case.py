@@ -14,6 +14,7 @@ from damrs_dgl.factory import build_recipe_graph, prepare_training
 from damrs_dgl.graphs.schema import item_relations
 from damrs_dgl.models.base import Batch
 from damrs_dgl.models.damrs.objective import objective
+from damrs_dgl.models.damrs.variants import VARIANTS
 from damrs_dgl.recipe import load_recipe, with_values
 from tests.models.damrs import reference
 from tests.models.damrs.reference import Settings, Vectors
@@ -51,7 +52,10 @@ class Case:
     def __init__(self, variant: str, backbone: str, **changes: Any) -> None:
         authors = variant != "paper"
         self.authors = authors
-        self.settings = s = Settings(gap=authors, inputs=variant != "authors")
+        self.settings = s = Settings(gap=authors, inputs=not authors, everything=authors)
+        if variant == "recommended":  # the authors' but for what was chosen on validation
+            chosen = VARIANTS[variant]
+            s.inputs, s.everything = chosen.regularize_inputs, chosen.all_candidates
         self.data = synthetic_shop(**SIZES, seed=5).dataset
         values: dict[str, object] = {
             "model.variant": variant,
@@ -68,6 +72,7 @@ class Case:
             "model.anchors": "all",
             "model.refresh": "step",
             "training.batch_size": 13,
+            "training.start": "random",
         }
         changed = {f"model.{key}": value for key, value in changes.items()}
         recipe = with_values(load_recipe("demo"), {**values, **changed})

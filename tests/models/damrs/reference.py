@@ -44,6 +44,7 @@ class Settings:
     regularization: float = 0.1
     gap: bool = False  # Eq. 7 by the gap of two probabilities
     inputs: bool = True  # whose norms are held small: the vectors before propagation
+    everything: bool = False  # which items are dissimilar in L_AI: all, or the batch's
 
 
 def root(degree: float) -> Tensor:
@@ -174,7 +175,8 @@ def item_relations(vectors: Vectors, batch: Batch, s: Settings, *, authors: bool
             similar = sorted(everything, key=lambda j: -graded[j])[: s.k]
             rest = [j for j in everything if j not in similar]
             less = sorted(rest, key=lambda j: -shares[m][j])[: s.k]
-            others = [j for j in (everything if authors else batch_items(batch)) if j not in similar and j not in less]
+            candidates = everything if s.everything else batch_items(batch)
+            others = [j for j in candidates if j not in similar and j not in less]
             phi = torch.exp(cosine[i] / s.temperature)
             r, t, n = phi[similar].sum(), phi[less].sum(), phi[others].sum()
             if s.strategy == "SP":

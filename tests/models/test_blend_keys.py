@@ -1,0 +1,44 @@
+"""The keys of a blend that are refused, and names of members that torch keeps for itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from damrs_dgl.models.blend import MOST_TRIES, BlendConfig
+from damrs_dgl.models.tables import make_config
+from tests.models.builders import build
+
+
+@pytest.mark.parametrize(
+    "members, saying",
+    [
+        ({"a.b": "mf"}, "should match pattern"),
+        ({"../a": "mf"}, "should match pattern"),
+        ({"a": "blend", "b": "mf"}, "cannot be a member of a blend"),
+        ({"a": "mff"}, 'did you mean "mf"'),
+    ],
+)
+def test_members_that_cannot_be(members: dict[str, Any], saying: str) -> None:
+    with pytest.raises(ValueError, match=saying):
+        make_config({"name": "blend", "members": members})
+
+
+def test_presets_leave_a_wrong_name_to_the_validation() -> None:
+    assert BlendConfig.preset_values({"name": "blend", "members": {"a": "mff"}}) == {}
+
+
+def test_more_weights_than_anybody_waits_for_are_refused() -> None:
+    members = {f"m{n}": "popularity" for n in range(6)}
+    with pytest.raises(ValueError, match=f"above {MOST_TRIES:,}"):
+        make_config({"name": "blend", "members": members, "grid": 100})
+
+
+def test_a_member_may_have_any_name() -> None:
+    model = build("blend", members={"keys": "popularity", "forward": {"name": "mf", "dim": 4}})
+    assert list(model.members()) == ["keys", "forward"]
+    for member in model.members().values():
+        if hasattr(member, "fit_closed_form"):
+            member.fit_closed_form()
+    assert model.embeddings().items.shape == (14, 5)  # without a scorer asked for first

@@ -1,0 +1,75 @@
+"""The spectral start: the leading singular vectors where there are any, the random start elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from damrs_dgl.factory import build_recipe_graph, prepare_training
+from damrs_dgl.recipe import load_recipe, with_values
+from damrs_dgl.training.start import start_from_spectrum
+from tests.models.builders import CPU, dense_interactions, tiny_dataset
+
+
+def tables(width: int) -> tuple[nn.Parameter, nn.Parameter]:
+    generator = torch.Generator().manual_seed(0)
+    users, items = (nn.Parameter(0.01 * torch.randn(rows, width, generator=generator)) for rows in (16, 14))
+    return users, items
+
+
+def test_the_products_are_those_of_the_truncated_svd() -> None:
+    data = tiny_dataset()
+    matrix = dense_interactions(data)
+    scale = [d.clamp(min=1).rsqrt() for d in (matrix.sum(1), matrix.sum(0))]
+    u, s, v = torch.linalg.svd(scale[0][:, None] * matrix * scale[1][None, :])
+    users, items = tables(5)
+    start_from_spectrum(users, items, data.train, spread=0.1)
+    found = (users @ items.T).detach().double()[:, :13]
+    expected = (u[:, :5] * s[:5] ** 2) @ v[:5, :13]
+    assert torch.allclose(found / found.norm(), expected / expected.norm(), atol=1e-5)
+    assert abs(float(users.std()) - 0.1) < 0.005
+    assert abs(float(items[:13].std()) - 0.1) < 0.01
+
+
+def test_an_item_without_interactions_keeps_its_random_start() -> None:
+    data = tiny_dataset()
+    users, items = tables(5)
+    before = items.detach().clone()
+    start_from_spectrum(users, items, data.train, spread=0.1)
+    assert torch.equal(items[13], before[13]) and before[13].any()
+    assert not (items[:13] == before[:13]).any()
+
+
+def test_beyond_the_rank_rows_are_still_whole() -> None:
+    users, items = tables(20)  # of at most 13 singular values
+    start_from_spectrum(users, items, tiny_dataset().train, spread=0.1)
+    assert torch.isfinite(items).all() and items.norm(dim=1).min() > 0 and users.norm(dim=1).min() > 0
+
+
+def test_the_recipe_asks_for_it() -> None:
+    data = tiny_dataset()
+
+    def item_table(name: str, **changes: object) -> torch.Tensor:
+        values = {"model.name": name, "model.dim": 4, **{f"training.{key}": value for key, value in changes.items()}}
+        recipe = with_values(load_recipe("demo"), values)
+        trainer = prepare_training(recipe, data, build_recipe_graph(recipe, data).graph, device=CPU)
+        model: Any = trainer.model
+        return model.item_table.detach()
+
+    spectral = item_table("mf", start="spectral")
+    assert torch.equal(spectral[:13], item_table("lightgcn", start="spectral", seed=4)[:13])  # no seed in it
+    assert torch.allclose(item_table("mf", start="spectral", start_spread=0.2)[:13], 2 * spectral[:13])
+    assert not torch.allclose(item_table("mf", start="random"), spectral)
+    vbpr = item_table("vbpr", start="random")
+    assert torch.equal(item_table("vbpr", start="spectral"), vbpr)  # it has no such tables
+
+
+def test_no_gradient_runs_away_from_items_without_interactions() -> None:
+    data = tiny_dataset()
+    recipe = with_values(load_recipe("demo"), {"model.dim": 4, "training.start": "spectral", "graphs.k": 3})
+    trainer = prepare_training(recipe, data, build_recipe_graph(recipe, data).graph, device=CPU)
+    terms = trainer.model.training_step(next(trainer.sampler.epoch(trainer.generator)))
+    torch.stack(list(terms.values())).sum().backward()
+    assert all(float(p.grad.abs().max()) < 100 for p in trainer.model.parameters() if p.grad is not None)
