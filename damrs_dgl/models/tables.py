@@ -77,21 +77,22 @@ def own_preset_values(config: type[ModelConfig], table: Mapping[str, Any], prefi
     }
 
 
-def fill_presets(values: dict[str, Any]) -> list[str]:
-    """Set what the presets of a canonical `values["model"]` give, where nothing stands; returns the keys that were set.
+def fill(values: dict[str, Any], path: str, value: object) -> bool:
+    """Set `values["a"]["b"] = value` for the path `a.b`, unless it is there or a plain value is in the way; whether."""
+    *way, last = path.split(".")
+    table: Any = values
+    for part in way:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            return False
+    unset = last not in table
+    table.setdefault(last, value)
+    return unset
 
-    Nothing is set where a plain value is in the way, which is for the validation to tell.
-    """
-    filled = []
-    for path, value in preset_values(values["model"]).items():
-        *way, last = path.split(".")
-        table: Any = values
-        for part in way:
-            table = table.setdefault(part, {}) if isinstance(table, dict) else None
-        if isinstance(table, dict) and last not in table:
-            table[last] = value
-            filled.append(path)
-    return filled
+
+def fill_presets(values: dict[str, Any]) -> list[str]:
+    """Fill in what the presets of a canonical `values["model"]` give; returns the keys that were set."""
+    return [path for path, value in preset_values(values["model"]).items() if fill(values, path, value)]
 
 
 def make_config(table: Mapping[str, Any]) -> ModelConfig:

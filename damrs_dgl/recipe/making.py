@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import WrapperConfig
-from damrs_dgl.models.registry import DEFAULT_MODEL, config_class, find_model
+from damrs_dgl.models.registry import DEFAULT_MODEL, config_class, find_backbone, find_model
 from damrs_dgl.models.systems import as_system as table_of_system
 from damrs_dgl.models.systems import switch_model
 from damrs_dgl.models.tables import canonical_model, fill_presets
@@ -132,7 +132,7 @@ def _with_model(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Mistake
             kind = ", or a table of its keys" if key[-1] == "backbone" else ""
             return table, [Mistake([key], found, f"expected the name of a system{kind}")]
         try:
-            find_model(name)
+            (find_model if len(key) == 2 else find_backbone)(name)
         except ValueError as error:
             return table, [Mistake([key], f"{found}: {error}")]
     table["model"] = canonical_model(model)
