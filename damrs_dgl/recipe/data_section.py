@@ -139,10 +139,7 @@ class SyntheticData(Section):
 
 DataSection = Annotated[MMRecData | MMSSLData | TablesData | SyntheticData, Field(discriminator="format")]
 DATA_FORMATS: Final[dict[str, type[Section]]] = {
-    "mmrec": MMRecData,
-    "mmssl": MMSSLData,
-    "tables": TablesData,
-    "synthetic": SyntheticData,
+    kind.model_fields["format"].default: kind for kind in (MMRecData, MMSSLData, TablesData, SyntheticData)
 }
 
 
@@ -153,21 +150,18 @@ def expand_path(path: str) -> Path:
     Raises ``RecipeError`` where the variable is needed and names no folder.
     """
     variable = f"${{{DATA_VARIABLE}}}"
-    return Path(path.replace(variable, str(_data_folder(path)))) if variable in path else Path(path)
-
-
-def _data_folder(path: str) -> Path:
+    if variable not in path:
+        return Path(path)
     value = os.environ.get(DATA_VARIABLE, "")
-    fix = f"set {DATA_VARIABLE} to the folder that holds the data sets, or override data.path"
-    if value:
-        folder = expand_home(value)
-        if not folder.is_dir():
-            raise RecipeError(f'{DATA_VARIABLE} = "{value}" is not a folder', where="data.path", fix=fix)
-        return folder
-    beside = PACKAGE.parent.parent / "shared" / "data"
-    if not beside.is_dir():
-        raise RecipeError(f'"{path}" needs the variable {DATA_VARIABLE}, which is not set', where="data.path", fix=fix)
-    return beside
+    folder = expand_home(value) if value else PACKAGE.parent.parent / "shared" / "data"
+    if not folder.is_dir():
+        unset = f'"{path}" needs the variable {DATA_VARIABLE}, which is not set'
+        raise RecipeError(
+            f'{DATA_VARIABLE} = "{value}" is not a folder' if value else unset,
+            where="data.path",
+            fix=f"set {DATA_VARIABLE} to the folder that holds the data sets, or override data.path",
+        )
+    return Path(path.replace(variable, str(folder)))
 
 
 def expand_home(path: str | Path) -> Path:

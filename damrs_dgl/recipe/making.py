@@ -132,7 +132,7 @@ def _with_model(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Mistake
             kind = ", or a table of its keys" if key[-1] == "backbone" else ""
             return table, [Mistake([key], found, f"expected the name of a system{kind}")]
         try:
-            (find_model if len(key) == 2 else find_backbone)(name)
+            (find_backbone if "backbone" in key else find_model)(name)
         except ValueError as error:
             return table, [Mistake([key], f"{found}: {error}")]
     table["model"] = canonical_model(model)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.registry import models
+from damrs_dgl.recipe.data_section import DATA_FORMATS
 from damrs_dgl.recipe.text import Schema, expectation, schema_of, toml_value
 from damrs_dgl.settings import Section
 
 KeyPath = tuple[str, ...]
+_FORMAT: Schema = {"enum": list(DATA_FORMATS)}  # of a [data] that says none
 
 
 class Mistake(RecipeError):
@@ -53,13 +55,13 @@ def explain(
     ``written``: the table as the user has it, where a key of a backbone may stand in [model] and is called so.
     """
     schema = schema_of(kind)
+    named = [data for name, data in DATA_FORMATS.items() if name == find(table, ("data", "format"))]
+    schema["properties"]["data"] = schema_of(named[0]) if named else {"properties": {"format": _FORMAT}}
     found: dict[KeyPath, Mistake] = {}
     for detail in error.errors(include_url=False):
         path = _path(detail["type"], detail["loc"], table)
         key = _as_written(path, written)
-        reason = str(detail["ctx"]["error"]) if detail["type"] == "value_error" else None
-        unknown = detail["type"] == "extra_forbidden"
-        what, fix = _unknown(path, table, schema) if unknown else _wrong(path, ".".join(key), table, schema, reason)
+        what, fix = _what_and_fix(cast("dict[str, Any]", detail), path, ".".join(key), table, schema)
         found.setdefault(path, Mistake((key, path), what, fix))
     return list(found.values())
 
@@ -85,53 +87,52 @@ def _as_written(path: KeyPath, written: Mapping[str, Any]) -> KeyPath:
     return next((form for form in forms if find(written, form) is not ...), path)
 
 
-def _wrong(
-    path: KeyPath, key: str, table: Mapping[str, Any], schema: Schema, reason: str | None
+def _what_and_fix(
+    detail: Mapping[str, Any], path: KeyPath, key: str, table: Mapping[str, Any], schema: Schema
 ) -> tuple[str, str | None]:
-    """What is wrong with a value, or with its absence, and the cure; ``reason``: what a check of ours said."""
-    value, declared = find(table, path), _declared(path, table, schema)
-    is_section = len(path) == 1 and _is_section(declared)
-    if reason:
-        return f"[{key}]: {reason}" if isinstance(value, Mapping) else f"{key} = {toml_value(value)}: {reason}", None
+    """What is wrong with the value of a key, or its absence, and the cure."""
+    kind, value, declared = detail["type"], find(table, path), _declared(path, schema)
+    if kind == "extra_forbidden" and len(path) == 1 and isinstance(value, Mapping):
+        return f"unknown section [{key}]", next(_section_cures(path, value, schema))
+    if kind == "extra_forbidden":
+        return f"unknown key {key}", next(_key_cures(path, table, schema))
+    if kind == "value_error":
+        shown = f"[{key}]" if isinstance(value, Mapping) else f"{key} = {toml_value(value)}"
+        return f"{shown}: {detail['ctx']['error']}", None
+    expected = f"expected {f'a section [{key}]' if _is_section(path, declared) else expectation(declared)}"
     if value is not ...:
-        expected = f"a section [{key}]" if is_section else expectation(declared)
-        return f"{key} = {toml_value(value)}", f"expected {expected}"
-    what = f"[{key}] is missing" if is_section else f"{key} is missing"
+        return f"{key} = {toml_value(value)}", expected
     if path in (("data",), ("data", "format")):
-        formats = expectation(_declared(("data", "format"), {}, schema))
-        return what, f"say how the data are stored: data.format is {formats}"
-    return what, f"expected {expectation(declared)}"
+        expected = f"say how the data are stored: data.format is {expectation(_FORMAT)}"
+    return f"{f'[{key}]' if _is_section(path, declared) else key} is missing", expected
 
 
-def _unknown(path: KeyPath, table: Mapping[str, Any], schema: Schema) -> tuple[str, str]:
-    """An unknown key or section, and its likeliest cure."""
-    if len(path) == 1 and isinstance(table[path[0]], Mapping):
-        return f"unknown section [{path[0]}]", next(_section_cures(path[0], table, schema))
-    return f"unknown key {'.'.join(path)}", next(_key_cures(path, table, schema))
+def _is_section(path: KeyPath, declared: Schema) -> bool:
+    return len(path) == 1 and "properties" in declared
 
 
-def _section_cures(name: str, table: Mapping[str, Any], schema: Schema) -> Iterator[str]:
-    """The nearest section, else what has that name or holds the keys, else all names."""
-    yield from _nearest((name,), [key for key, inner in schema["properties"].items() if _is_section(inner)])
-    yield from _elsewhere((name,), schema)
-    if moved := [f"model.{key}" for key in table[name] if _systems_with(key)]:
+def _section_cures(path: KeyPath, value: Mapping[str, Any], schema: Schema) -> Iterator[str]:
+    """For an unknown section: the nearest one, else what has that name or its keys, else all names."""
+    yield from _nearest(path, [key for key, declared in schema["properties"].items() if "properties" in declared])
+    yield from _elsewhere(path, schema)
+    if moved := [f"model.{key}" for key in value if _systems_with(key)]:
         yield f"its keys belong to [model]: write {' and '.join(moved[:2])}"
     yield f"allowed there: {', '.join(schema['properties'])}"
 
 
 def _key_cures(path: KeyPath, table: Mapping[str, Any], schema: Schema) -> Iterator[str]:
-    """The format, section or system that has the key, else the nearest name, else all names."""
+    """For an unknown key: the format, section or system that has it, else the nearest name, else all names."""
     section, name = path[:-1], path[-1]
-    kinds = schema["properties"]["data"]["oneOf"]
-    formats = [kind["properties"]["format"]["const"] for kind in kinds if name in kind["properties"]]
-    if section == ("data",) and formats:
-        yield f"a key of data.format = {' or '.join(map(toml_value, formats))} only"
+    formats = [toml_value(tag) for tag, data in DATA_FORMATS.items() if name in data.model_fields]
+    only = [f"a key of data.format = {' or '.join(formats)} only"] if formats else []
+    yield from only if section == ("data",) else []
     yield from _elsewhere(path, schema)
+    yield from only
     if section[:1] == ("model",) and (systems := _systems_with(name)):
         chosen = toml_value(find(table, (*section, "name")))
         yield f"{'.'.join(section)}.name = {chosen} has none; a key of {', '.join(systems)}"
-    own = _kind(_declared(section, table, schema), find(table, section))
-    known = list(dict.fromkeys(way[-1] for way in _all_keys(own) if section or len(way) == 1))
+    ways = _all_keys(_declared(section, schema))
+    known = list(dict.fromkeys(way[-1] for way in ways if section or len(way) == 1))
     yield from _nearest(path, known)
     yield f"allowed there: {', '.join(known)}"
 
@@ -142,7 +143,7 @@ def _nearest(path: KeyPath, known: Iterable[str]) -> Iterator[str]:
 
 
 def _elsewhere(path: KeyPath, schema: Schema) -> Iterator[str]:
-    """Where else in a recipe a key of that name stands."""
+    """Where else in the recipe a key of that name stands."""
     ways = [way for way in _all_keys(schema) if way[-1] == path[-1] and way[:-1] != path[:-1]]
     for way in ways:
         if way[: len(path)] == (*path[:-1], "backbone"):
@@ -153,36 +154,19 @@ def _elsewhere(path: KeyPath, schema: Schema) -> Iterator[str]:
         yield f"it belongs to {place}: write {' or '.join(shown)}"
 
 
-def _declared(path: KeyPath, table: object, schema: Schema) -> Schema:
+def _systems_with(key: str) -> list[str]:
+    return [name for name, model in models().items() if key in model.Config.model_fields]
+
+
+def _declared(path: KeyPath, schema: Schema) -> Schema:
     """What declares a key of a table; empty where nothing does."""
     for part in path:
-        kind = _kind(schema, table)
-        schema = kind.get("properties", {}).get(part) or kind.get("additionalProperties") or {}
-        table = find(table, (part,))
+        schema = schema.get("properties", {}).get(part) or schema.get("additionalProperties") or {}
     return schema
 
 
-def _kind(schema: Schema, table: object) -> Schema:
-    """Of a table that there are several kinds of, [data], the kind that its format names."""
-    kinds = {kind["properties"]["format"]["const"]: kind for kind in schema.get("oneOf", [])}
-    if not kinds:
-        return schema
-    unknown = {"properties": {"format": {"enum": list(kinds)}}}
-    return next((kind for name, kind in kinds.items() if name == find(table, ("format",))), unknown)
-
-
-def _is_section(schema: Schema) -> bool:
-    return "properties" in schema or "oneOf" in schema
-
-
 def _all_keys(schema: Schema, place: KeyPath = ()) -> Iterator[KeyPath]:
-    """Every key of a table and of the sections in it; of all its kinds."""
-    for kind in schema.get("oneOf", [schema]):
-        for key, inner in kind.get("properties", {}).items():
-            yield (*place, key)
-            yield from _all_keys(inner, (*place, key))
-
-
-def _systems_with(key: str) -> list[str]:
-    """Systems with a key of that name."""
-    return [name for name, model in models().items() if key in model.Config.model_fields]
+    """Every key of a table and of the sections in it."""
+    for key, inner in schema.get("properties", {}).items():
+        yield (*place, key)
+        yield from _all_keys(inner, (*place, key))

@@ -14,6 +14,10 @@ from damrs_dgl.recipe.schema import Recipe
 from damrs_dgl.settings import Section
 
 _WIDTH = 110
+_KINDS = {
+    "string": "a string", "non-empty": "a non-empty string", "boolean": "true or false", "integer": "an integer",
+    "number": "a number", "object": "a table",
+}  # fmt: skip
 _BOUNDS = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
 Schema = dict[str, Any]  # what declares a key or a table: its JSON schema
 Presets = dict[str, tuple[str, dict[str, object]]]  # key -> (the key that chooses the preset, {preset: value})
@@ -43,26 +47,13 @@ def expectation(schema: Schema) -> str:
         return toml_value(schema["const"])
     if "enum" in schema:
         return f"one of {', '.join(map(toml_value, schema['enum']))}"
-    match schema.get("type"):
-        case "array":
-            few = "a list of one or more" if schema.get("minItems") else "a list"
-            words = f"{few}, each {expectation(schema['items'])}"
-        case "object" if "properties" in schema:
-            short = "a file name or " if "required" in schema else ""
-            words = f"{short}a table of {', '.join(schema['properties'])}"
-        case "object":
-            words = "a table"
-        case "string":
-            words = "a non-empty string" if schema.get("minLength") else "a string"
-        case "boolean":
-            words = "true or false"
-        case "integer":
-            words = f"an integer{_bounds(schema)}"
-        case "number":
-            words = f"a number{_bounds(schema)}"
-        case _:
-            words = "a value of another kind"
-    return words
+    if "items" in schema:
+        return f"a list{' of one or more' if schema.get('minItems') else ''}, each {expectation(schema['items'])}"
+    if "properties" in schema:
+        short = "a file name or " if "required" in schema else ""
+        return f"{short}a table of {', '.join(schema['properties'])}"
+    kind = "non-empty" if schema.get("minLength") else schema.get("type", "")
+    return f"{_KINDS.get(kind, 'a value of another kind')}{_bounds(schema)}"
 
 
 def _bounds(schema: Schema) -> str:
