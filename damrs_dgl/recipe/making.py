@@ -103,19 +103,32 @@ def _keep_one(owner: dict[str, Any], way: KeyPath, key: str) -> None:
 def check(values: Mapping[str, Any]) -> tuple[AnyRecipe | None, list[Mistake]]:
     """The recipe of a table, None where it is not sound, and all mistakes."""
     table, mistakes = _with_model(values)
-    recipe: AnyRecipe | None = None
     try:
         recipe = _validated(table)
     except ValidationError as error:
         mistakes += explain(error, table, _kind(table), values)
+    if mistakes:
+        return None, [*mistakes, *_besides(mistakes, table)]
+    found = list(conflicts(recipe))
+    return (None if found else recipe), found
+
+
+def _besides(mistakes: list[Mistake], table: Mapping[str, Any]) -> list[Mistake]:
+    """The conflicts between sound keys: the wrong ones are taken out; what touches one of them is left for later."""
+    rest = copy.deepcopy(dict(table))
     broken = [key for mistake in mistakes for key in mistake.keys]
-    if any(key in (("data", "format"), ("data", "path")) for key in broken):  # which leave no [data] to speak of
+    for *way, key in broken:
+        owner = find(rest, tuple(way))
+        if isinstance(owner, dict):
+            owner.pop(key, None)
+    if any(key in (("data",), ("data", "format"), ("data", "path")) for key in broken):
+        rest["data"] = {"format": "synthetic"}
         broken.append(("data",))
-    if recipe is None:
-        recipe = _rest(table, broken)
-    if recipe is not None:
-        mistakes += [conflict for conflict in conflicts(recipe) if not touches(conflict.keys, broken)]
-    return (None if mistakes else recipe), mistakes
+    try:
+        found = conflicts(_validated(_with_model(rest)[0]))
+    except ValidationError:
+        return []
+    return [conflict for conflict in found if not touches(conflict.keys, broken)]
 
 
 def _with_model(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Mistake]]:
@@ -167,21 +180,6 @@ def _validated(table: dict[str, Any]) -> AnyRecipe:
 
 def _kind(table: Mapping[str, Any]) -> type[AnyRecipe]:
     return cast("type[AnyRecipe]", Recipe.__class_getitem__(config_class(table["model"])))
-
-
-def _rest(table: Mapping[str, Any], broken: list[KeyPath]) -> AnyRecipe | None:
-    """The recipe of a table without its wrong keys, for what can be said of the others; None where that leaves none."""
-    rest = copy.deepcopy(dict(table))
-    for *way, key in broken:
-        owner = find(rest, tuple(way))
-        if isinstance(owner, dict):
-            owner.pop(key, None)
-    if ("data",) in broken:
-        rest["data"] = {"format": "synthetic"}
-    try:
-        return _validated(_with_model(rest)[0])
-    except ValidationError:
-        return None
 
 
 def conflicts(recipe: AnyRecipe) -> Iterator[Mistake]:

@@ -15,8 +15,9 @@ from damrs_dgl.settings import Section
 
 _WIDTH = 110
 _KINDS = {
-    "string": "a string", "non-empty": "a non-empty string", "boolean": "true or false", "integer": "an integer",
-    "number": "a number", "object": "a table",
+    "boolean": "true or false", "integer": "an integer", "number": "a number",
+    "string": "a string", "non-empty string": "a non-empty string",
+    "object": "a table", "non-empty object": "a table of one or more keys",
 }  # fmt: skip
 _BOUNDS = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
 Schema = dict[str, Any]  # what declares a key or a table: its JSON schema
@@ -52,8 +53,9 @@ def expectation(schema: Schema) -> str:
     if "properties" in schema:
         short = "a file name or " if "required" in schema else ""
         return f"{short}a table of {', '.join(schema['properties'])}"
-    kind = "non-empty" if schema.get("minLength") else schema.get("type", "")
-    return f"{_KINDS.get(kind, 'a value of another kind')}{_bounds(schema)}"
+    non_empty = "non-empty " if schema.get("minLength") or schema.get("minProperties") else ""
+    kind = _KINDS.get(f"{non_empty}{schema.get('type')}", "a value of another kind")
+    return f"{kind}{_bounds(schema)}"
 
 
 def _bounds(schema: Schema) -> str:
@@ -74,7 +76,8 @@ def toml_value(value: object) -> str:
         return f"{{{', '.join(f'{key} = {toml_value(item)}' for key, item in value.items())}}}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(toml_value, value))}]"
-    return str(value)
+    # Python writes no decimal number of more than some thousand digits.
+    return hex(value) if isinstance(value, int) and value.bit_length() > 10_000 else str(value)
 
 
 def recipe_text(recipe: Recipe[Any]) -> str:
