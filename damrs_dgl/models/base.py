@@ -6,7 +6,7 @@ of it is `training_step`, what ranks is `embeddings`; everything else has a defa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
@@ -312,8 +312,3 @@ class ClosedFormModel(RankingModel):
 def pair_scores(user_emb: Tensor, item_emb: Tensor) -> Tensor:
     """Row-wise dot products. Shapes: [B, d], [B, d] -> [B]."""
     return (user_emb * item_emb).sum(-1)
-
-
-def parameters_of(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
-    """All parameters of some modules, in order."""
-    return [parameter for module in modules for parameter in module.parameters()]
