@@ -16,7 +16,7 @@ from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, Tabl
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.dropout import dropout
 from damrs_dgl.models.layers.propagation import UserItemConvolution
-from damrs_dgl.models.layers.unit import unit_rows
+from damrs_dgl.models.layers.rows import unit_rows
 from damrs_dgl.models.registry import register
 
 
