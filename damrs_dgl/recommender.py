@@ -19,6 +19,7 @@ from damrs_dgl.errors import DataError, RecipeError, RunError
 from damrs_dgl.evaluation.ranking import SeenItems, rank_items, rank_scorer
 from damrs_dgl.factory import (
     SplitEvaluator,
+    build_model,
     build_recipe_graph,
     known_interactions,
     pick_device,
@@ -32,6 +33,7 @@ from damrs_dgl.training.trainer import Progress, Schedule
 
 logger = logging.getLogger("damrs_dgl")
 _AGAIN = "save the recommender again"
+_STATE = "model."  # before the names of a system's own tensors in a saved file
 
 
 class Recommender(BaseEstimator):
@@ -101,6 +103,7 @@ class Recommender(BaseEstimator):
         self.recipe_, self.dataset_ = recipe, dataset
         self.data_fingerprint_ = dataset.fingerprint()
         self._hold(scorer_of(trainer.model), dataset.user_ids, dataset.item_ids)
+        self._state = trainer.model.state_dict()
         self._known_items = SeenItems.from_pairs(*known_interactions(dataset), dataset.num_users)
         return self
 
@@ -152,12 +155,18 @@ class Recommender(BaseEstimator):
         return self._vectors().item_emb.cpu().numpy()
 
     def save(self, path: str | Path) -> None:
-        """Write vectors, ids, what users already have, recipe and data fingerprint to one safetensors file."""
-        vectors = self._vectors()
-        known = self._known_items
+        """Write the system, ids, what users already have, recipe and data fingerprint to one safetensors file.
+
+        Of a system that ranks by vectors those are kept, and `load` needs nothing else; of another its state.
+        """
+        self._require_fit()
+        scorer, known = self._scorer, self._known_items
+        if isinstance(scorer, DotProduct):
+            system = {"users": scorer.user_emb, "items": scorer.item_emb}
+        else:
+            system = {f"{_STATE}{name}": value for name, value in self._state.items()}
         tensors = {
-            "users": vectors.user_emb,
-            "items": vectors.item_emb,
+            **system,
             "known_offsets": known.offsets,
             "known_items": known.items,
             "user_ids": _ids_to_tensor(self._users.ids),
@@ -174,14 +183,16 @@ class Recommender(BaseEstimator):
     def load(cls, path: str | Path, dataset: MultimodalDataset | None = None, *, device: str = "auto") -> Recommender:
         """Read what `save` wrote; with the data set it was fitted on, `evaluate` works too.
 
-        Raises RunError when the file is damaged or was saved with another data set.
+        Raises RunError when the file is damaged or was saved with another data set, and where a system without vectors
+        is loaded without its data set.
         """
         tensors, facts = load_tensors(Path(path), fix=_AGAIN)
         try:
             recipe = recipe_from(facts["recipe"])
             ids = {name: _ids_from_tensor(tensors[name]) for name in ("user_ids", "item_ids")}
             known = SeenItems(tensors["known_offsets"], tensors["known_items"], facts["known_span"])
-            users, items = tensors["users"], tensors["items"]
+            state = {name.removeprefix(_STATE): value for name, value in tensors.items() if name.startswith(_STATE)}
+            vectors = None if state else (tensors["users"], tensors["items"])
         except (KeyError, pa.ArrowException, RecipeError) as error:
             raise RunError(f"is no saved recommender ({error})", where=path, fix=_AGAIN) from error
         if dataset is not None and facts["data"] != dataset.fingerprint():
@@ -191,10 +202,21 @@ class Recommender(BaseEstimator):
         loaded.recipe_, loaded.data_fingerprint_ = recipe, facts["data"]
         if dataset is not None:
             loaded.dataset_ = dataset
-        vectors = DotProduct(users.to(loaded._device), items.to(loaded._device))
-        loaded._hold(vectors, ids["user_ids"], ids["item_ids"])
+        scorer = DotProduct(*(part.to(loaded._device) for part in vectors)) if vectors else loaded._rebuilt(path, state)
+        loaded._state = state
+        loaded._hold(scorer, ids["user_ids"], ids["item_ids"])
         loaded._known_items = known
         return loaded
+
+    def _rebuilt(self, path: str | Path, state: dict[str, torch.Tensor]) -> Scorer:
+        """The scorer of a system without vectors, from its state and the data set."""
+        if not hasattr(self, "dataset_"):
+            raise RunError("ranks by no vectors", where=path, fix="give the data set that it was fitted on, too")
+        graph = build_recipe_graph(self.recipe_, self.dataset_).graph
+        unused = torch.Generator().manual_seed(0)
+        model = build_model(self.recipe_, self.dataset_, graph, generator=unused, device=self._device)
+        model.load_state_dict(state)
+        return scorer_of(model)
 
     def _resolved_recipe(self) -> Recipe[Any]:
         recipe = self.recipe

@@ -20,7 +20,6 @@ import pytest
 import torch
 
 from damrs_dgl.data.synthetic import synthetic_shop
-from damrs_dgl.errors import DamrsError
 from damrs_dgl.factory import build_recipe_graph, prepare_training
 from damrs_dgl.models import registry
 from damrs_dgl.recipe import load_recipe, model_text, recipe_mistakes
@@ -47,6 +46,7 @@ def clean_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPat
     """The registry, put back as it was after the test."""
     registry.models()
     monkeypatch.setattr(registry, "_MODELS", dict(registry._MODELS))
+    monkeypatch.setattr(registry, "_UNUSABLE", {})
     monkeypatch.syspath_prepend(str(PLUGIN))
     yield monkeypatch
     monkeypatch.undo()
@@ -78,16 +78,21 @@ def test_it_trains_and_may_be_wrapped(clean_registry: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("no_such_package:Model", "the system 'broken' of another package cannot be loaded (ModuleNotFoundError"),
-        ("damrs_plugin:Nothing", "cannot be loaded (AttributeError"),
-        ("os:getcwd", "the system 'broken' of another package is no RankingModel; mend or uninstall that package"),
+        ("no_such_package:Model", "(ModuleNotFoundError: No module named 'no_such_package')"),
+        ("damrs_plugin:Nothing", "(AttributeError: "),
+        ("os:getcwd", "(ValueError: it is no RankingModel)"),
+        ("damrs_dgl.models.base:RankingModel", "(ValueError: it has no name and no Config)"),
     ],
 )
-def test_a_broken_one_is_named(clean_registry: pytest.MonkeyPatch, value: str, said: str) -> None:
-    offer(clean_registry, EntryPoint("broken", value, registry.ENTRY_POINTS))
-    with pytest.raises(DamrsError) as caught:
-        registry.models()
-    assert said in str(caught.value) and str(caught.value).startswith(f"{value}: ")
+def test_a_broken_one_is_left_out_and_named(clean_registry: pytest.MonkeyPatch, value: str, said: str) -> None:
+    offer(clean_registry, EntryPoint("broken", value, registry.ENTRY_POINTS), ENTRY)
+    (error,) = registry.unusable_systems()
+    line = str(error)
+    assert line.startswith(f"{value}: the system 'broken' of another package is left out (") and said in line
+    assert line.endswith("; mend or uninstall that package")
+    assert {"biased_mf", "damrs"} <= set(registry.models()) and "broken" not in registry.models()
+    assert said in recipe_mistakes("demo", ["model.name=broken"])[0]  # only who asks for it is troubled
+    assert recipe_mistakes("demo") == []
 
 
 def test_two_of_one_name_are_refused(clean_registry: pytest.MonkeyPatch) -> None:

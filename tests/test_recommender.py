@@ -17,8 +17,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from damrs_dgl import MultimodalDataset, Recommender
+from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.errors import DataError, DeviceError, RecipeError, RunError
-from damrs_dgl.recipe import Recipe, Training, load_recipe, recipe_from, with_values
+from damrs_dgl.recipe import Recipe, load_recipe, recipe_from, with_values
 from damrs_dgl.training.checkpoint import load_tensors, save_tensors
 from damrs_dgl.training.trainer import Progress, Schedule
 
@@ -253,7 +254,7 @@ def test_settings_and_recipes() -> None:
 
 
 def test_a_recipe_by_its_name_or_file(tmp_path: Path) -> None:
-    assert recipe_of(Recommender("demo")).model.preference_weight == 0.01
+    assert recipe_of(Recommender("demo")).stress.models == load_recipe("demo").stress.models
     path = tmp_path / "mine.toml"
     path.write_text('[data]\nformat = "synthetic"\n[model]\nname = "mf"\ndim = 5\n')
     assert recipe_of(Recommender(path)).model.dim == recipe_of(Recommender(str(path))).model.dim == 5
@@ -264,8 +265,8 @@ def test_without_a_recipe_every_key_has_the_schema_s_default() -> None:
     found = recipe_of(Recommender())
     plain = recipe_from({"data": {"format": "synthetic"}, "training": {"epochs": 1}})
     assert found == plain
-    assert found.model.preference_weight == 1.0 and found.training.batch_size == "auto"
-    assert found.training.learning_rate == Training().learning_rate != load_recipe("demo").training.learning_rate
+    assert found.stress.models == () != load_recipe("demo").stress.models
+    assert found.training.batch_size == "auto"
 
 
 WRONG: dict[str, Any] = {
@@ -363,3 +364,18 @@ def test_a_callback_may_stop_the_training() -> None:
 def test_same_seed_same_recommendations(by_text: Recommender) -> None:
     again = Recommender(**FAST).fit(shop(text=True))
     assert np.array_equal(again.user_vectors, by_text.user_vectors)
+
+
+@pytest.mark.parametrize("name", ["graph_filter", "ease", "blend"])
+def test_a_system_without_vectors_is_saved_with_its_state(name: str, tmp_path: Path) -> None:
+    data = synthetic_shop(users=60, items=40, clicks_per_user=6, styles=4, dims={"visual": 6}, seed=2).dataset
+    members = {"model__members": {"a": "mf", "b": "itemknn"}} if name == "blend" else {}
+    fitted = Recommender(model__name=name, training__epochs=1, device="cpu", **members).fit(data)
+    fitted.save(tmp_path / "it")
+    loaded = Recommender.load(tmp_path / "it", data, device="cpu")
+    assert loaded.recipe_ == fitted.recipe_ and loaded.data_fingerprint_ == data.fingerprint()
+    users = data.user_ids.to_pylist()
+    for mine, theirs in zip(fitted.recommend(users, k=5), loaded.recommend(users, k=5), strict=True):
+        assert np.array_equal(mine, theirs)
+    with pytest.raises(RunError, match="ranks by no vectors; give the data set"):
+        Recommender.load(tmp_path / "it")

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import normalize
 
-BLOCK_VALUES = 2**22  # logits at a time: 16 MiB of float32
+BLOCK_VALUES = 2**21  # logits at a time: 8 MiB of float32
 
 
 def info_nce(
@@ -18,7 +18,9 @@ def info_nce(
     positives: Tensor | None = None,
     *,
     temperature: float,
-    groups: Tensor | None = None,
+    weights: Tensor | None = None,
+    counts: Tensor | None = None,
+    own_once: bool = False,
 ) -> Tensor:
     """mean_r -log softmax_c(cos(a_r, c) / temperature) at c = positives[r] (van den Oord et al., 2018).
 
@@ -27,14 +29,14 @@ def info_nce(
     anchors: [B, d].  candidates: [C, d].
     positives: int64 [B], each anchor's own candidate; None: the r-th, with C >= B.
     temperature: of the cosines, above 0.
-    groups: int64 [C], which candidates stand for the same thing; an anchor does not see others of its positive's group.
+    weights, counts, own_once: as in `softmax_contrast`.
 
     Returns a scalar in nats. No [B, C] matrix is kept: logits are made in blocks, and the gradients with them.
     """
     if positives is None:
         positives = torch.arange(len(anchors), device=anchors.device)
-    unit_anchors, unit_candidates = normalize(anchors, dim=1), normalize(candidates, dim=1)
-    return softmax_contrast(unit_anchors / temperature, unit_candidates, positives, groups=groups)
+    unit_anchors, unit_candidates = normalize(anchors, dim=1) / temperature, normalize(candidates, dim=1)
+    return softmax_contrast(unit_anchors, unit_candidates, positives, weights=weights, counts=counts, own_once=own_once)
 
 
 def symmetric_info_nce(anchors: Tensor, counterparts: Tensor, *, temperature: float) -> Tensor:
@@ -55,20 +57,33 @@ def softmax_contrast(
     positives: Tensor,
     *,
     excluded: Tensor | None = None,
-    groups: Tensor | None = None,
+    weights: Tensor | None = None,
+    counts: Tensor | None = None,
+    own_once: bool = False,
 ) -> Tensor:
-    """mean_r -log softmax_c(a_r . c) at c = positives[r]; `excluded` int64 [B]: a candidate that r does not see.
+    """sum_r w_r (-log softmax_c(a_r . c) at c = positives[r]), by default the mean.
 
-    Shapes: [B, d], [C, d], int64 [B] -> a scalar. Once differentiable, in `anchors` and `candidates`.
-    groups: as in `info_nce`.
+    Parameters
+    ----------
+    anchors: [B, d].  candidates: [C, d].  positives: int64 [B].
+    excluded: int64 [B], a candidate that r does not see.
+    weights: [B], w_r; rows that are alike can be one with their number's share. None: 1 / B each.
+    counts: int64 [C], how often each candidate counts in the sum over the candidates. None: once each.
+    own_once: an anchor's positive counts once for it, whatever its count.
+
+    Returns a scalar in nats. Once differentiable, in `anchors` and `candidates`.
     """
-    return _SoftmaxContrast.apply(anchors, candidates, positives, excluded, groups)
+    if weights is None:
+        weights = anchors.new_full((len(anchors),), 1 / max(len(anchors), 1))
+    more = None if counts is None else counts.to(anchors.dtype).log()
+    return _SoftmaxContrast.apply(anchors, candidates, positives, excluded, weights, more, own_once)
 
 
 class _SoftmaxContrast(torch.autograd.Function):
     """The gradients, softmax minus one-hot times the other side, are made beside the value, a block of anchors a time.
 
-    d loss / d a_r = (sum_c p_rc c - c_pos) / B and d loss / d c = sum_r (p_rc - [c = pos_r]) a_r / B.
+    d loss / d a_r = w_r (sum_c p_rc c - c_pos) and d loss / d c = sum_r w_r (p_rc - [c = pos_r]) a_r. `more` [C] is
+    added to the logits of all anchors.
     """
 
     @staticmethod
@@ -78,34 +93,38 @@ class _SoftmaxContrast(torch.autograd.Function):
         candidates: Tensor,
         positives: Tensor,
         excluded: Tensor | None,
-        groups: Tensor | None,
+        weights: Tensor,
+        more: Tensor | None,
+        own_once: bool,
     ) -> Tensor:
-        size = len(anchors)
         anchor_grad, candidate_grad = torch.empty_like(anchors), torch.zeros_like(candidates)
         rows = max(1, BLOCK_VALUES // max(len(candidates), 1))
         loss = anchors.new_zeros((), dtype=torch.float64)
-        for start in range(0, size, rows):
+        for start in range(0, len(anchors), rows):
             block = slice(start, start + rows)
-            part = anchors[block]
-            own = torch.arange(len(part), device=part.device)
+            part, own = anchors[block], positives[block]
+            place = torch.arange(len(part), device=part.device)
             logits = part @ candidates.T
+            positive = logits[place, own]
+            if more is not None:
+                logits += more
+                if own_once:
+                    logits[place, own] = positive
             if excluded is not None:
-                logits[own, excluded[block]] = -torch.inf
-            if groups is not None:
-                others = groups[positives[block], None] == groups
-                others[own, positives[block]] = False
-                logits.masked_fill_(others, -torch.inf)
-            normalizer = logits.logsumexp(dim=1, keepdim=True)
-            loss += (normalizer[:, 0] - logits[own, positives[block]]).sum()
-            shares = logits.sub_(normalizer).exp_()
-            shares[own, positives[block]] -= 1
-            anchor_grad[block] = shares @ candidates
-            candidate_grad.addmm_(shares.T, part)
-        ctx.save_for_backward(anchor_grad.div_(size), candidate_grad.div_(size))
-        return (loss / size).to(anchors.dtype)
+                logits[place, excluded[block]] = -torch.inf
+            highest = logits.amax(dim=1, keepdim=True)
+            shares = logits.sub_(highest).exp_()  # not yet divided by their sum: the smaller factors are
+            total = shares.sum(dim=1, keepdim=True)
+            weight = weights[block, None]
+            loss += ((total.log() + highest)[:, 0] - positive).double() @ weights[block].double()
+            torch.mm(shares, candidates, out=anchor_grad[block]).div_(total).sub_(candidates[own]).mul_(weight)
+            candidate_grad.addmm_(shares.T, part * (weight / total))
+        candidate_grad.index_add_(0, positives, anchors * weights[:, None], alpha=-1)
+        ctx.save_for_backward(anchor_grad, candidate_grad)
+        return loss.to(anchors.dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         anchor_grad, candidate_grad = ctx.saved_tensors
-        return grads[0] * anchor_grad, grads[0] * candidate_grad, None, None, None
+        return grads[0] * anchor_grad, grads[0] * candidate_grad, None, None, None, None, None

@@ -6,8 +6,8 @@ of it is `training_step`, what ranks is `embeddings`; everything else has a defa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
@@ -138,6 +138,10 @@ class ModelInputs:
     device: torch.device
     generator: torch.Generator
 
+    def from_the_seed(self) -> ModelInputs:
+        """The same with a generator of its own that begins anew at the same seed."""
+        return replace(self, generator=torch.Generator().manual_seed(self.generator.initial_seed()))
+
     @property
     def num_users(self) -> int:
         return self.dataset.num_users
@@ -247,7 +251,7 @@ class RankingModel(nn.Module):
         return {name: value.detach() for name, value in terms.items()}
 
     def members(self) -> dict[str, RankingModel]:
-        """Systems inside this one that are trained first, each as it would be alone."""
+        """Systems inside this one that are trained first, each with early stopping of its own."""
         return {}
 
     def tables(self) -> tuple[nn.Parameter, nn.Parameter] | None:
@@ -312,8 +316,3 @@ class ClosedFormModel(RankingModel):
 def pair_scores(user_emb: Tensor, item_emb: Tensor) -> Tensor:
     """Row-wise dot products. Shapes: [B, d], [B, d] -> [B]."""
     return (user_emb * item_emb).sum(-1)
-
-
-def parameters_of(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
-    """All parameters of some modules, in order."""
-    return [parameter for module in modules for parameter in module.parameters()]

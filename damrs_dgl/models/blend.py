@@ -85,8 +85,8 @@ class Blend(ClosedFormModel):
     """Scores of several systems, standardised for each user and weighted, the weights chosen on validation.
 
     score = sum_m w_m (s_ui^m - mean_i s_ui^m) / std_i s_ui^m over the members m; w >= 0 sums to 1. Members are trained
-    one after the other, each as it would be alone; then all weights on a grid are judged on validation. Where every
-    member ranks by dot products so does the blend, whose vectors stand side by side.
+    one after the other, each with early stopping of its own; then all weights on a grid are judged on validation.
+    Where every member ranks by dot products so does the blend, whose vectors stand side by side.
     """
 
     name = "blend"
@@ -97,7 +97,11 @@ class Blend(ClosedFormModel):
     def __init__(self, inputs: ModelInputs, config: BlendConfig) -> None:
         super().__init__()
         self.config = config
-        self.parts = nn.ModuleList(find_model(member.name)(inputs, member) for member in config.members.values())
+        self.parts = nn.ModuleList(
+            # each from the seed's beginning, as it would be alone
+            find_model(member.name)(inputs.from_the_seed(), member)
+            for member in config.members.values()
+        )
         self.register_buffer("weights", torch.full((len(self.parts),), 1 / len(self.parts)))
         self._scorers: list[Scorer] = []
 

@@ -16,7 +16,7 @@ from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, Tabl
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.dropout import dropout
 from damrs_dgl.models.layers.propagation import UserItemConvolution
-from damrs_dgl.models.layers.unit import unit_rows
+from damrs_dgl.models.layers.rows import unit_rows
 from damrs_dgl.models.registry import register
 
 
@@ -130,7 +130,7 @@ class BM3(TableModel):
         item_target = self._target(embedding(distinct, items), batch)
         alignment, masking = [], []
         for table, projection in zip(self._content(), self.projections, strict=True):
-            projected = projection(embedding(distinct, table))
+            projected = projection.of_rows(table, distinct)
             predicted = self._predicted(projected)
             alignment.append(1 - share @ pair_scores(predicted, item_target))
             masking.append(1 - share @ pair_scores(predicted, self._target(projected, batch)))

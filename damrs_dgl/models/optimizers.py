@@ -26,7 +26,8 @@ class Adam:
     weight_decay: times a parameter, and added to its gradient (L2); times `lr` and a parameter, and taken from the
     parameter itself, where `decoupled`.
 
-    A parameter without a gradient is left as it is, and its state too. Raises ValueError for a number out of its range.
+    A parameter without a gradient is left as it is, and its state too; a sparse gradient means that of its other rows
+    is zero, and the step is the same. Raises ValueError for a number out of its range.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Adam:
         self.weight_decay = weight_decay
         self.decoupled = decoupled
         self._state: dict[int, dict[str, Tensor]] = {}
+        self._filled: dict[int, Tensor] = {}
 
     def zero_grad(self) -> None:
         """Let go of all gradients."""
@@ -62,7 +64,7 @@ class Adam:
                 table.mul_(1 - self.lr * self.weight_decay)
         adam(
             [table for _, table in moved],
-            [table.grad for _, table in moved if table.grad is not None],
+            [self._gradient_of(index, table) for index, table in moved],
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
             [],
@@ -76,6 +78,21 @@ class Adam:
             eps=1e-8,
             maximize=False,
         )
+        for index, table in moved:
+            if table.grad is not None and table.grad.is_sparse:
+                self._filled[index].index_fill_(0, table.grad._indices()[0], 0.0)
+
+    def _gradient_of(self, index: int, table: nn.Parameter) -> Tensor:
+        """The dense gradient. A sparse one is filled into a table of zeros that stays.
+
+        Where few rows of a large table have a gradient, that saves making and clearing such a table at each step.
+        """
+        assert table.grad is not None
+        if not table.grad.is_sparse:
+            return table.grad
+        if index not in self._filled:
+            self._filled[index] = torch.zeros_like(table)
+        return self._filled[index].index_add_(0, table.grad._indices()[0], table.grad._values())
 
     def _state_of(self, index: int, table: nn.Parameter) -> dict[str, Tensor]:
         if index not in self._state:

@@ -137,9 +137,11 @@ class SGL(BPRModel):
         }
 
     def _contrast(self, first: Tensor, second: Tensor, nodes: Tensor) -> Tensor:
-        """Weighted NCE of some nodes' rows of `first` among all rows of `second`."""
-        anchors = embedding(nodes, first)
-        return self.config.contrast_weight * info_nce(anchors, second, nodes, temperature=self.config.temperature)
+        """Weighted NCE of some nodes' rows of `first` among all rows of `second`, each node as often as it comes."""
+        distinct, counts = nodes.unique(return_counts=True)
+        anchors, weights = embedding(distinct, first), counts.to(first.dtype) / len(nodes)
+        contrast = info_nce(anchors, second, distinct, temperature=self.config.temperature, weights=weights)
+        return self.config.contrast_weight * contrast
 
     def _contrast_within(self, first: Tensor, second: Tensor, nodes: Tensor) -> Tensor:
         """Weighted NCE among the rows of some distinct nodes."""

@@ -76,13 +76,20 @@ class _Alignment(nn.Module):
         self.queries = nn.ModuleList(Projection(inputs, dim, width) for width in widths)
         self.keys = nn.ModuleList(Projection(inputs, dim, width) for width in widths)
 
-    def forward(self, views: list[Tensor], groups: Tensor | None, temperature: float) -> Tensor:
-        """The sum of the terms; views: 1 + M times [B, d].  groups: int64 [B], or None (`softmax_contrast`)."""
+    def forward(self, views: list[Tensor], counts: Tensor, temperature: float, *, own_once: bool) -> Tensor:
+        """The sum of the terms over distinct items, each of which stands in the batch `counts` times.
+
+        Shapes: 1 + M times [n, d], int64 [n].  own_once: as in `softmax_contrast`.
+        """
         own = torch.arange(len(views[0]), device=views[0].device)
-        query, terms = views[0], []
+        query, terms, weights = views[0], [], counts.to(views[0].dtype) / counts.sum()
         for to_query, to_key, view in zip(self.queries, self.keys, views[1:], strict=True):
             query = to_query(query)
-            terms.append(softmax_contrast(query / temperature, to_key(view), own, groups=groups))
+            terms.append(
+                softmax_contrast(
+                    query / temperature, to_key(view), own, weights=weights, counts=counts, own_once=own_once
+                )
+            )
         return torch.stack(terms).sum()
 
 
@@ -137,34 +144,46 @@ class SLMRec(TableModel):
         self.alignment = _Alignment(inputs, config.dim, len(modalities)) if config.alignment_weight else None
         self.convolution = UserItemConvolution(inputs.graph, config.num_layers, inputs.device)
 
-    def encode(self) -> SLMRecEncoded:
+    def _views(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """x^0, x^1, ... of users and of items, each [U, d] and [I, d]."""
         inputs = [self.item_table]
         for name, projection in zip(self._features, self.projections, strict=True):
             inputs.append(projection(getattr(self, name)))
         user_views, item_views = zip(*(self.convolution(self.user_table, table) for table in inputs), strict=True)
+        return user_views, item_views
+
+    def encode(self) -> SLMRecEncoded:
+        user_views, item_views = self._views()
         users, items = self.user_fusion(torch.cat(user_views, dim=1)), self.item_fusion(torch.cat(item_views, dim=1))
         return SLMRecEncoded(users, items, self.user_table, self.item_table, item_views)
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        encoded = self.encode()
-        users, positive = embedding(batch.users, encoded.users), embedding(batch.positive_items, encoded.items)
-        groups = self._groups(batch)
-        terms = {"feedback": info_nce(users, positive, temperature=self.config.temperature, groups=groups)}
-        terms |= self.auxiliary_losses(batch, encoded)
+        """Rows that are alike, those of an item that stands in the batch more than once, are computed once."""
+        user_views, item_views = self._views()
+        items, places, counts = batch.positive_items.unique(return_inverse=True, return_counts=True)
+        chosen_views = [embedding(items, view) for view in item_views]
+        users = self.user_fusion(torch.cat([embedding(batch.users, view) for view in user_views], dim=1))
+        candidates = self.item_fusion(torch.cat(chosen_views, dim=1))
+        alike = {"counts": counts, "own_once": self.config.mask_duplicates}
+        terms = {"feedback": info_nce(users, candidates, places, temperature=self.config.temperature, **alike)}
+        terms |= self._aligned(chosen_views, counts)
         if self.config.weight_decay:
             squares = torch.stack([parameter.square().sum() for parameter in self.parameters()])
             terms["regularization"] = self.config.weight_decay / 2 * squares.sum()
         return terms
 
     def auxiliary_losses(self, batch: Batch, encoded: Encoded) -> dict[str, Tensor]:
+        items, counts = batch.positive_items.unique(return_counts=True)
+        return self._aligned([embedding(items, view) for view in cast(SLMRecEncoded, encoded).item_views], counts)
+
+    def _aligned(self, views: list[Tensor], counts: Tensor) -> dict[str, Tensor]:
+        """FAC of distinct items' views, weighted."""
         if self.alignment is None:
             return {}
-        views = [embedding(batch.positive_items, view) for view in cast(SLMRecEncoded, encoded).item_views]
-        aligned = self.alignment(views, self._groups(batch), self.config.alignment_temperature)
-        return {"alignment": self.config.alignment_weight * aligned}
-
-    def _groups(self, batch: Batch) -> Tensor | None:
-        return batch.positive_items if self.config.mask_duplicates else None
+        temperature, own_once = self.config.alignment_temperature, self.config.mask_duplicates
+        return {
+            "alignment": self.config.alignment_weight * self.alignment(views, counts, temperature, own_once=own_once)
+        }
 
     def tables(self) -> None:
         """None: the two fusions map users and items each in their own way, so no dot product of the tables is kept."""

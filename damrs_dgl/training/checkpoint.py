@@ -102,5 +102,5 @@ class CheckpointStore:
         """Remove both files, to train anew."""
         for path in (self.last_path, self.best_path):
             path.unlink(missing_ok=True)
-        for path in self.folder.glob(f"members/**/{self.last_path.name}"):
-            CheckpointStore(path.parent, self.key).clear()
+        for folder in self.folder.glob("members/*"):
+            CheckpointStore(folder, self.key).clear()

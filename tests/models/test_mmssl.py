@@ -322,7 +322,7 @@ def test_it_learns() -> None:
 def test_wrappers_get_the_terms_beside_the_ranking() -> None:
     model, batch = mmssl(**NO_DROPOUT), batch_of()
     kept, terms = model.auxiliary_losses(batch, model.encode()), model.training_step(batch)
-    assert kept.keys() == {"contrast", "content_regularization", "adversarial"}
+    assert kept.keys() == {"contrast", "content_regularization"}
     for name, value in kept.items():
         torch.testing.assert_close(value, terms[name])
 

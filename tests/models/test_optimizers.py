@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+from torch.nn.functional import embedding
 
 from damrs_dgl.models.optimizers import Adam
 
@@ -40,6 +41,20 @@ def test_the_steps_are_torchs(betas: tuple[float, float], weight_decay: float, d
         reference.step()
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("decoupled", [False, True], ids=["L2", "decoupled"])
+def test_a_sparse_gradient_is_one_of_zeros_elsewhere(decoupled: bool) -> None:
+    """Rows that come twice, other rows at each step, and a step without any."""
+    ours, theirs = ([torch.nn.Parameter(table.double()) for table in tables()[:1]] for _ in range(2))
+    optimizers = [Adam(side, lr=0.1, weight_decay=0.3, decoupled=decoupled) for side in (ours, theirs)]
+    for rows in ([0, 3, 3], [6], [], [1, 0, 2]):
+        for (table,), optimizer, sparse in zip((ours, theirs), optimizers, (True, False), strict=True):
+            optimizer.zero_grad()
+            (embedding(torch.tensor(rows, dtype=torch.int64), table, sparse=sparse) ** 3).sum().backward()
+            assert table.grad is not None and table.grad.is_sparse == sparse
+            optimizer.step()
+        torch.testing.assert_close(ours[0], theirs[0], rtol=1e-10, atol=1e-12)
 
 
 def test_decay_is_none_by_default_and_differs_by_kind() -> None:

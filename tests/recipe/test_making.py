@@ -202,6 +202,6 @@ def test_a_class_of_one_s_own_by_its_place() -> None:
     assert recipe.model.dim == 8 and recipe.model.name == "damrs_dgl.models.mf:MF"
     assert demo("model.backbone=damrs_dgl.models.mf:MF").model.backbone.name == "damrs_dgl.models.mf:MF"
     (line,) = recipe_mistakes("demo", ["model.name=os:path"])
-    assert '"os:path" is no RankingModel' in line
+    assert '"os:path" cannot be used (it is no RankingModel)' in line
     (line,) = recipe_mistakes("demo", ["model.name=no_such_module:Model"])
     assert "No module named 'no_such_module'" in line and "write package.module:Class" in line

@@ -10,18 +10,25 @@ import torch
 
 from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.factory import build_recipe_graph, prepare_training
-from damrs_dgl.recipe import load_recipe, with_values
+from damrs_dgl.recipe import recipe_from, with_values
 
 SETTINGS: dict[str, object] = {
     "graphs.k": 5,
     "training.batch_size": 256,
     "training.learning_rate": 0.02,
     "training.epochs": 4,
+    "training.start": "random",
     "training.seed": 3,
     "evaluation.ks": (20,),
     "model.dim": 16,
 }
-OF_DAMRS = {"model.relation_k": 5, "model.anchors": 64, "model.gamma": 2.0}
+OF_DAMRS: dict[str, object] = {
+    "model.relation_k": 5,
+    "model.anchors": 64,
+    "model.gamma": 2.0,
+    "model.preference_weight": 0.01,
+    "model.relation_weight": 0.1,
+}
 CASES: dict[str, dict[str, object]] = {
     "mf": {"model.name": "mf"},
     "lightgcn": {"model.name": "lightgcn"},
@@ -33,8 +40,8 @@ CASES: dict[str, dict[str, object]] = {
         "model.variant": "paper",
         "model.backbone": "mf",
         "model.refresh": "epoch",
-        "model.preference_weight": 0.1,
         **OF_DAMRS,
+        "model.preference_weight": 0.1,
     },
 }
 # Of each epoch the mean loss and the validation Recall@20
@@ -75,7 +82,7 @@ def test_the_numbers_are_what_they_were(name: str) -> None:
     data = synthetic_shop(
         users=300, items=200, clicks_per_user=10, styles=8, dims={"visual": 16, "textual": 12}, seed=1
     ).dataset
-    recipe = with_values(load_recipe("demo"), {**CASES[name], **SETTINGS})
+    recipe = with_values(recipe_from({"data": {"format": "synthetic"}}), {**CASES[name], **SETTINGS})
     graph = build_recipe_graph(recipe, data).graph
     history = prepare_training(recipe, data, graph, device=torch.device("cpu")).fit().history
     losses, recalls = EXPECTED[name]

@@ -43,27 +43,31 @@ class Projection(nn.Module):
         return x @ self.weight if self.bias is None else torch.addmm(self.bias, x, self.weight)
 
     def of_rows(self, x: Tensor, rows: Tensor) -> Tensor:
-        """`forward(x[rows])` for constant x [n, D], which gets no gradient, and rows int64 [b]; [b, width].
+        """`forward(x[rows])` for rows int64 [b], each once, of x [n, D]; [b, width].
 
-        The rows are taken block by block, now and for the gradient, so that no [b, D] copy of them is made.
+        Rows are taken block by block, now and for the gradient, so that no [b, D] copy of them is made. The gradient of
+        x is sparse.
         """
         product = _ProductOfRows.apply(x, rows, self.weight)
         return product if self.bias is None else product + self.bias
 
 
 class _ProductOfRows(torch.autograd.Function):
-    """x[rows] W, and x[rows]^T g as the gradient of W."""
+    """x[rows] W. The gradients are x[rows]^T g of W, and g W^T of the rows."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, rows: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(x, rows)
+        ctx.save_for_backward(x, rows, weight)
         return torch.cat([x[part] @ weight for part in rows.split(_BLOCK_ROWS)])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor]:
-        x, rows = ctx.saved_tensors
-        gradient = x.new_zeros(x.shape[1], grads[0].shape[1])
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, Tensor]:
+        x, rows, weight = ctx.saved_tensors
+        weight_grad, x_grad = torch.zeros_like(weight), None
         for part, grad in zip(rows.split(_BLOCK_ROWS), grads[0].split(_BLOCK_ROWS), strict=True):
-            gradient.addmm_(x[part].T, grad)
-        return None, None, gradient
+            weight_grad.addmm_(x[part].T, grad)
+        if ctx.needs_input_grad[0]:
+            values = grads[0] @ weight.T
+            x_grad = torch.sparse_coo_tensor(rows.unsqueeze(0), values, x.shape, check_invariants=False)
+        return x_grad, None, weight_grad

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from damrs_dgl.models.base import ModelInputs
 from damrs_dgl.models.layers.dropout import dropout
-from damrs_dgl.models.layers.unit import unit_rows
+from damrs_dgl.models.layers.rows import unit_rows
 
 _SCALE = 100.0  # of the critic's output
 _EPSILON = 1e-5  # of the batch normalisation

@@ -16,7 +16,7 @@ from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, Tabl
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.dropout import dropout
 from damrs_dgl.models.layers.propagation import BipartiteConvolution
-from damrs_dgl.models.layers.unit import unit_rows
+from damrs_dgl.models.layers.rows import unit_rows
 from damrs_dgl.models.mmssl.attention import ModalityAttention
 from damrs_dgl.models.mmssl.config import MMSSLConfig
 from damrs_dgl.models.mmssl.critic import Critic, critic_loss, real_rows, similarity_rows
@@ -136,10 +136,17 @@ class MMSSL(TableModel):
         terms = {"feedback": bpr(pair_scores(users, positive), pair_scores(users, negative))}
         if self.config.regularization:
             terms["regularization"] = self.config.regularization * squared_norm(users, pair_items)
+        if self.config.adversarial_weight:
+            *_, rows = self._critic_rows(batch, encoded)
+            judged = self.critic.mean_of(rows, self._generator(batch))
+            terms["adversarial"] = -self.config.adversarial_weight * judged
         return terms | self.auxiliary_losses(batch, encoded)
 
     def auxiliary_losses(self, batch: Batch, encoded: Encoded) -> dict[str, Tensor]:
-        """Contrast, squares of content vectors, and the critic's judgement; `encoded` is what `encode` gave."""
+        """Contrast and squares of content vectors; `encoded` is what `encode` gave.
+
+        The critic's judgement is `training_step`'s alone: round MMSSL nobody would train the critic.
+        """
         if not isinstance(encoded, MMSSLEncoded):
             return {}
         config, users = self.config, batch.distinct_users
@@ -150,14 +157,10 @@ class MMSSL(TableModel):
         ]
         squares = [side.square().sum() for sides in encoded.content for side in sides]
         content_norm = torch.stack(squares).sum() / (2 * len(self.item_table))
-        terms = {
+        return {
             "contrast": config.contrast_weight * torch.stack(contrasts).sum(),
             "content_regularization": config.content_regularization * content_norm,
         }
-        if config.adversarial_weight:
-            *_, rows = self._critic_rows(batch, encoded)
-            terms["adversarial"] = -config.adversarial_weight * self.critic.mean_of(rows, self._generator(batch))
-        return terms
 
     def _generator(self, batch: Batch) -> torch.Generator | None:
         return batch.generator if self.training else None
