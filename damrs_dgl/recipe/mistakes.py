@@ -99,16 +99,14 @@ def _what_and_fix(
     if kind == "value_error":
         shown = f"[{key}]" if isinstance(value, Mapping) else f"{key} = {toml_value(value)}"
         return f"{shown}: {detail['ctx']['error']}", None
-    expected = f"expected {f'a section [{key}]' if _is_section(path, declared) else expectation(declared)}"
+    is_section = len(path) == 1 and "properties" in declared
+    shown = f"[{key}]" if is_section else key
+    expected = f"expected {f'a section {shown}' if is_section else expectation(declared)}"
     if value is not ...:
         return f"{key} = {toml_value(value)}", expected
     if path in (("data",), ("data", "format")):
         expected = f"say how the data are stored: data.format is {expectation(_FORMAT)}"
-    return f"{f'[{key}]' if _is_section(path, declared) else key} is missing", expected
-
-
-def _is_section(path: KeyPath, declared: Schema) -> bool:
-    return len(path) == 1 and "properties" in declared
+    return f"{shown} is missing", expected
 
 
 def _section_cures(path: KeyPath, value: Mapping[str, Any], schema: Schema) -> Iterator[str]:
