@@ -290,6 +290,11 @@ def test_unknown_recipe(source: str, message: str) -> None:
     assert message in str(caught.value)
 
 
+def test_a_name_that_is_none() -> None:
+    (line,) = recipe_mistakes("a" * 5000)
+    assert line.startswith("aaa") and "cannot be read: File name too long" in line
+
+
 def test_the_nearest_file_is_named(recipe_file: Write) -> None:
     path = recipe_file("")
     assert recipe_mistakes(path.with_name("mime.toml"))[0].endswith(f"did you mean {path}?")
