@@ -128,7 +128,7 @@ def test_kept_co_clicks_are_those_computed(room: int, monkeypatch: pytest.Monkey
     matrix = sp.random(30, 12, density=0.3, random_state=0, format="csr", dtype=np.float32)
     matrix.data[:] = 1
     kept = CoClicks(matrix, room=room)
-    for exponent in (-1.0, 0.0, -1.0, -0.5, 0.0):
+    for exponent in (-1.0, -1.0, 0.0, -1.0, -0.5, 0.0):
         found = sp.vstack(list(kept.rows(exponent))).toarray()
         assert np.array_equal(found, sp.vstack(list(CoClicks(matrix).rows(exponent))).toarray())
         held = [part for blocks in kept._kept.values() for block in blocks for part in (block.data, block.indices)]
