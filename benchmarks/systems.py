@@ -117,10 +117,14 @@ _TRAINING: dict[str, object] = {
     "evaluate_every": 2,
     "patience": 10,
 }
-# Systems by the toolkit's own defaults, chosen on validation over several data sets.
+# The recipe as a newcomer runs it, its best, and DA-MRS's backbone as it is inside.
 RECOMMENDED: dict[str, dict[str, object]] = {
     "damrs-recommended": {"model.name": "damrs"},
     "blend-recommended": {"model.name": "blend"},
+    "lightgcn-recommended": {
+        **{"model.name": "lightgcn", "model.dim": 256, "training.start": "spectral", "training.learning_rate": 2e-3},
+        "model.regularization": 0.0,
+    },
 }
 
 
@@ -139,9 +143,11 @@ def all_systems() -> list[str]:
 
 def recipe_of(data: str, system: str, seed: int, extra: dict[str, object]) -> tuple[Any, str]:
     """The recipe of a run, and where its settings are from: data and protocol of a recipe, the system's own keys."""
-    from damrs_dgl.recipe import load_recipe, recipe_from
+    from damrs_dgl.recipe import load_recipe, recipe_from, with_values
 
     source = load_recipe(data)
+    if system in RECOMMENDED:
+        return with_values(source, {**RECOMMENDED[system], "training.seed": seed, **extra}), "the recipe as it is"
     name, _, backbone = system.partition(":")
     values: dict[str, Any] = {
         "name": source.name,
@@ -150,10 +156,7 @@ def recipe_of(data: str, system: str, seed: int, extra: dict[str, object]) -> tu
         "model": {"name": name, **({"backbone": backbone} if backbone else {})},
         "training": {"seed": seed},
     }
-    if system in RECOMMENDED:
-        changes, origin = RECOMMENDED[system], "defaults"
-        values["model"] = {}
-    elif system in LOGGED:
+    if system in LOGGED:
         changes, origin = LOGGED[system].get(data, LOGGED[system]["*"]), "authors' logs"
         values["training"] |= _TRAINING
     else:
