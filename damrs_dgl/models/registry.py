@@ -105,12 +105,18 @@ def _imported(name: str) -> type[RankingModel]:
         raise ValueError(f'"{name}" cannot be used ({kind}{error}); write package.module:Class') from error
 
 
+def find_backbone(name: object) -> type[RankingModel]:
+    """`find_model` of a system that is to be wrapped. Raises ValueError for one that cannot be, too."""
+    found = find_model(name)
+    if not found.can_be_wrapped:
+        raise ValueError(f'no system can be wrapped round "{name}"')
+    return found
+
+
 def backbone_config_class(table: Mapping[str, Any]) -> type[ModelConfig]:
     """`config_class` of the backbone in a wrapper's table. Raises ValueError for a system that cannot be wrapped."""
-    backbone = table["backbone"]
-    found = config_class(backbone)
-    if not find_model(backbone["name"]).can_be_wrapped:
-        raise ValueError(f'no system can be wrapped round "{backbone["name"]}"')
+    found = config_class(table["backbone"])
+    find_backbone(table["backbone"]["name"])
     return found
 
 

@@ -30,7 +30,7 @@ def canonical_model(table: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(backbone, str):
         backbone = values["backbone"] = {"name": backbone}
     if not isinstance(backbone, dict):
-        return values
+        raise ValueError("a backbone is the name of a system or a table of its keys")
     backbone.setdefault("name", config.DEFAULT_BACKBONE)
     known = keys_of(backbone)
     for key in [key for key in values if key not in config.model_fields and key in known and key not in backbone]:
@@ -77,15 +77,22 @@ def own_preset_values(config: type[ModelConfig], table: Mapping[str, Any], prefi
     }
 
 
-def fill(values: dict[str, Any], path: str, value: object) -> None:
-    """Set `values["a"]["b"] = value` for the path `a.b`, unless it is there or a plain value is in the way."""
+def fill(values: dict[str, Any], path: str, value: object) -> bool:
+    """Set `values["a"]["b"] = value` for the path `a.b`, unless it is there or a plain value is in the way; whether."""
     *way, last = path.split(".")
     table: Any = values
     for part in way:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
-            return
+            return False
+    unset = last not in table
     table.setdefault(last, value)
+    return unset
+
+
+def fill_presets(values: dict[str, Any]) -> list[str]:
+    """Fill in what the presets of a canonical `values["model"]` give; returns the keys that were set."""
+    return [path for path, value in preset_values(values["model"]).items() if fill(values, path, value)]
 
 
 def make_config(table: Mapping[str, Any]) -> ModelConfig:
@@ -94,7 +101,5 @@ def make_config(table: Mapping[str, Any]) -> ModelConfig:
     Raises ValueError (pydantic's ValidationError among them) for a name or key that does not exist, or a wrong value.
     """
     values = {"model": canonical_model(table)}
-    for path, value in preset_values(values["model"]).items():
-        if path.startswith("model."):
-            fill(values, path, value)
+    fill_presets(values)
     return config_class(values["model"]).model_validate(values["model"])

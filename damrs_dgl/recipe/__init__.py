@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from damrs_dgl.models.overview import systems_table
 from damrs_dgl.recipe.data_section import (
+    DATA_VARIABLE,
     FeatureFile,
     MMRecData,
     MMSSLData,
@@ -18,14 +19,15 @@ from damrs_dgl.recipe.data_section import (
 )
 from damrs_dgl.recipe.loading import (
     DEFAULT_RECIPE,
+    is_system,
     load_recipe,
     recipe_header,
     recipe_mistakes,
+    shipped_recipes,
 )
-from damrs_dgl.recipe.locations import DATA_VARIABLE, shipped_recipes
 from damrs_dgl.recipe.making import as_system, recipe_from, with_values
 from damrs_dgl.recipe.schema import Evaluation, Graphs, Recipe, Stress, Training
-from damrs_dgl.recipe.text import is_system, model_text, recipe_text
+from damrs_dgl.recipe.text import model_text, recipe_text
 
 __all__ = [
     "DATA_VARIABLE",

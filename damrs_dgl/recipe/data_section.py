@@ -1,14 +1,19 @@
-"""The ``[data]`` section of a recipe: one model per format, told apart by the key ``format``."""
+"""The ``[data]`` section of a recipe: one model per format, told apart by the key ``format``; and its folder."""
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from damrs_dgl.recipe.locations import DATA_VARIABLE
+from damrs_dgl.errors import RecipeError
 from damrs_dgl.settings import Name, Section, Seed
+
+PACKAGE: Final = Path(__file__).resolve().parents[1]
+DATA_VARIABLE: Final = "DAMRS_DATA"
 
 # Names of node types, relations and noise, and "any" and "id", which mean all modalities and the item itself.
 RESERVED_NAMES: Final = (
@@ -134,8 +139,31 @@ class SyntheticData(Section):
 
 DataSection = Annotated[MMRecData | MMSSLData | TablesData | SyntheticData, Field(discriminator="format")]
 DATA_FORMATS: Final[dict[str, type[Section]]] = {
-    "mmrec": MMRecData,
-    "mmssl": MMSSLData,
-    "tables": TablesData,
-    "synthetic": SyntheticData,
+    kind.model_fields["format"].default: kind for kind in (MMRecData, MMSSLData, TablesData, SyntheticData)
 }
+
+
+def expand_path(path: str) -> Path:
+    """``data.path`` with ``${DAMRS_DATA}`` filled in; whether the folder is there is for the reader to find out.
+
+    ``DAMRS_DATA`` comes from the environment; without it, ``shared/data`` beside the repository is taken where it is.
+    Raises ``RecipeError`` where the variable is needed and names no folder.
+    """
+    variable = f"${{{DATA_VARIABLE}}}"
+    if variable not in path:
+        return Path(path)
+    value = os.environ.get(DATA_VARIABLE, "")
+    folder = expand_home(value) if value else PACKAGE.parent.parent / "shared" / "data"
+    if not folder.is_dir():
+        unset = f'"{path}" needs the variable {DATA_VARIABLE}, which is not set'
+        raise RecipeError(
+            f'{DATA_VARIABLE} = "{value}" is not a folder' if value else unset,
+            where="data.path",
+            fix=f"set {DATA_VARIABLE} to the folder that holds the data sets, or override data.path",
+        )
+    return Path(path.replace(variable, str(folder)))
+
+
+def expand_home(path: str | Path) -> Path:
+    """The path with a leading ``~/`` filled in; other users' homes are left alone, for they may not be known."""
+    return Path(path).expanduser() if str(path).startswith("~/") else Path(path)

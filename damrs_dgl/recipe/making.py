@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from pydantic import ValidationError
 
 from damrs_dgl.errors import RecipeError
-from damrs_dgl.models.registry import DEFAULT_MODEL, config_class, find_model
+from damrs_dgl.models.base import WrapperConfig
+from damrs_dgl.models.registry import DEFAULT_MODEL, config_class, find_backbone, find_model
 from damrs_dgl.models.systems import as_system as table_of_system
 from damrs_dgl.models.systems import switch_model
-from damrs_dgl.models.tables import canonical_model, fill, preset_values
-from damrs_dgl.recipe.checks import conflicts
-from damrs_dgl.recipe.mistakes import (
-    KeyPath,
-    Mistake,
-    error_of,
-    explain,
-    in_written_terms,
-    remove_path,
-    set_path,
-    stands_in,
-    toml_value,
-    touches,
-)
-from damrs_dgl.recipe.schema import Recipe
+from damrs_dgl.models.tables import canonical_model, fill_presets
+from damrs_dgl.recipe.mistakes import KeyPath, Mistake, explain, find, refusal, touches
+from damrs_dgl.recipe.schema import METRICS, Recipe
+from damrs_dgl.recipe.text import toml_value
 from damrs_dgl.settings import Section
 
 AnyRecipe = Recipe[Any]
+_SYSTEMS = ("model.name", "model.backbone", "model.backbone.name")  # keys that choose one
 
 
 def recipe_from(values: Mapping[str, Any]) -> AnyRecipe:
     """A checked recipe from a table like a recipe file's. Raises RecipeError: the first mistake, and how many more."""
     recipe, mistakes = check(values)
-    if recipe is None or mistakes:
-        raise error_of(mistakes)
+    if recipe is None:
+        raise refusal(mistakes)
     return recipe
 
 
@@ -45,63 +36,56 @@ def with_values(recipe: AnyRecipe, changes: Mapping[str, object]) -> AnyRecipe:
 
     What a preset gave follows it: another ``model.variant`` brings its own values for keys that nobody wrote.
     """
-    try:
-        values = changed(as_written(recipe), changes)
-    except ValueError as error:
-        raise RecipeError(str(error)) from None
-    return recipe_from(values)
+    return recipe_from(changed(recipe.model_dump(exclude_unset=True), changes))
 
 
 def as_system(recipe: AnyRecipe, name: str) -> AnyRecipe:
     """The recipe for another system, ablation row or its backbone (`models.systems`). RecipeError for no such name."""
     try:
-        values = table_of_system(as_written(recipe), name)
+        values = table_of_system(recipe.model_dump(exclude_unset=True), name)
     except ValueError as error:
         raise RecipeError(str(error)) from None
     return recipe_from(values)
 
 
-def as_written(recipe: AnyRecipe) -> dict[str, Any]:
-    """The table that gives the recipe, without defaults and what its presets gave."""
-    return recipe.model_dump(exclude_unset=True)
-
-
 def changed(values: Mapping[str, Any], changes: Mapping[str, object]) -> dict[str, Any]:
     """A copy of a table with some values set; another system, or backbone, keeps the keys that it shares.
 
-    Raises ValueError as `set_path` does.
+    Raises RecipeError where a key leads into a plain value.
     """
     table = copy.deepcopy(dict(values))
-    for path, value in changes.items():
-        if path in ("model.name", "model.backbone", "model.backbone.name") and isinstance(value, str):
-            _switch(table, path, value)
-        else:
-            _set(table, tuple(path.split(".")), value)
+    for key, value in changes.items():
+        path = tuple(key.split("."))
+        if key in _SYSTEMS and isinstance(value, str):
+            table["model"] = _switched(table.get("model", {}), value, backbone=key != "model.name")
+            continue
+        _set(table, path, value)
+        if path[0] == "model" and len(path) > 1:
+            _keep_one(table["model"], path[1:-1], path[-1])
     return table
 
 
-def _switch(table: dict[str, Any], path: str, name: str) -> None:
-    """Make another system the model or its backbone; a wrong name is left for the validation to tell."""
-    own = table.get("model", {})
+def _switched(model: Any, name: str, *, backbone: bool) -> dict[str, Any]:
+    """[model] with another system, or backbone; a wrong name is left for the validation to tell."""
     try:
-        model = canonical_model({"name": DEFAULT_MODEL, **own})
-        if path == "model.name":
-            table["model"] = switch_model(model, name)
-        else:
-            table["model"] = {**model, "backbone": switch_model(model.get("backbone", {"name": name}), name)}
+        own = canonical_model({"name": DEFAULT_MODEL, **model})
+        if not backbone:
+            return switch_model(own, name)
+        return {**own, "backbone": switch_model(own.get("backbone", {"name": name}), name)}
     except (TypeError, ValueError):
-        kept = own if isinstance(own, dict) and path != "model.name" else {}
-        table["model"] = {**kept, path.split(".")[1]: name}
+        return {**model, "backbone": name} if backbone and isinstance(model, dict) else {"name": name}
 
 
 def _set(table: dict[str, Any], path: KeyPath, value: object) -> None:
-    """Set one value; a backbone's key that is set at the top of [model], or the other way round, replaces the other."""
-    model = table.get("model")
-    if isinstance(model, dict) and isinstance(model.get("backbone"), str) and path[:2] == ("model", "backbone"):
-        model["backbone"] = {"name": model["backbone"]}
-    set_path(table, path, value)
-    if path[:1] == ("model",) and len(path) > 1:
-        _keep_one(table["model"], path[1:-1], path[-1])
+    for depth, part in enumerate(path[:-1], start=1):
+        inner = table.setdefault(part, {})
+        if part == "backbone" and isinstance(inner, str):  # short for a table with that name
+            inner = table[part] = {"name": inner}
+        if not isinstance(inner, dict):
+            shown = ".".join(path[:depth])
+            raise RecipeError(f"{shown} is {toml_value(inner)}, not a table, and has no keys inside")
+        table = inner
+    table[path[-1]] = value
 
 
 def _keep_one(owner: dict[str, Any], way: KeyPath, key: str) -> None:
@@ -118,88 +102,132 @@ def _keep_one(owner: dict[str, Any], way: KeyPath, key: str) -> None:
 
 def check(values: Mapping[str, Any]) -> tuple[AnyRecipe | None, list[Mistake]]:
     """The recipe of a table, None where it is not sound, and all mistakes."""
-    table, found = _with_model(values)
-    kind = cast("type[AnyRecipe]", Recipe.__class_getitem__(config_class(table["model"])))
-    recipe = None
+    table, mistakes = _with_model(values)
     try:
-        recipe = _from_table(table, kind)
-        found += conflicts(recipe)
+        recipe = _validated(table)
     except ValidationError as error:
-        found += explain(error, table, kind)
-        found += _conflicts_besides(table, found, kind)
-    return (None if found else recipe), [in_written_terms(mistake, values) for mistake in found]
+        mistakes += explain(error, table, _kind(table), values)
+    if mistakes:
+        return None, [*mistakes, *_besides(mistakes, table)]
+    found = list(conflicts(recipe))
+    return (None if found else recipe), found
+
+
+def _besides(mistakes: list[Mistake], table: Mapping[str, Any]) -> list[Mistake]:
+    """The conflicts between sound keys: the wrong ones are taken out; what touches one of them is left for later."""
+    rest = copy.deepcopy(dict(table))
+    broken = [key for mistake in mistakes for key in mistake.keys]
+    for *way, key in broken:
+        owner = find(rest, tuple(way))
+        if isinstance(owner, dict):
+            owner.pop(key, None)
+    if any(key in (("data",), ("data", "format"), ("data", "path")) for key in broken):
+        rest["data"] = {"format": "synthetic"}
+        broken.append(("data",))
+    try:
+        found = conflicts(_validated(_with_model(rest)[0]))
+    except ValidationError:
+        return []
+    return [conflict for conflict in found if not touches(conflict.keys, broken)]
 
 
 def _with_model(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Mistake]]:
     """A copy whose [model] is in canonical form; a wrong name is a mistake, and the default model stands in for it."""
     table = copy.deepcopy(dict(values))
     model = table.get("model", {})
-    found = []
-    if isinstance(model, dict):
-        model.setdefault("name", DEFAULT_MODEL)
-        try:
-            table["model"] = canonical_model(model)
-            config_class(table["model"])
-            return table, []
-        except (ValueError, AttributeError) as error:
-            found.append(_wrong_name(model, error))
-    else:
-        found.append(Mistake((("model",),), f"model = {toml_value(model)}", "expected a section [model]"))
     table["model"] = canonical_model({"name": DEFAULT_MODEL})
-    return table, found
+    if not isinstance(model, dict):
+        return table, [Mistake([("model",)], f"model = {toml_value(model)}", "expected a section [model]")]
+    model.setdefault("name", DEFAULT_MODEL)
+    for key, name in _systems(model):
+        found = f"{'.'.join(key)} = {toml_value(name)}"
+        if not isinstance(name, str):
+            kind = ", or a table of its keys" if key[-1] == "backbone" else ""
+            return table, [Mistake([key], found, f"expected the name of a system{kind}")]
+        try:
+            (find_backbone if "backbone" in key else find_model)(name)
+        except ValueError as error:
+            return table, [Mistake([key], f"{found}: {error}")]
+    table["model"] = canonical_model(model)
+    return table, []
 
 
-def _wrong_name(model: Mapping[str, Any], error: Exception) -> Mistake:
-    """The mistake of a name that is no system: the model's own, or a backbone's."""
-    key: KeyPath = ("model",)
-    table = model
-    while isinstance(table.get("backbone"), dict) and _is_system(table.get("name")):
-        key, table = (*key, "backbone"), table["backbone"]
-    inside = "backbone" in table and _is_system(table.get("name"))
-    key = (*key, "backbone" if inside else "name")
-    name, shown = table.get(key[-1]), ".".join(key)
-    if not isinstance(name, str):
-        kind = ", or a table of its keys" if inside else ""
-        return Mistake((key,), f"{shown} = {toml_value(name)}", f"expected the name of a system{kind}")
-    return Mistake((key,), f"{shown} = {toml_value(name)}: {error}")
+def _systems(model: Mapping[str, Any], key: KeyPath = ("model",)) -> Iterator[tuple[KeyPath, object]]:
+    """The name of the system in [model] and, where it wraps another, of that one, each with its key.
+
+    Goes on to what is wrapped after the caller has seen that the wrapper's name is sound.
+    """
+    yield (*key, "name"), model["name"]
+    config = find_model(model["name"]).Config
+    if not issubclass(config, WrapperConfig):
+        return
+    backbone = model.get("backbone", {})
+    if isinstance(backbone, Mapping):
+        yield from _systems({"name": config.DEFAULT_BACKBONE, **backbone}, (*key, "backbone"))
+    else:
+        yield (*key, "backbone"), backbone
 
 
-def _is_system(name: object) -> bool:
-    try:
-        find_model(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _from_table(table: Mapping[str, Any], kind: type[AnyRecipe]) -> AnyRecipe:
-    """The recipe, with its presets filled in and not noted as written. Raises ValidationError."""
-    values = copy.deepcopy(dict(table))
-    presets = preset_values(values["model"])
-    for path, value in presets.items():
-        fill(values, path, value)
-    recipe = kind.model_validate(values)
-    for path in presets:
+def _validated(table: dict[str, Any]) -> AnyRecipe:
+    """The recipe of a table, whose presets are filled in there and not noted as written. Raises ValidationError."""
+    filled = fill_presets(table)
+    recipe = _kind(table).model_validate(table)
+    for path in filled:
         section, _, key = path.rpartition(".")
-        if not stands_in(table, tuple(path.split("."))):
-            cast(Section, recipe.value(section)).model_fields_set.discard(key)
+        cast(Section, recipe.value(section)).model_fields_set.discard(key)
     return recipe
 
 
-def _conflicts_besides(table: Mapping[str, Any], mistakes: list[Mistake], kind: type[AnyRecipe]) -> list[Mistake]:
-    """The conflicts between sound keys: the wrong ones are taken out and the rest is checked again.
+def _kind(table: Mapping[str, Any]) -> type[AnyRecipe]:
+    return cast("type[AnyRecipe]", Recipe.__class_getitem__(config_class(table["model"])))
 
-    What touches a wrong key is left for later.
-    """
-    rest = copy.deepcopy(dict(table))
-    broken = [key for mistake in mistakes for key in mistake.keys]
-    for key in broken:
-        remove_path(rest, key)
-    if any(key in (("data",), ("data", "format"), ("data", "path")) for key in broken):
-        rest["data"] = {"format": "synthetic"}
-        broken.append(("data",))
-    try:
-        recipe = _from_table(rest, kind)
-    except ValidationError:
-        return []
-    return [mistake for mistake in conflicts(recipe) if not touches(mistake.keys, broken) and mistake not in mistakes]
+
+def conflicts(recipe: AnyRecipe) -> Iterator[Mistake]:
+    """Keys whose values are each allowed alone and do not fit together; none in a sound recipe."""
+
+    def shown(key: str) -> str:
+        return f"{key} = {toml_value(recipe.value(key))}"
+
+    ks = recipe.evaluation.ks
+    metric, _, k = recipe.training.monitor.partition("@")
+    if metric not in METRICS or k not in map(str, ks):
+        yield Mistake(
+            [("training", "monitor"), ("evaluation", "ks")],
+            f"{shown('training.monitor')} is not among the scores that are computed",
+            f"expected {', '.join(METRICS[:-1])} or {METRICS[-1]} at one of {shown('evaluation.ks')}, "
+            f'such as "recall@{ks[-1]}"',
+        )
+    known = ["feedback", "feedback-removed", *recipe.data.modalities]
+    if unknown := [name for name in recipe.stress.noise if name not in known]:
+        yield Mistake(
+            [("stress", "noise"), ("data", "modalities")],
+            f"stress.noise holds {toml_value(unknown[0])}, which is no modality of [data.modalities]",
+            f"expected any of {toml_value(known)}",
+        )
+    together = ("rating", "rating_threshold")
+    given = [key for key in together if getattr(recipe.data, key, None) is not None]
+    if len(given) == 1:
+        (absent,) = set(together) - set(given)
+        what = f"{shown(f'data.{given[0]}')} without data.{absent}"
+        yield Mistake([("data", given[0]), ("data", absent)], what, "give both or neither")
+    if not recipe.data.modalities:
+        yield from _missing_content(recipe)
+
+
+def _missing_content(recipe: AnyRecipe) -> Iterator[Mistake]:
+    """What a system needs, or one that it wraps, and data without modalities do not give."""
+    for key, name in _systems(recipe.model.model_dump()):
+        model = find_model(name)
+        shown = f"{'.'.join(key[:-1] if len(key) > 2 else key)} = {toml_value(name)}"
+        if model.needs_content:
+            yield Mistake(
+                [key, ("data", "modalities")],
+                f"{shown} needs content, and [data.modalities] is empty",
+                "name a modality and its file there, or choose a system that needs none",
+            )
+        elif model.needs_item_relations and not recipe.graphs.behavior:
+            yield Mistake(
+                [key, ("graphs", "behavior"), ("data", "modalities")],
+                f"{shown} needs an item-item graph: graphs.behavior = false and no modality",
+                "name a modality and its file, or write graphs.behavior = true",
+            )

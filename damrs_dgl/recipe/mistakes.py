@@ -2,261 +2,169 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, cast
 
-from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import ValidationError
 
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.registry import models
-from damrs_dgl.models.tables import keys_of
 from damrs_dgl.recipe.data_section import DATA_FORMATS
-from damrs_dgl.recipe.expectations import as_model, expectation, value_model
+from damrs_dgl.recipe.text import Schema, expectation, schema_of, toml_value
+from damrs_dgl.settings import Section
 
 KeyPath = tuple[str, ...]
-_NO_SECTIONS = ("name", "description")  # the plain keys at the top of a recipe
+_FORMAT: Schema = {"enum": list(DATA_FORMATS)}  # of a [data] that says none
 
 
-@dataclass(frozen=True)
-class Mistake:
+class Mistake(RecipeError):
     """One mistake. ``keys``: the keys that it is about, the one to blame first."""
 
-    keys: tuple[KeyPath, ...]
-    what: str
-    fix: str | None = None
-
-    def __str__(self) -> str:
-        return str(self.error())
-
-    def error(self, where: str | None = None, more: str | None = None) -> RecipeError:
-        """As an exception; ``where`` it stands, and ``more`` to be said after the cure."""
-        cures = [text for text in (self.fix, more) if text]
-        return RecipeError(self.what, where=where, fix="; ".join(cures) or None)
+    def __init__(self, keys: Sequence[KeyPath], what: str, fix: str | None = None) -> None:
+        super().__init__(what, fix=fix)
+        self.keys = keys
 
 
-def error_of(mistakes: Sequence[Mistake]) -> RecipeError:
-    """The first mistake as an exception that says how many more there are."""
-    rest = len(mistakes) - 1
-    return mistakes[0].error(more=f"and {rest} more" if rest else None)
+def refusal(mistakes: Sequence[RecipeError], source: object = None) -> RecipeError:
+    """The first mistake as an exception that says how many more there are, and what lists those of a ``source``."""
+    first, rest = mistakes[0], len(mistakes) - 1
+    more = f"and {rest} more" if rest else None
+    if rest and source is not None:
+        more = f"{rest} more mistake{'s' if rest > 1 else ''}: `damrs-dgl recipes validate {source}` lists them"
+    return RecipeError(first.what, where=first.where, fix="; ".join(filter(None, [first.fix, more])) or None)
 
 
-def set_path(table: dict[str, Any], path: KeyPath, value: object) -> None:
-    """Set ``table[path[0]][path[1]]... = value``, making tables; ``ValueError`` where one is a plain value."""
-    for depth, part in enumerate(path[:-1], start=1):
-        table = table.setdefault(part, {})
-        if not isinstance(table, dict):
-            raise ValueError(f"{'.'.join(path[:depth])} is {toml_value(table)}, not a table, and has no keys inside")
-    table[path[-1]] = value
+def find(table: object, path: KeyPath) -> Any:
+    """The value that a key of a table, or of a table in it, has; `...` where there is none."""
+    for part in path:
+        table = table.get(part, ...) if isinstance(table, Mapping) else ...
+    return table
 
 
-def toml_value(value: object) -> str:
-    """``value`` as TOML writes it, tables inline."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, Mapping):
-        inside = ", ".join(f"{key} = {toml_value(item)}" for key, item in value.items())
-        return f"{{{inside}}}"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(toml_value(item) for item in value)}]"
-    return str(value)
+def touches(keys: Sequence[KeyPath], others: Sequence[KeyPath]) -> bool:
+    """Whether any of the keys is one of the others, inside of one, or around one."""
+    return any(a[: len(b)] == b or b[: len(a)] == a for a in keys for b in others)
 
 
-def explain(error: ValidationError, values: Mapping[str, Any], root: type[BaseModel]) -> list[Mistake]:
-    """Every mistake of ``values``, one per key, in the order of the recipe's sections."""
-    found: dict[object, Mistake] = {}
+def explain(
+    error: ValidationError, table: Mapping[str, Any], kind: type[Section], written: Mapping[str, Any]
+) -> list[Mistake]:
+    """Every mistake of a table, one per key, in the order of the recipe's sections.
+
+    ``written``: the table as the user has it, where a key of a backbone may stand in [model] and is called so.
+    """
+    schema = schema_of(kind)
+    named = [data for name, data in DATA_FORMATS.items() if name == find(table, ("data", "format"))]
+    schema["properties"]["data"] = schema_of(named[0]) if named else {"properties": {"format": _FORMAT}}
+    found: dict[KeyPath, Mistake] = {}
     for detail in error.errors(include_url=False):
-        path = _path(detail["loc"], values, missing=detail["type"] == "missing")
-        found.setdefault(path, _mistake(cast(dict[str, Any], detail), path, values, root))
+        path = _path(detail["type"], detail["loc"], table)
+        key = _as_written(path, written)
+        what, fix = _what_and_fix(cast("dict[str, Any]", detail), path, ".".join(key), table, schema)
+        found.setdefault(path, Mistake((key, path), what, fix))
     return list(found.values())
 
 
-def touches(keys: Sequence[KeyPath], broken: Sequence[KeyPath]) -> bool:
-    """Whether any of the keys is one of the broken ones, inside of one, or around one."""
-    return any(a[: len(b)] == b or b[: len(a)] == a for a in keys for b in broken)
-
-
-def in_written_terms(mistake: Mistake, written: Mapping[str, Any]) -> Mistake:
-    """The mistake with each key of a backbone called as the recipe has it: `model.dim` may be `model.backbone.dim`."""
-    keys, what = [], mistake.what
-    for key in mistake.keys:
-        keys.append(_written(key, written))
-        what = what.replace(".".join(key), ".".join(keys[-1]))
-    return Mistake(tuple(keys), what, mistake.fix)
-
-
-def _written(key: KeyPath, written: Mapping[str, Any]) -> KeyPath:
-    shorter = key
-    while "backbone" in shorter[:-1] and key[-1] != "name":
-        if stands_in(written, shorter):
-            return shorter
-        shorter = (*shorter[:-2], shorter[-1])
-    return shorter if stands_in(written, shorter) else key
-
-
-def stands_in(values: Mapping[str, Any], path: KeyPath) -> bool:
-    """Whether a table holds a key."""
-    found: object = values
-    for part in path:
-        if not isinstance(found, Mapping) or part not in found:
-            return False
-        found = found[part]
-    return True
-
-
-def remove_path(table: dict[str, Any], path: KeyPath) -> None:
-    """Take a key out of a table, where it is there."""
-    for part in path[:-1]:
-        inner = table.get(part)
-        if not isinstance(inner, dict):
-            return
-        table = inner
-    table.pop(path[-1], None)
-
-
-def _path(loc: tuple[int | str, ...], values: Mapping[str, Any], *, missing: bool) -> KeyPath:
+def _path(kind: str, loc: tuple[int | str, ...], table: Mapping[str, Any]) -> KeyPath:
     """The key in the user's terms: pydantic's location without the names of union members and list positions."""
     path: list[str] = []
-    found: object = values
+    found: object = table
     for part in loc:
         if isinstance(found, Mapping) and part in found:
             path.append(str(part))
             found = found[part]
-    if missing:
-        path.append(str(loc[-1]))
-    return tuple(path)
+    if kind.startswith("union_tag"):
+        path.append("format")
+    return (*path, str(loc[-1])) if kind == "missing" else tuple(path)
 
 
-def _lookup(values: Mapping[str, Any], path: KeyPath) -> Any:
-    found: Any = values
-    for part in path:
-        found = found[part]
-    return found
+def _as_written(path: KeyPath, written: Mapping[str, Any]) -> KeyPath:
+    """The key as the recipe has it: `model.backbone.dim` may stand there as `model.dim`."""
+    if path[:2] != ("model", "backbone") or path[-1] == "name":
+        return path
+    forms = [(*path[:depth], path[-1]) for depth in range(len(path) - 1, 0, -1)]
+    return next((form for form in forms if find(written, form) is not ...), path)
 
 
-def _models(
-    path: KeyPath, values: Mapping[str, Any], root: type[BaseModel]
-) -> Iterator[tuple[type[BaseModel] | None, str]]:
-    """For each part of a key: the model that it is a field of (None in a free table) and the part itself."""
-    model: type[BaseModel] | None = root
-    free: FieldInfo | None = None
-    for part in path:
-        yield model, part
-        if model is None:
-            model = value_model(free.annotation) if free else None
-            continue
-        field = model.model_fields.get(part)
-        if part == "data" and model is root:
-            data = values.get("data")
-            tag = data.get("format") if isinstance(data, Mapping) else None
-            model, free = (DATA_FORMATS.get(tag) if isinstance(tag, str) else None), None
-        elif field is not None and (inner := as_model(field.annotation)):
-            model, free = inner, None
-        else:
-            model, free = None, field
-
-
-def _mistake(detail: dict[str, Any], path: KeyPath, values: Mapping[str, Any], root: type[BaseModel]) -> Mistake:
-    kind, key = detail["type"], ".".join(path)
-    model = list(_models(path, values, root))[-1][0] if path else root
+def _what_and_fix(
+    detail: Mapping[str, Any], path: KeyPath, key: str, table: Mapping[str, Any], schema: Schema
+) -> tuple[str, str | None]:
+    """What is wrong with the value of a key, or its absence, and the cure."""
+    kind, value, declared = detail["type"], find(table, path), _declared(path, schema)
+    if kind == "extra_forbidden" and len(path) == 1 and isinstance(value, Mapping):
+        return f"unknown section [{key}]", next(_section_cures(path, value, schema))
     if kind == "extra_forbidden":
-        is_section = len(path) == 1 and isinstance(values[path[0]], Mapping)
-        what = f"unknown section [{key}]" if is_section else f"unknown key {key}"
-        return Mistake(
-            (path,), what, _right_section(path[0], values, root) if is_section else _right_key(path, values, root)
-        )
-    if path == ("data",) and kind in ("missing", "union_tag_not_found", "union_tag_invalid"):
-        return _format_mistake(kind, values)
-    field = model.model_fields.get(path[-1]) if model else None
-    if kind == "missing":
-        return Mistake((path,), f"{key} is missing", f"expected {expectation(field) if field else 'a value'}")
-    found = f"{key} = {toml_value(_lookup(values, path))}"
+        return f"unknown key {key}", next(_key_cures(path, table, schema))
     if kind == "value_error":
-        return Mistake((path,), f"{found}: {detail['ctx']['error']}")
-    return Mistake((path,), found, f"expected {_expected(field, path, values, root)}")
+        shown = f"[{key}]" if isinstance(value, Mapping) else f"{key} = {toml_value(value)}"
+        return f"{shown}: {detail['ctx']['error']}", None
+    is_section = len(path) == 1 and "properties" in declared
+    shown = f"[{key}]" if is_section else key
+    expected = f"expected {f'a section {shown}' if is_section else expectation(declared)}"
+    if value is not ...:
+        return f"{key} = {toml_value(value)}", expected
+    if path in (("data",), ("data", "format")):
+        expected = f"say how the data are stored: data.format is {expectation(_FORMAT)}"
+    return f"{shown} is missing", expected
 
 
-def _format_mistake(kind: str, values: Mapping[str, Any]) -> Mistake:
-    """The mistake of a [data] that is not there, or whose format is none or unknown."""
-    formats = ", ".join(map(toml_value, DATA_FORMATS))
-    if kind == "union_tag_invalid":
-        found = toml_value(values["data"]["format"])
-        return Mistake((("data", "format"),), f"data.format = {found}", f"expected one of {formats}")
-    what = "[data] is missing" if kind == "missing" else "data.format is missing"
-    return Mistake((("data",),), what, f"say how the data are stored: data.format is one of {formats}")
+def _section_cures(path: KeyPath, value: Mapping[str, Any], schema: Schema) -> Iterator[str]:
+    """For an unknown section: the nearest one, else what has that name or its keys, else all names."""
+    yield from _nearest(path, [key for key, declared in schema["properties"].items() if "properties" in declared])
+    yield from _elsewhere(path, schema)
+    if moved := [f"model.{key}" for key in value if _systems_with(key)]:
+        yield f"its keys belong to [model]: write {' and '.join(moved[:2])}"
+    yield f"allowed there: {', '.join(schema['properties'])}"
 
 
-def _expected(field: FieldInfo | None, path: KeyPath, values: Mapping[str, Any], root: type[BaseModel]) -> str:
-    if len(path) == 1 and path[0] not in _NO_SECTIONS:
-        return f"a section [{path[0]}]"
-    if field is not None:
-        return expectation(field)
-    owner, name = list(_models(path[:-1], values, root))[-1]
-    table = owner.model_fields.get(name) if owner else None
-    return expectation(table, inside=True) if table else "a value of another kind"
+def _key_cures(path: KeyPath, table: Mapping[str, Any], schema: Schema) -> Iterator[str]:
+    """For an unknown key: the format, section or system that has it, else the nearest name, else all names."""
+    section, name = path[:-1], path[-1]
+    formats = [toml_value(tag) for tag, data in DATA_FORMATS.items() if name in data.model_fields]
+    only = [f"a key of data.format = {' or '.join(formats)} only"] if formats else []
+    yield from only if section == ("data",) else []
+    yield from _elsewhere(path, schema)
+    yield from only
+    if section[:1] == ("model",) and (systems := _systems_with(name)):
+        chosen = toml_value(find(table, (*section, "name")))
+        yield f"{'.'.join(section)}.name = {chosen} has none; a key of {', '.join(systems)}"
+    ways = _all_keys(_declared(section, schema))
+    known = list(dict.fromkeys(way[-1] for way in ways if section or len(way) == 1))
+    yield from _nearest(path, known)
+    yield f"allowed there: {', '.join(known)}"
 
 
-def _right_section(name: str, values: Mapping[str, Any], root: type[BaseModel]) -> str:
-    """The cure for an unknown section: the nearest name, else [model] if it holds a system's keys, else all names."""
-    sections = [key for key in root.model_fields if key not in _NO_SECTIONS]
-    if near := get_close_matches(name.lower(), sections, n=1):
-        return f"did you mean {near[0]}?"
-    if moved := [key for key in values[name] if key in keys_of(values["model"]) or _systems_with(key)]:
-        return f"its keys belong to [model]: write {' and '.join(f'model.{key}' for key in moved[:2])}"
-    if owners := _owners(name, "", values, root):
-        return f"it belongs to another section: write {' or '.join(owners)}"
-    return f"allowed there: {', '.join(root.model_fields)}"
+def _nearest(path: KeyPath, known: Iterable[str]) -> Iterator[str]:
+    for near in get_close_matches(path[-1].lower(), known, n=1):
+        yield f"did you mean {'.'.join((*path[:-1], near))}?"
 
 
-def _right_key(path: KeyPath, values: Mapping[str, Any], root: type[BaseModel]) -> str:
-    """The cure for an unknown key: the section or system that has it, else the nearest name, else all names."""
-    name, prefix = path[-1], ".".join(path[:-1])
-    model = list(_models(path, values, root))[-1][0]
-    formats = [tag for tag, other in DATA_FORMATS.items() if name in other.model_fields]
-    if model in DATA_FORMATS.values() and formats:
-        return f"a key of data.format = {' or '.join(map(toml_value, formats))} only"
-    if owners := _owners(name, prefix, values, root):
-        return f"it belongs to another section: write {' or '.join(owners)}"
-    if name in root.model_fields and prefix:
-        return f"it belongs to the top of the recipe: write {name}"
-    if path[0] == "model" and prefix:
-        return _right_model_key(path, values)
-    return _nearest(path, list(model.model_fields) if model else [])
-
-
-def _right_model_key(path: KeyPath, values: Mapping[str, Any]) -> str:
-    """The cure for an unknown key in [model] or one of its backbones."""
-    name, prefix = path[-1], ".".join(path[:-1])
-    table = _lookup(values, path[:-1])
-    known = keys_of(table)
-    if name in known:
-        return f"it stands in [{prefix}.backbone] too: write it once"
-    if systems := _systems_with(name):
-        return f"{prefix}.name = {toml_value(table['name'])} has none; a key of {', '.join(systems)}"
-    return _nearest(path, list(known))
-
-
-def _nearest(path: KeyPath, allowed: Sequence[str]) -> str:
-    if near := get_close_matches(path[-1].lower(), allowed, n=1):
-        return f"did you mean {'.'.join((*path[:-1], near[0]))}?"
-    return f"allowed there: {', '.join(allowed)}"
-
-
-def _owners(name: str, prefix: str, values: Mapping[str, Any], root: type[BaseModel]) -> list[str]:
-    """Where else in a recipe a key of that name stands."""
-    sections = {section: as_model(field.annotation) for section, field in root.model_fields.items()}
-    owners = [f"{section}.{name}" for section, other in sections.items() if other and name in other.model_fields]
-    if prefix.partition(".")[0] != "model" and f"model.{name}" not in owners and name in keys_of(values["model"]):
-        owners.append(f"model.{name}")
-    of_data = any(name in other.model_fields for other in DATA_FORMATS.values())
-    return [f"data.{name}", *owners] if of_data and prefix != "data" else owners
+def _elsewhere(path: KeyPath, schema: Schema) -> Iterator[str]:
+    """Where else in the recipe a key of that name stands."""
+    ways = [way for way in _all_keys(schema) if way[-1] == path[-1] and way[:-1] != path[:-1]]
+    for way in ways:
+        if way[: len(path)] == (*path[:-1], "backbone"):
+            yield f"it stands in [{'.'.join(way[:-1])}] too: write it once"
+    if ways:  # a key of a backbone may be written in [model]
+        shown = dict.fromkeys(".".join([*(part for part in way[:-1] if part != "backbone"), way[-1]]) for way in ways)
+        place = "another section" if len(ways[0]) > 1 else "the top of the recipe"
+        yield f"it belongs to {place}: write {' or '.join(shown)}"
 
 
 def _systems_with(key: str) -> list[str]:
-    """Systems with a key of that name."""
     return [name for name, model in models().items() if key in model.Config.model_fields]
+
+
+def _declared(path: KeyPath, schema: Schema) -> Schema:
+    """What declares a key of a table; empty where nothing does."""
+    for part in path:
+        schema = schema.get("properties", {}).get(part) or schema.get("additionalProperties") or {}
+    return schema
+
+
+def _all_keys(schema: Schema, place: KeyPath = ()) -> Iterator[KeyPath]:
+    """Every key of a table and of the sections in it."""
+    for key, inner in schema.get("properties", {}).items():
+        yield (*place, key)
+        yield from _all_keys(inner, (*place, key))

@@ -17,8 +17,7 @@ from pydantic import AfterValidator, Field
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import ModelConfig
 from damrs_dgl.models.systems import check_system
-from damrs_dgl.recipe.data_section import DataSection
-from damrs_dgl.recipe.locations import expand_path
+from damrs_dgl.recipe.data_section import DataSection, expand_path
 from damrs_dgl.settings import Count, Name, Section, Seed
 
 T = TypeVar("T", bound=Hashable)

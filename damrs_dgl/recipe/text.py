@@ -1,24 +1,83 @@
-"""A recipe as commented TOML: every key with its meaning, what it may be, its default, and the value that holds."""
+"""What a recipe's keys are in words, read off their declarations; and a recipe as TOML that explains all of them."""
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic.fields import FieldInfo
-
 from damrs_dgl.models.base import ModelConfig, WrapperConfig
-from damrs_dgl.models.registry import find_model, models
+from damrs_dgl.models.registry import find_model
 from damrs_dgl.models.tables import make_config, own_preset_values
-from damrs_dgl.recipe.expectations import expectation
-from damrs_dgl.recipe.locations import shipped_recipes
-from damrs_dgl.recipe.mistakes import toml_value
 from damrs_dgl.recipe.schema import Recipe
 from damrs_dgl.settings import Section
 
 _WIDTH = 110
+_KINDS = {
+    "boolean": "true or false", "integer": "an integer", "number": "a number",
+    "string": "a string", "non-empty string": "a non-empty string",
+    "object": "a table", "non-empty object": "a table of one or more keys",
+}  # fmt: skip
+_BOUNDS = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+Schema = dict[str, Any]  # what declares a key or a table: its JSON schema
 Presets = dict[str, tuple[str, dict[str, object]]]  # key -> (the key that chooses the preset, {preset: value})
+
+
+def schema_of(kind: type[Section]) -> Schema:
+    """The JSON schema of a table's keys, each reference in it replaced by what it refers to."""
+    schema = kind.model_json_schema()
+    definitions = schema.pop("$defs", {})
+
+    def resolved(node: Any) -> Any:
+        if isinstance(node, list):
+            return [resolved(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        target = definitions.get(node.get("$ref", "").rpartition("/")[2], {})
+        return {key: resolved(item) for key, item in {**target, **node}.items()}
+
+    return resolved(schema)
+
+
+def expectation(schema: Schema) -> str:
+    """What a value may be, such as "an integer from 1 to 1000"."""
+    if "anyOf" in schema:
+        return " or ".join(expectation(choice) for choice in schema["anyOf"] if choice.get("type") != "null")
+    if "const" in schema:
+        return toml_value(schema["const"])
+    if "enum" in schema:
+        return f"one of {', '.join(map(toml_value, schema['enum']))}"
+    if "items" in schema:
+        return f"a list{' of one or more' if schema.get('minItems') else ''}, each {expectation(schema['items'])}"
+    if "properties" in schema:
+        short = "a file name or " if "required" in schema else ""
+        return f"{short}a table of {', '.join(schema['properties'])}"
+    non_empty = "non-empty " if schema.get("minLength") or schema.get("minProperties") else ""
+    kind = _KINDS.get(f"{non_empty}{schema.get('type')}", "a value of another kind")
+    return f"{kind}{_bounds(schema)}"
+
+
+def _bounds(schema: Schema) -> str:
+    if "minimum" in schema and "maximum" in schema:
+        return f" from {schema['minimum']} to {schema['maximum']}"
+    bounds = [f"{words} {schema[bound]}" for bound, words in _BOUNDS.items() if bound in schema]
+    return f" {' and '.join(bounds)}" if bounds else ""
+
+
+def toml_value(value: object) -> str:
+    """``value`` as TOML writes it, tables inline; one whose only key has a short form is written in it."""
+    if isinstance(value, Section):
+        table = value.model_dump(exclude_none=True)
+        return toml_value(table["features"] if list(table) == ["features"] else table)
+    if isinstance(value, (bool, str)):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key} = {toml_value(item)}' for key, item in value.items())}}}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(toml_value, value))}]"
+    # Python writes no decimal number of more than some thousand digits.
+    return hex(value) if isinstance(value, int) and value.bit_length() > 10_000 else str(value)
 
 
 def recipe_text(recipe: Recipe[Any]) -> str:
@@ -26,30 +85,16 @@ def recipe_text(recipe: Recipe[Any]) -> str:
 
     Keys that may be left out and are, such as ``data.timestamp``, stand in it as comments.
     """
-    lines = [f"# The recipe {toml_value(recipe.name)} in full: each key, its meaning, what it may be, its default.", ""]
-    presets = _presets(recipe.model)
-    for key, field in type(recipe).model_fields.items():
-        value = getattr(recipe, key)
-        if isinstance(value, Section):
-            lines += _section(key, field.description or "", value, presets)
-        else:
-            lines += _setting(key, field, value, presets)
-    return "\n".join(lines) + "\n"
-
-
-def is_system(name: str) -> bool:
-    """Whether a name is a system's and no shipped recipe's."""
-    return name not in shipped_recipes() and (name in models() or ":" in name)
+    title = f"# The recipe {toml_value(recipe.name)} in full: each key, its meaning, what it may be, its default."
+    return "\n".join([title, "", *_keys("", recipe, _presets(recipe.model))]) + "\n"
 
 
 def model_text(name: str) -> str:
     """What a system is, and its [model] section with every key explained. Raises ValueError for no such name."""
-    model = find_model(name)
+    model, config = find_model(name), make_config({"name": name})
     about = (model.__doc__ or "").strip().partition("\n\n")[0]
-    config = make_config({"name": name})
-    lines = [*_comment(" ".join(about.split())), *_comment(model.citation)]
-    lines += _section("model", "Its keys", config, _presets(config))
-    return "\n".join(lines) + "\n"
+    head = [*_comment(" ".join(about.split())), *_comment(model.citation), "", "# Its keys.", "[model]"]
+    return "\n".join([*head, *_keys("model.", config, _presets(config))]) + "\n"
 
 
 def _presets(config: ModelConfig, prefix: str = "model.") -> Presets:
@@ -65,45 +110,35 @@ def _presets(config: ModelConfig, prefix: str = "model.") -> Presets:
     return found
 
 
-def _section(section: str, description: str, value: Section, presets: Presets) -> Iterator[str]:
-    yield from ("", f"# {description}.", f"[{section}]")
-    fields = type(value).model_fields
-    inner = {key: getattr(value, key) for key in fields}
-    tables = [key for key, item in inner.items() if isinstance(item, (Mapping, ModelConfig))]
-    # `format` decides which other keys there are, so it comes first; TOML wants a section's own tables last.
-    for key in sorted(fields, key=lambda key: (key in tables, key != "format")):
-        item = inner[key]
-        if isinstance(item, ModelConfig):
-            yield from _section(f"{section}.{key}", fields[key].description or "", item, presets)
-        elif isinstance(item, Mapping):
-            yield from ("", *_comment(fields[key].description or ""), f"[{section}.{key}]")
-            yield from (f"{name} = {_inline(entry)}" for name, entry in item.items())
+def _keys(prefix: str, table: Section, presets: Presets) -> Iterator[str]:
+    """The lines of a table's keys, then those of the tables in it."""
+    declared = schema_of(type(table))["properties"]
+    values = {key: getattr(table, key) for key in declared}
+    tables = [key for key, value in values.items() if isinstance(value, (Section, Mapping))]
+    # `format` decides which other keys there are, so it comes first; TOML wants a table's own tables last.
+    for key in sorted(values, key=lambda key: (key in tables, key != "format")):
+        value, schema, path = values[key], declared[key], f"{prefix}{key}"
+        if key not in tables:
+            yield from _comment(
+                f"{schema.get('description', key)} ({expectation(schema)}{_default(path, schema, presets)})"
+            )
+            yield f"# {key} =" if value is None else f"{key} = {toml_value(value)}"
+            continue
+        yield from ("", *_comment(f"{schema.get('description', key)}."), f"[{path}]")
+        if isinstance(value, Section):
+            yield from _keys(f"{path}.", value, presets)
         else:
-            yield from _setting(f"{section}.{key}", fields[key], item, presets)
+            yield from (f"{name} = {toml_value(entry)}" for name, entry in value.items())
 
 
-def _setting(path: str, field: FieldInfo, value: object, presets: Presets) -> Iterator[str]:
-    key = path.rpartition(".")[2]
-    yield from _comment(f"{field.description} ({expectation(field)}{_default(path, field, presets)})")
-    yield f"# {key} =" if value is None else f"{key} = {_inline(value)}"
-
-
-def _default(path: str, field: FieldInfo, presets: Presets) -> str:
-    if path == "name" or field.is_required():
+def _default(path: str, schema: Schema, presets: Presets) -> str:
+    if path == "name" or "default" not in schema:
         return ""
     if path in presets:
         key, values = presets[path]
-        shown = {name: toml_value(field.default if value is ... else value) for name, value in values.items()}
+        shown = {name: toml_value(schema["default"] if value is ... else value) for name, value in values.items()}
         return f"; default by {key}: {', '.join(f'{name} {value}' for name, value in shown.items())}"
-    return f"; default {'none' if field.default is None else toml_value(field.default)}"
-
-
-def _inline(value: object) -> str:
-    """A value on one line; a table of one required key that has a short form is written in it."""
-    if not isinstance(value, Section):
-        return toml_value(value)
-    table = value.model_dump(exclude_none=True)
-    return toml_value(table["features"] if list(table) == ["features"] else table)
+    return f"; default {'none' if schema['default'] is None else toml_value(schema['default'])}"
 
 
 def _comment(text: str) -> list[str]:

@@ -13,8 +13,8 @@ from damrs_dgl.recipe import (
     MMRecData,
     SyntheticData,
     TablesData,
+    data_section,
     load_recipe,
-    locations,
     recipe_header,
     recipe_mistakes,
     shipped_recipes,
@@ -152,13 +152,13 @@ def test_damrs_data_comes_from_the_environment(tmp_path: Path, monkeypatch: pyte
 
 def test_damrs_data_unset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DAMRS_DATA", raising=False)
-    monkeypatch.setattr(locations, "_PACKAGE", tmp_path / "repository" / "damrs_dgl")
+    monkeypatch.setattr(data_section, "PACKAGE", tmp_path / "repository" / "damrs_dgl")
     recipe_path = MMRecData(path="${DAMRS_DATA}/tiktok").path
     with pytest.raises(RecipeError, match="needs the variable DAMRS_DATA, which is not set; set DAMRS_DATA to"):
-        locations.expand_path(recipe_path)
+        data_section.expand_path(recipe_path)
     beside = tmp_path / "shared" / "data"
     beside.mkdir(parents=True)
-    assert locations.expand_path(recipe_path) == beside / "tiktok"
+    assert data_section.expand_path(recipe_path) == beside / "tiktok"
 
 
 def test_synthetic_data_has_no_path() -> None:

@@ -41,6 +41,11 @@ VALUES = [
     ("model.backbone.gamma_=2", "allowed there: name, dim, preset, regularization, norm, num_layers"),
     ("model={name='mf', gamma=3}", 'unknown key model.gamma; model.name = "mf" has none; a key of damrs'),
     ("model={name='mf', backbone='vbpr'}", 'unknown key model.backbone; model.name = "mf" has none; a key of damrs,'),
+    ("training.k_core=3", 'unknown key training.k_core; a key of data.format = "tables" only'),
+    ("training.name=x", "it belongs to the top of the recipe: write name or model.name"),
+    # keys of one table that do not fit together
+    ("model={name='mmssl', num_heads=3}", "[model]: num_heads = 3 does not divide dim = 64"),
+    ("model={backbone={name='mmssl', num_heads=3, dim=8}}", "[model.backbone]: num_heads = 3 does not divide dim = 8"),
     # names of systems
     ("model.name=lightgnc", 'model.name = "lightgnc": there is no system "lightgnc"; did you mean "lightgcn"?'),
     ("model.name=zzzzzz", 'there is no system "zzzzzz"; the systems are '),
@@ -50,6 +55,14 @@ VALUES = [
     ("model.name=3", "model.name = 3; expected the name of a system"),
     ("model.backbone=3", "model.backbone = 3; expected the name of a system, or a table of its keys"),
     ("model.backbone={name=3}", "model.backbone.name = 3; expected the name of a system"),
+    ("model={backbone='ease'}", 'model.backbone = "ease": no system can be wrapped round "ease"'),
+    ("model={backbone={name='ease', dim=8}}", 'model.backbone.name = "ease": no system can be wrapped round "ease"'),
+    ("model={name='blend', members={}}", "model.members = {}; expected a table of one or more keys"),
+    (
+        "model={name='blend', members={a='mff'}}",
+        'model.members.a = "mff": there is no system "mff"; did you mean "mf"?',
+    ),
+    ("model={name='blend', members={a={dim=3}}}", "[model.members.a]: a member is a system's name or a table with one"),
     ("model=mf", 'model = "mf"; expected a section [model]'),
     (
         "data.modalities.visual.dmi=3",
@@ -75,6 +88,7 @@ VALUES = [
     ("training.seed=2020-01-01", "training.seed = 2020-01-01; expected an integer"),
     # out of range
     ("graphs.k=0", "graphs.k = 0; expected an integer from 1 to 1000"),
+    (f"graphs.k=0x1{'0' * 5000}", "expected an integer from 1 to 1000"),
     ("graphs.k=1001", "graphs.k = 1001; expected"),
     ("model.num_layers=-1", "model.num_layers = -1; expected an integer from 0 to 10"),
     ("model.backbone.num_layers=-1", "model.backbone.num_layers = -1; expected an integer from 0 to 10"),
