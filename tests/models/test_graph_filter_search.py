@@ -101,7 +101,7 @@ def test_where_no_score_is_a_number_the_start_stays() -> None:
         ({"linear": 0.0, "lowpass": 0.0}, True, {"candidate_exponent"}),
         ({"linear": 0.0}, False, {"candidate_exponent"}),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value)) if isinstance(value, set) else str(value),
 )
 def test_keys_that_change_no_ranking_are_not_searched(
     keys: dict[str, Any], has_content: bool, expected: set[str]
