@@ -21,6 +21,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
@@ -231,6 +232,34 @@ def append(path: Path, row: dict[str, Any]) -> None:
         writer.writerow(row)
 
 
+def markdown(path: Path, data: str) -> str:
+    """The results on a data set as a Markdown table, best validation first: means over seeds, with their spread."""
+    with path.open(encoding="utf-8") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["data"] == data]
+    groups: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        groups.setdefault(row["system"], []).append(row)
+    lines_out = [
+        "| system | seeds | validation Recall@20 | test Recall@20 | test NDCG@20 | paper: Recall, NDCG | best epoch |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for system, runs in sorted(groups.items(), key=lambda group: -_mean(group[1], "validation_recall@20")):
+        cells = [_spread(runs, key) for key in ("validation_recall@20", "test_recall@20", "test_ndcg@20")]
+        paper = f"{runs[0]['paper_recall@20']}, {runs[0]['paper_ndcg@20']}" if runs[0]["paper_recall@20"] else ""
+        epochs = ", ".join(row["best_epoch"] for row in runs)
+        lines_out.append(f"| `{system}` | {len(runs)} | {' | '.join(cells)} | {paper} | {epochs} |")
+    return "\n".join(lines_out)
+
+
+def _mean(rows: list[dict[str, str]], key: str) -> float:
+    return mean(float(row[key]) for row in rows)
+
+
+def _spread(rows: list[dict[str, str]], key: str) -> str:
+    values = [float(row[key]) for row in rows]
+    return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+
+
 def known_commands(path: Path) -> set[str]:
     """What was run already."""
     if not path.exists():
@@ -248,7 +277,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("-o", dest="overrides", action="append", default=[], help="section.key=value, for every system")
     parser.add_argument("--out", type=Path, default=RESULTS / "systems.csv")
+    parser.add_argument("--table", action="store_true", help="print what is there as a Markdown table, and run nothing")
     options = parser.parse_args()
+    if options.table:
+        print(markdown(options.out, options.data))
+        return
     extra = {key: _value(value) for key, _, value in (text.partition("=") for text in options.overrides)}
     systems = all_systems() if options.systems == "all" else options.systems.split(",")
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
