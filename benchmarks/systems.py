@@ -21,6 +21,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
@@ -117,10 +118,14 @@ _TRAINING: dict[str, object] = {
     "evaluate_every": 2,
     "patience": 10,
 }
-# Systems by the toolkit's own defaults, chosen on validation over several data sets.
+# The recipe as a newcomer runs it, its best, and DA-MRS's backbone as it is inside.
 RECOMMENDED: dict[str, dict[str, object]] = {
     "damrs-recommended": {"model.name": "damrs"},
     "blend-recommended": {"model.name": "blend"},
+    "lightgcn-recommended": {
+        **{"model.name": "lightgcn", "model.dim": 256, "training.start": "spectral", "training.learning_rate": 2e-3},
+        "model.regularization": 0.0,
+    },
 }
 
 
@@ -139,9 +144,11 @@ def all_systems() -> list[str]:
 
 def recipe_of(data: str, system: str, seed: int, extra: dict[str, object]) -> tuple[Any, str]:
     """The recipe of a run, and where its settings are from: data and protocol of a recipe, the system's own keys."""
-    from damrs_dgl.recipe import load_recipe, recipe_from
+    from damrs_dgl.recipe import load_recipe, recipe_from, with_values
 
     source = load_recipe(data)
+    if system in RECOMMENDED:
+        return with_values(source, {**RECOMMENDED[system], "training.seed": seed, **extra}), "the recipe as it is"
     name, _, backbone = system.partition(":")
     values: dict[str, Any] = {
         "name": source.name,
@@ -150,10 +157,7 @@ def recipe_of(data: str, system: str, seed: int, extra: dict[str, object]) -> tu
         "model": {"name": name, **({"backbone": backbone} if backbone else {})},
         "training": {"seed": seed},
     }
-    if system in RECOMMENDED:
-        changes, origin = RECOMMENDED[system], "defaults"
-        values["model"] = {}
-    elif system in LOGGED:
+    if system in LOGGED:
         changes, origin = LOGGED[system].get(data, LOGGED[system]["*"]), "authors' logs"
         values["training"] |= _TRAINING
     else:
@@ -228,6 +232,34 @@ def append(path: Path, row: dict[str, Any]) -> None:
         writer.writerow(row)
 
 
+def markdown(path: Path, data: str) -> str:
+    """The results on a data set as a Markdown table, best validation first: means over seeds, with their spread."""
+    with path.open(encoding="utf-8") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["data"] == data]
+    groups: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        groups.setdefault(row["system"], []).append(row)
+    lines_out = [
+        "| system | seeds | validation Recall@20 | test Recall@20 | test NDCG@20 | paper: Recall, NDCG | best epoch |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for system, runs in sorted(groups.items(), key=lambda group: -_mean(group[1], "validation_recall@20")):
+        cells = [_spread(runs, key) for key in ("validation_recall@20", "test_recall@20", "test_ndcg@20")]
+        paper = f"{runs[0]['paper_recall@20']}, {runs[0]['paper_ndcg@20']}" if runs[0]["paper_recall@20"] else ""
+        epochs = ", ".join(row["best_epoch"] for row in runs)
+        lines_out.append(f"| `{system}` | {len(runs)} | {' | '.join(cells)} | {paper} | {epochs} |")
+    return "\n".join(lines_out)
+
+
+def _mean(rows: list[dict[str, str]], key: str) -> float:
+    return mean(float(row[key]) for row in rows)
+
+
+def _spread(rows: list[dict[str, str]], key: str) -> str:
+    values = [float(row[key]) for row in rows]
+    return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+
+
 def known_commands(path: Path) -> set[str]:
     """What was run already."""
     if not path.exists():
@@ -245,7 +277,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("-o", dest="overrides", action="append", default=[], help="section.key=value, for every system")
     parser.add_argument("--out", type=Path, default=RESULTS / "systems.csv")
+    parser.add_argument("--table", action="store_true", help="print what is there as a Markdown table, and run nothing")
     options = parser.parse_args()
+    if options.table:
+        print(markdown(options.out, options.data))
+        return
     extra = {key: _value(value) for key, _, value in (text.partition("=") for text in options.overrides)}
     systems = all_systems() if options.systems == "all" else options.systems.split(",")
     os.environ["OMP_NUM_THREADS"] = str(options.threads)

@@ -300,8 +300,12 @@ class ClosedFormModel(RankingModel):
         """Compute the system's state from the data set and graph that it was built with."""
         raise TypeError(f"{type(self).__name__} has no closed form")
 
-    def tune(self, judge: Callable[[], float]) -> None:
-        """Choose what validation is to choose, after `fit_closed_form`; `judge` gives the monitored score as it is."""
+    def tune(self, judge: Callable[[], float], progress: Progress | None = None) -> Mapping[str, float]:
+        """Choose what validation is to choose, after `fit_closed_form`; `judge` gives the monitored score as it is.
+
+        Returns the values chosen, by name, for the history of the training.
+        """
+        return {}
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         device = self._device()

@@ -115,7 +115,7 @@ class Blend(ClosedFormModel):
         with torch.no_grad():
             self._scorers = [member.scorer() for member in self.members().values()]
 
-    def tune(self, judge: Callable[[], float]) -> None:
+    def tune(self, judge: Callable[[], float], progress: Progress | None = None) -> dict[str, float]:
         """Keep the weights of the grid that `judge` likes best; of equals the one nearest to even weights."""
         tried: list[tuple[float, float, Tensor]] = []
         for weights in simplex(len(self.parts), self.config.grid):
@@ -124,6 +124,7 @@ class Blend(ClosedFormModel):
             tried.append((judge(), -unevenness, weights))
         best = max(tried, key=lambda found: found[:2])
         self.weights.copy_(best[2])
+        return {f"weight_{name}": weight for name, weight in zip(self.config.members, best[2].tolist(), strict=True)}
 
     def scorer(self) -> Scorer:
         if not self._scorers:

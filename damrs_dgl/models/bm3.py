@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
@@ -130,7 +130,7 @@ class BM3(TableModel):
         item_target = self._target(embedding(distinct, items), batch)
         alignment, masking = [], []
         for table, projection in zip(self._content(), self.projections, strict=True):
-            projected = projection.of_rows(table, distinct)
+            projected = cast(Projection, projection).of_rows(table, distinct)
             predicted = self._predicted(projected)
             alignment.append(1 - share @ pair_scores(predicted, item_target))
             masking.append(1 - share @ pair_scores(predicted, self._target(projected, batch)))

@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import embedding
 
 from damrs_dgl.losses.bpr import bpr, norm_sum, squared_norm
 from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, TableConfig, TableModel, pair_scores
+from damrs_dgl.models.layers.rows import rows_of
 from damrs_dgl.models.registry import register
 
 
@@ -37,8 +37,8 @@ class BPRModel(TableModel):
 
     def losses(self, batch: Batch, encoded: Encoded) -> dict[str, Tensor]:
         """The terms of a batch whose indices are those of the rows of `encoded`."""
-        users = embedding(batch.users, encoded.users)
-        positive, negative = embedding(batch.pair_items, encoded.items).chunk(2)
+        users = rows_of(encoded.users, batch.users)
+        positive, negative = rows_of(encoded.items, batch.pair_items).chunk(2)
         terms = {"feedback": bpr(pair_scores(users, positive), pair_scores(users, negative))}
         terms |= self.auxiliary_losses(batch, encoded)
         if self.config.regularization:
@@ -50,7 +50,9 @@ class BPRModel(TableModel):
     def _regularizer(self, batch: Batch, encoded: Encoded, users: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         if self.config.norm == "unsquared":
             return norm_sum(users, positive, negative)
-        return squared_norm(embedding(batch.users, encoded.user_input), embedding(batch.pair_items, encoded.item_input))
+        if encoded.user_input is encoded.users and encoded.item_input is encoded.items:
+            return squared_norm(users, positive, negative)  # the rows at hand
+        return squared_norm(rows_of(encoded.user_input, batch.users), rows_of(encoded.item_input, batch.pair_items))
 
 
 class MFConfig(BPRConfig):

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import embedding, leaky_relu, normalize
+from torch.nn.functional import leaky_relu, normalize
 
-from damrs_dgl.losses.bpr import squared_norm
 from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.dropout import dropout
 from damrs_dgl.models.layers.propagation import BipartiteConvolution
+from damrs_dgl.models.layers.rows import rows_of
 from damrs_dgl.models.mf import BPRConfig, BPRModel
 from damrs_dgl.models.registry import register
 from damrs_dgl.settings import Share
@@ -97,30 +97,22 @@ class NGCF(BPRModel):
 
         `chosen`: the users and items, int64, whose rows are returned; all by default.
         """
-        nodes: list[Tensor] = [self.user_table, self.item_table]
-        layers: list[list[Tensor]] = [[_rows(part, side, chosen)] for side, part in enumerate(nodes)]
-        for number, layer in enumerate(self.layers):
-            near = list(self.convolution(*nodes))
-            if number == len(self.layers) - 1:
-                nodes, near = (
-                    [_rows(part, side, chosen) for side, part in enumerate(parts)] for parts in (nodes, near)
-                )
+        nodes: Sequence[Tensor] = (self.user_table, self.item_table)
+        layers: list[list[Tensor]] = [[part] for part in _pick(nodes, chosen)]
+        for number, layer in enumerate(self.layers, 1):
+            near, last = self.convolution(*nodes), number == len(self.layers)
+            if last:
+                nodes, near = _pick(nodes, chosen), _pick(near, chosen)
             nodes = [
                 dropout(layer(own, around), self.config.dropout, generator)
                 for own, around in zip(nodes, near, strict=True)
             ]
-            for side, part in enumerate(nodes):
-                last = number == len(self.layers) - 1
-                layers[side].append(normalize(part if last else _rows(part, side, chosen), dim=1))
+            for side, part in zip(layers, nodes if last else _pick(nodes, chosen), strict=True):
+                side.append(normalize(part, dim=1))
         users, items = (torch.cat(side, dim=1) for side in layers)
         return Encoded(users, items, users, items)
 
-    def _regularizer(self, batch: Batch, encoded: Encoded, users: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-        if self.config.norm == "squared":
-            return squared_norm(users, positive, negative)  # the rows at hand are those of the inputs
-        return super()._regularizer(batch, encoded, users, positive, negative)
 
-
-def _rows(table: Tensor, side: int, chosen: tuple[Tensor, Tensor] | None) -> Tensor:
-    """The chosen rows of the users' (side 0) or the items' table, or all."""
-    return table if chosen is None else embedding(chosen[side], table)
+def _pick(tables: Sequence[Tensor], chosen: tuple[Tensor, Tensor] | None) -> Sequence[Tensor]:
+    """The chosen rows of the users' and the items' table, or all."""
+    return tables if chosen is None else [rows_of(*pair) for pair in zip(tables, chosen, strict=True)]

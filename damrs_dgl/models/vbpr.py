@@ -9,10 +9,10 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import embedding
 
 from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs
 from damrs_dgl.models.layers.content import Projection, raw_content, unit_content
+from damrs_dgl.models.layers.rows import rows_of
 from damrs_dgl.models.mf import BPRConfig, BPRModel
 from damrs_dgl.models.registry import register
 
@@ -60,7 +60,7 @@ class VBPR(BPRModel):
         """Only the batch's items are projected, each once."""
         items, places = batch.pair_items.unique(return_inverse=True)
         content = self.projection.of_rows(self.features, items)
-        item_input = torch.cat([embedding(items, self.item_table), content], dim=1)
+        item_input = torch.cat([rows_of(self.item_table, items), content], dim=1)
         positive, negative = places.chunk(2)
         among = replace(batch, positive_items=positive, negative_items=negative)
         return self.losses(among, Encoded(self.user_table, item_input, self.user_table, item_input))

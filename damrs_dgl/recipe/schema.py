@@ -95,7 +95,7 @@ class Training(Section):
     epochs: int = Field(default=1000, ge=1, description="Epochs at most")
     patience: Literal["auto"] | Count = Field(
         default="auto",
-        description="Stop after so many evaluations without a better score. auto: as many epochs as make 1,000 steps, "
+        description="Stop after so many evaluations without a better score. auto: as many as make 500 steps, "
         "at least 10",
     )
     start: Literal["random", "spectral"] = Field(

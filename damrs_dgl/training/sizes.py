@@ -8,7 +8,7 @@ from typing import Literal
 SMALLEST_BATCH, LARGEST_BATCH = 256, 8192
 FEWEST_STEPS = 12  # of an epoch, down to the smallest batch; the largest batch wants twice as many
 SPREAD_PER_ROOT_DEGREE = 0.02  # of a spectral start
-PATIENT_STEPS, FEWEST_EVALUATIONS = 1000, 10
+PATIENT_STEPS, FEWEST_EVALUATIONS = 500, 10
 
 
 def batch_size_for(asked: Literal["auto"] | int, num_interactions: int) -> int:
@@ -26,7 +26,7 @@ def batch_size_for(asked: Literal["auto"] | int, num_interactions: int) -> int:
 
 
 def patience_for(asked: Literal["auto"] | int, steps: int) -> int:
-    """Evaluations without a better score before training stops. `auto`: those of 1,000 steps, at least 10.
+    """Evaluations without a better score before training stops. `auto`: those of 500 steps, at least 10.
 
     `steps`: training steps between two evaluations. A small catalogue's epoch is a few steps, and its validation
     score may fall for dozens of epochs before it rises again.

@@ -161,8 +161,8 @@ class Trainer:
                 member.resume()
                 member.fit()
             self.model.fit_closed_form(self.on_closed_form)
-            self.model.tune(lambda: self.validate()[self.schedule.monitor])
-            return {"loss": 0.0}
+            chosen = self.model.tune(lambda: self.validate()[self.schedule.monitor], self.on_closed_form)
+            return {"loss": 0.0, **chosen}
         for name, optimizer in self.optimizers.items():
             optimizer.lr = self._rates[name] * self.schedule.rate_factor(epoch)
         self.model.on_epoch_start(epoch, self.generator)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from damrs_dgl.data.parts import ModalityFeatures, MultimodalDataset
+from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.parts import ModalityFeatures
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import Batch
 from damrs_dgl.models.lattice import LATTICE, LATTICEConfig

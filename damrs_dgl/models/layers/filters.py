@@ -2,37 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import scipy.sparse as sp
 
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.graphs.schema import ITEM, content_relations
-from damrs_dgl.models.layers.item_item import degree_power, degrees, largest_entries, row_blocks, scaled
+from damrs_dgl.models.layers.item_item import degree_power, degrees, row_blocks, scaled
 
 
-def cooccurrence(
-    interactions: sp.csr_matrix, user_exponent: float, top_n: int, weights: np.ndarray
-) -> tuple[sp.csr_matrix, float]:
+class CoClicks:
     """C_q = D_i^-1/2 R^T D_u^q R D_i^-1/2 [I, I], brought to the sum of all entries that q = -1 gives, float32.
 
-    Of each row the `top_n` entries are kept that are largest when column j counts weights[j]; returned with the share
-    of the weight that was kept. O(sum of d_u^2) time, in blocks of rows.
+    interactions: R [U, I].  room: bytes of matrices that may be kept for who asks again; those asked for last are.
+    O(sum of d_u^2) time for a new q, in blocks of rows.
     """
-    users = degrees(interactions, 1)
-    by_user = scaled(np.ones(len(users)), interactions, degree_power(degrees(interactions, 0), -0.5))
-    sums = degrees(by_user, 1) ** 2  # a user's co-clicks sum to this before they are weighed
-    total, unscaled = (float(sums @ degree_power(users, power)) for power in (-1.0, user_exponent))
-    factor = total / unscaled if unscaled else 1.0
-    weighted = scaled(degree_power(users, user_exponent) * factor, by_user, np.ones(by_user.shape[1]))
-    by_item = by_user.T.tocsr()
-    parts, share = [], KeptShare()
-    for rows in row_blocks(by_item.shape[0], by_item.shape[0]):
-        whole = by_item[rows] @ weighted
-        parts.append(largest_entries(whole, top_n, weights))
-        share.add(whole, parts[-1], weights)
-    return sp.vstack(parts, format="csr"), share.value
+
+    def __init__(self, interactions: sp.csr_matrix, *, room: int = 0) -> None:
+        self.user_degrees = degrees(interactions, 1)
+        ones = np.ones(len(self.user_degrees))
+        self.by_user = scaled(ones, interactions, degree_power(degrees(interactions, 0), -0.5))
+        self.by_item = self.by_user.T.tocsr()
+        self.room = room
+        self._kept: dict[float, list[sp.csr_matrix]] = {}
+
+    def rows(self, user_exponent: float) -> Iterator[sp.csr_matrix]:
+        """All rows of C_q, a block at a time; not to be changed."""
+        kept = self._kept.pop(user_exponent, [])
+        if not kept:
+            left = self.room
+            for block in self._blocks(user_exponent):
+                left -= _bytes(block)
+                kept = [*kept, block] if left >= 0 else []
+                yield block
+        else:
+            yield from kept
+        if kept:
+            self._keep(user_exponent, kept)
+
+    def _blocks(self, user_exponent: float) -> Iterator[sp.csr_matrix]:
+        sums = degrees(self.by_user, 1) ** 2  # a user's co-clicks sum to this before they are weighed
+        powers = degree_power(self.user_degrees, user_exponent)
+        total, unscaled = float(sums @ degree_power(self.user_degrees, -1.0)), float(sums @ powers)
+        factor = total / unscaled if unscaled else 1.0
+        weighted = scaled(powers * factor, self.by_user, np.ones(self.by_user.shape[1]))
+        for rows in row_blocks(self.by_item.shape[0], self.by_item.shape[0]):
+            yield self.by_item[rows] @ weighted
+
+    def _keep(self, user_exponent: float, blocks: list[sp.csr_matrix]) -> None:
+        self._kept[user_exponent] = blocks
+        while sum(_bytes(block) for kept in self._kept.values() for block in kept) > self.room:
+            del self._kept[next(iter(self._kept))]
 
 
 def content_matrix(graph: dgl.DGLGraph) -> sp.csr_matrix | None:
@@ -76,6 +97,10 @@ class KeptShare:
     @property
     def value(self) -> float:
         return self.kept / self.whole if self.whole else 1.0
+
+
+def _bytes(matrix: sp.csr_matrix) -> int:
+    return int(matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes)
 
 
 def _weight(matrix: sp.csr_matrix, weights: np.ndarray | None) -> float:

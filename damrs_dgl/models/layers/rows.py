@@ -1,4 +1,4 @@
-"""Rows of length 1, and the mean squares of tables."""
+"""Rows of tables, rows of length 1, and the mean squares of tables."""
 
 from __future__ import annotations
 
@@ -6,8 +6,18 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding
 
 _SHORTEST = 1e-12  # below it a row counts as zero
+
+
+def rows_of(table: Tensor, ids: Tensor) -> Tensor:
+    """table[ids], [n, d] and int64 [b] -> [b, d].
+
+    On the CPU the gradient of a parameter is sparse, so that no table of zeros is made for it; on a GPU, where the sum
+    of equal rows of a sparse one comes out a little different each time, it is dense.
+    """
+    return embedding(ids, table, sparse=table.is_leaf and table.device.type == "cpu")
 
 
 def unit_rows(x: Tensor) -> Tensor:

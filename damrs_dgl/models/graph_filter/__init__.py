@@ -1,0 +1,1 @@
+"""Graph filters without training: the system (model), its keys (config), and the pieces of its matrix (parts)."""
