@@ -15,7 +15,7 @@ from damrs_dgl.recipe.text import Schema, expectation, schema_of, toml_value
 from damrs_dgl.settings import Section
 
 KeyPath = tuple[str, ...]
-_FORMAT: Schema = {"enum": list(DATA_FORMATS)}  # of a [data] that says none
+_FORMAT: Schema = {"enum": list(DATA_FORMATS)}  # of [data]
 
 
 class Mistake(RecipeError):
@@ -56,7 +56,10 @@ def explain(
     """
     schema = schema_of(kind)
     named = [data for name, data in DATA_FORMATS.items() if name == find(table, ("data", "format"))]
-    schema["properties"]["data"] = schema_of(named[0]) if named else {"properties": {"format": _FORMAT}}
+    of_data = {}  # the keys of its format; where it names none, those of all
+    for data in named or DATA_FORMATS.values():
+        of_data.update(schema_of(data)["properties"])
+    schema["properties"]["data"] = {"properties": {**of_data, "format": _FORMAT}}
     found: dict[KeyPath, Mistake] = {}
     for detail in error.errors(include_url=False):
         path = _path(detail["type"], detail["loc"], table)

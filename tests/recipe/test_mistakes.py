@@ -175,6 +175,14 @@ def test_no_data_section(tmp_path: Path) -> None:
     ]
 
 
+def test_where_a_key_of_the_data_belongs_is_known_without_a_format(tmp_path: Path) -> None:
+    path = tmp_path / "lost.toml"
+    path.write_text('[modalities]\nvisual = "x.npy"\n')
+    missing, unknown = recipe_mistakes(path)
+    assert "[data] is missing" in missing
+    assert unknown == f"{path}: unknown section [modalities]; it belongs to another section: write data.modalities"
+
+
 LOSSES = """
 [model]
 name = "damrs"
