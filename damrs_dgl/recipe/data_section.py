@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -137,9 +137,10 @@ class SyntheticData(Section):
     )
 
 
-DataSection = Annotated[MMRecData | MMSSLData | TablesData | SyntheticData, Field(discriminator="format")]
+DataFormat = MMRecData | MMSSLData | TablesData | SyntheticData
+DataSection = Annotated[DataFormat, Field(discriminator="format")]
 DATA_FORMATS: Final[dict[str, type[Section]]] = {
-    kind.model_fields["format"].default: kind for kind in (MMRecData, MMSSLData, TablesData, SyntheticData)
+    kind.model_fields["format"].default: kind for kind in get_args(DataFormat)
 }
 
 

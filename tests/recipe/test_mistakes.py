@@ -25,6 +25,7 @@ VALUES = [
     ("graphs.users=3", "it belongs to another section: write data.users"),
     ("model.description=x", "it belongs to the top of the recipe: write description"),
     ("data.k_core=3", 'unknown key data.k_core; a key of data.format = "tables" only'),
+    ('data={format="mmrec", path="/x", seed=3}', 'data.seed; a key of data.format = "tables" or "synthetic" only'),
     ("stress.zzz=3", "unknown key stress.zzz; allowed there: noise, ratios, models, seeds"),
     ("trainng.epochs=3", "unknown section [trainng]; did you mean training?"),
     ("losses.gamma=2", "unknown section [losses]; its keys belong to [model]: write model.gamma"),
@@ -88,7 +89,6 @@ VALUES = [
     ("training.seed=2020-01-01", "training.seed = 2020-01-01; expected an integer"),
     # out of range
     ("graphs.k=0", "graphs.k = 0; expected an integer from 1 to 1000"),
-    (f"graphs.k=0x1{'0' * 5000}", "expected an integer from 1 to 1000"),
     ("graphs.k=1001", "graphs.k = 1001; expected"),
     ("model.num_layers=-1", "model.num_layers = -1; expected an integer from 0 to 10"),
     ("model.backbone.num_layers=-1", "model.backbone.num_layers = -1; expected an integer from 0 to 10"),
@@ -241,6 +241,17 @@ def test_a_conflict_with_a_wrong_key_is_left_for_later() -> None:
     assert "evaluation.ks" in lines[0]
 
 
+def test_what_needs_the_data_is_left_for_later(recipe_file: Write) -> None:
+    path = recipe_file('[data]\nformat = "mmrec"\n[stress]\nnoise = ["acoustic"]\n')
+    (line,) = recipe_mistakes(path)
+    assert "data.path is missing" in line
+
+
+def test_a_number_that_python_does_not_write() -> None:
+    (line,) = recipe_mistakes("demo", [f"graphs.k=0x1{'0' * 5000}"])
+    assert "expected an integer from 1 to 1000" in line
+
+
 @pytest.mark.parametrize(
     ("text", "place"),
     [
@@ -277,6 +288,11 @@ def test_unknown_recipe(source: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe(source)
     assert message in str(caught.value)
+
+
+def test_a_name_that_is_none() -> None:
+    (line,) = recipe_mistakes("a" * 5000)
+    assert line.startswith("aaa") and "cannot be read: File name too long" in line
 
 
 def test_the_nearest_file_is_named(recipe_file: Write) -> None:
