@@ -16,11 +16,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks.measuring import alternating, arguments, chosen, compared, report, write_json
 from benchmarks.shipped_training import ShippedTraining
@@ -49,14 +51,28 @@ def environment(folder: Path) -> Path:
 
 
 class CornacTraining:
-    """A training in Cornac's own process; a call trains one epoch more and returns its seconds, measured there."""
+    """A training in Cornac's own process; a call trains one epoch more and returns its seconds, measured there.
 
-    def __init__(self, python: Path, train: Interactions, folder: Path, threads: int) -> None:
+    settings: a recipe's keys, the system among them.  features: [I, D], for a system that takes content.
+    """
+
+    def __init__(
+        self,
+        python: Path,
+        train: Interactions,
+        folder: Path,
+        settings: Mapping[str, object],
+        *,
+        features: Tensor | None = None,
+    ) -> None:
         np.save(folder / "pairs.npy", torch.stack([train.users, train.items], dim=1).numpy())
-        settings = [f"--{key.partition('.')[2]}={value}" for key, value in SETTINGS.items() if key != "model.name"]
         command = [str(python), str(Path(__file__).with_name("cornac_worker.py")), str(folder / "pairs.npy")]
+        command += [f"--{key.partition('.')[2]}={value}" for key, value in settings.items()]
+        if features is not None:
+            np.save(folder / "features.npy", features.numpy())
+            command.append(f"--features={folder / 'features.npy'}")
         self.process = subprocess.Popen(
-            [*command, f"--threads={threads}", *settings], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*command, f"--threads={torch.get_num_threads()}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def __call__(self) -> float:
@@ -88,7 +104,7 @@ def main() -> None:
     graph = build_graph(data, behavior=False).graph
     with tempfile.TemporaryDirectory() as name:
         python = environment((options.env or Path(name) / "env").expanduser())
-        with CornacTraining(python, data.train, Path(name), torch.get_num_threads()) as cornac:
+        with CornacTraining(python, data.train, Path(name), SETTINGS) as cornac:
             sides = {"damrs-dgl": ShippedTraining(recipe, workload, graph), SLOW: cornac}
             results = compared(alternating(sides, options.repeats), slow=SLOW)
     title = (

@@ -110,14 +110,8 @@ LOGGED: dict[str, dict[str, dict[str, object]]] = {
     "damrs:mf": {"*": {**_DAMRS, "model.preference_weight": 1.0, "model.relation_weight": 1e-3}},
     "damrs:vbpr": {"*": {**_DAMRS, "model.preference_weight": 1.0, "model.relation_weight": 1e-3}},
 }
-# As in the logs, but for the evaluations, of which every second is left out: patience is 20 epochs all the same.
-_TRAINING: dict[str, object] = {
-    "learning_rate": 1e-3,
-    "batch_size": 4096,
-    "epochs": 500,
-    "evaluate_every": 2,
-    "patience": 10,
-}
+# As in the logs: stop at the 21st evaluation without gain, one an epoch.
+_TRAINING: dict[str, object] = {"learning_rate": 1e-3, "batch_size": 4096, "epochs": 500, "patience": 21}
 # The recipe as a newcomer runs it, its best, and DA-MRS's backbone as it is inside.
 RECOMMENDED: dict[str, dict[str, object]] = {
     "damrs-recommended": {"model.name": "damrs"},
@@ -162,7 +156,7 @@ def recipe_of(data: str, system: str, seed: int, extra: dict[str, object]) -> tu
         values["training"] |= _TRAINING
     else:
         changes, origin = {}, "system's own defaults"
-        values["training"] |= {"evaluate_every": 2, "patience": 10, "epochs": 500}
+        values["training"] |= {"epochs": 500, "patience": 21}
     for path, value in {**changes, **extra}.items():
         *way, last = path.split(".")
         table = values

@@ -167,7 +167,7 @@ def test_auto_goes_by_the_data(data: MultimodalDataset, graph: dgl.DGLGraph) -> 
     asked = recipe(training__batch_size="auto", training__patience="auto", training__evaluate_every=3)
     trainer = prepare_training(asked, data, graph, device=CPU)
     assert trainer.sampler.batch_size == 256 and len(trainer.sampler) == -(-len(data.train) // 256) == 2
-    assert trainer.schedule.patience == -(-1000 // (2 * 3))
+    assert trainer.schedule.patience == -(-500 // (2 * 3))
 
 
 def test_the_batches_are_those_that_the_model_asks_for(data: MultimodalDataset, graph: dgl.DGLGraph) -> None:

@@ -14,7 +14,7 @@ from damrs_dgl.losses.bpr import bpr
 from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, TableConfig, TableModel, pair_scores
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.propagation import BipartiteConvolution
-from damrs_dgl.models.layers.rows import mean_squares, unit_rows
+from damrs_dgl.models.layers.rows import chosen_rows, mean_squares, rows_of, unit_rows
 from damrs_dgl.models.registry import register
 from damrs_dgl.settings import Name
 
@@ -53,6 +53,9 @@ class MMGCNConfig(TableConfig):
     )
 
 
+Pair = tuple[Tensor, Tensor]  # of users and of items
+
+
 class _Layer(nn.Module):
     """h = LReLU(MEAN(X W_h)), x = LReLU(X W_x + b) + E, LReLU([h, x] W_g + b_g): width_in -> width_out, both sides."""
 
@@ -62,11 +65,11 @@ class _Layer(nn.Module):
         self.own = Projection(inputs, width_in, width_out)
         self.combine = Projection(inputs, width_in + width_out, width_out)
 
-    def forward(
-        self, users: Tensor, items: Tensor, user_emb: Tensor, item_emb: Tensor, mean: BipartiteConvolution
-    ) -> tuple[Tensor, Tensor]:
-        user_messages, item_messages = self._messages(users, items, mean)
-        return self._update(users, user_emb, user_messages), self._update(items, item_emb, item_messages)
+    def forward(self, nodes: Pair, emb: Pair, mean: BipartiteConvolution, chosen: Pair | None) -> Pair:
+        """X of users and items, their E, and the users and items whose new X is wanted (all: None)."""
+        messages = chosen_rows(self._messages(*nodes, mean), chosen)
+        users, items = map(self._update, chosen_rows(nodes, chosen), chosen_rows(emb, chosen), messages)
+        return users, items
 
     def _messages(self, users: Tensor, items: Tensor, mean: BipartiteConvolution) -> tuple[Tensor, Tensor]:
         """The mean over neighbours commutes with W_h, so both products are taken where there are fewer rows."""
@@ -77,7 +80,11 @@ class _Layer(nn.Module):
     def _update(self, own: Tensor, emb: Tensor, messages: Tensor) -> Tensor:
         received = leaky_relu(messages, inplace=True)
         own = leaky_relu(self.own(own), inplace=True) + emb
-        return leaky_relu(self.combine(torch.cat([received, own], dim=1)), inplace=True)
+        of_messages, of_own = self.combine.weight.split([received.shape[1], own.shape[1]])
+        # Without putting both side by side, a copy that would be kept for the gradient
+        return leaky_relu(
+            torch.addmm(torch.addmm(cast(Tensor, self.combine.bias), received, of_messages), own, of_own), inplace=True
+        )
 
 
 class _ModalityNetwork(nn.Module):
@@ -101,12 +108,12 @@ class _ModalityNetwork(nn.Module):
         widths = [width] + [config.dim] * (config.num_layers - 1)
         self.layers = nn.ModuleList(_Layer(inputs, width_in, config.dim) for width_in in widths)
 
-    def forward(self, user_emb: Tensor, item_emb: Tensor, mean: BipartiteConvolution) -> tuple[Tensor, Tensor]:
-        users = unit_rows(self.preference)
+    def forward(self, emb: Pair, mean: BipartiteConvolution, chosen: Pair | None) -> Pair:
         items = self.features if self.projection is None else unit_rows(self.projection(self.features))
-        for layer in self.layers:
-            users, items = layer(users, items, user_emb, item_emb, mean)
-        return users, items
+        nodes = (unit_rows(self.preference), items)
+        for number, layer in enumerate(self.layers, 1):
+            nodes = layer(nodes, emb, mean, chosen if number == len(self.layers) else None)
+        return nodes
 
 
 @register
@@ -149,17 +156,26 @@ class MMGCN(TableModel):
                 _freeze(network, "preference")
 
     def encode(self) -> Encoded:
-        outputs = [network(self.user_table, self.item_table, self.mean) for network in self.networks]
-        users, items = (torch.stack(side).mean(0) for side in zip(*outputs, strict=True))
+        users, items = self._outputs(None)
         return Encoded(users, items, self.user_table, self.item_table)
 
+    def _outputs(self, chosen: Pair | None) -> Pair:
+        """The mean over the modalities of users and items, or of the chosen ones."""
+        emb = (self.user_table, self.item_table)
+        outputs = [network(emb, self.mean, chosen) for network in self.networks]
+        users, items = (torch.stack(side).mean(0) for side in zip(*outputs, strict=True))
+        return users, items
+
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        encoded = self.encode()
-        users = embedding(batch.users, encoded.users)
-        positive, negative = embedding(batch.pair_items, encoded.items).chunk(2)
-        terms = {"feedback": bpr(pair_scores(users, positive), pair_scores(users, negative))}
+        """The last layer is computed for the batch's nodes alone."""
+        (users, user_places), (items, item_places) = (
+            nodes.unique(return_inverse=True) for nodes in (batch.users, batch.pair_items)
+        )
+        user_rows, item_rows = self._outputs((users, items))
+        chosen, (positive, negative) = embedding(user_places, user_rows), embedding(item_places, item_rows).chunk(2)
+        terms = {"feedback": bpr(pair_scores(chosen, positive), pair_scores(chosen, negative))}
         if self.config.regularization:
-            tables = [embedding(batch.users, self.user_table), embedding(batch.pair_items, self.item_table)]
+            tables = [rows_of(self.user_table, batch.users), rows_of(self.item_table, batch.pair_items)]
             tables += [cast(_ModalityNetwork, network).preference for network in self.networks]
             terms["regularization"] = self.config.regularization * mean_squares(tables)
         return terms

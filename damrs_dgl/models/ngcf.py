@@ -15,7 +15,7 @@ from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.dropout import dropout
 from damrs_dgl.models.layers.propagation import BipartiteConvolution
-from damrs_dgl.models.layers.rows import rows_of
+from damrs_dgl.models.layers.rows import chosen_rows
 from damrs_dgl.models.mf import BPRConfig, BPRModel
 from damrs_dgl.models.registry import register
 from damrs_dgl.settings import Share
@@ -98,21 +98,16 @@ class NGCF(BPRModel):
         `chosen`: the users and items, int64, whose rows are returned; all by default.
         """
         nodes: Sequence[Tensor] = (self.user_table, self.item_table)
-        layers: list[list[Tensor]] = [[part] for part in _pick(nodes, chosen)]
+        layers: list[list[Tensor]] = [[part] for part in chosen_rows(nodes, chosen)]
         for number, layer in enumerate(self.layers, 1):
             near, last = self.convolution(*nodes), number == len(self.layers)
             if last:
-                nodes, near = _pick(nodes, chosen), _pick(near, chosen)
+                nodes, near = chosen_rows(nodes, chosen), chosen_rows(near, chosen)
             nodes = [
                 dropout(layer(own, around), self.config.dropout, generator)
                 for own, around in zip(nodes, near, strict=True)
             ]
-            for side, part in zip(layers, nodes if last else _pick(nodes, chosen), strict=True):
+            for side, part in zip(layers, nodes if last else chosen_rows(nodes, chosen), strict=True):
                 side.append(normalize(part, dim=1))
         users, items = (torch.cat(side, dim=1) for side in layers)
         return Encoded(users, items, users, items)
-
-
-def _pick(tables: Sequence[Tensor], chosen: tuple[Tensor, Tensor] | None) -> Sequence[Tensor]:
-    """The chosen rows of the users' and the items' table, or all."""
-    return tables if chosen is None else [rows_of(*pair) for pair in zip(tables, chosen, strict=True)]

@@ -20,6 +20,11 @@ def rows_of(table: Tensor, ids: Tensor) -> Tensor:
     return embedding(ids, table, sparse=table.is_leaf and table.device.type == "cpu")
 
 
+def chosen_rows(tables: Sequence[Tensor], chosen: Sequence[Tensor] | None) -> Sequence[Tensor]:
+    """`rows_of` each table, one list of ids for each; the tables themselves where `chosen` is None."""
+    return tables if chosen is None else [rows_of(*pair) for pair in zip(tables, chosen, strict=True)]
+
+
 def unit_rows(x: Tensor) -> Tensor:
     """The rows of x [n, d] divided by their lengths; a row of zeros stays zeros and gets no gradient.
 
