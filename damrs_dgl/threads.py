@@ -1,9 +1,10 @@
 """How many threads compute, and how they wait for each other: set before torch loads, by the command line alone.
 
 OpenMP's threads wait for each other by spinning. Where other processes want the same cores, a spinning thread keeps
-the one that it waits for from running, and a training beside two busy processes takes eight times as long instead of
-twice. A bounded number of spins, after which a thread sleeps, costs nothing on a quiet machine
-(`python -m benchmarks.busy_machine`).
+the one that it waits for from running: on two cores with six processes, an epoch took ten times as long with the
+unbounded spinning that is the default as with a bound of some 20 microseconds, after which a thread sleeps. That still
+bridges most gaps between one parallel region and the next, so that on a quiet machine few threads have to be woken.
+`python -m benchmarks.busy_machine` shows both.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-SPIN_COUNT: Final = 20_000  # of GNU's OpenMP, which torch's Linux builds bring
+SPIN_COUNT: Final = 1000  # of GNU's OpenMP, which torch's Linux builds bring
 USERS_OWN_WAITING: Final = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 _CGROUP: Final = Path("/sys/fs/cgroup")
 
