@@ -1,0 +1,72 @@
+"""What the commands of one line share: recipe and workspace, made at first use.
+
+Nothing heavy is imported before a stage runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from damrs_dgl.console import console
+
+if TYPE_CHECKING:
+    from damrs_dgl.recipe import Recipe
+    from damrs_dgl.stages import Workspace
+
+
+@dataclass
+class Command:
+    """The options that stand before the stages, and the workspace that the stages share."""
+
+    recipe: str | None
+    run: Path | None
+    overrides: tuple[str, ...]
+    device: str
+
+    @cached_property
+    def loaded_recipe(self) -> Recipe:
+        from damrs_dgl.recipe import load_recipe
+
+        recipe = load_recipe(self.recipe, self.overrides)
+        warn_of_unusable_systems()
+        return recipe
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        recipe = self.loaded_recipe  # a mistake in it is told before anything else
+        from damrs_dgl.stages import Workspace
+
+        return Workspace(recipe, run=self.run, device=self.device, console=console)
+
+
+def warn_of_unusable_systems() -> None:
+    """A line for each system that another package offers and that cannot be used."""
+    from damrs_dgl.models.registry import unusable_systems
+
+    for error in unusable_systems():
+        console.warning(str(error))
+
+
+class StageGroup(click.Group):
+    """A group that names the nearest stage for a misspelt one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        names = self.list_commands(ctx)
+        if args and args[0] not in names:
+            near = difflib.get_close_matches(args[0], names, n=1)
+            cure = f"did you mean {near[0]!r}?" if near else f"the stages are {', '.join(names)}"
+            raise click.UsageError(f"there is no stage {args[0]!r}; {cure}")
+        return super().resolve_command(ctx, args)
+
+
+def names(text: str | None) -> list[str]:
+    """The names in a list by commas; none where nothing is given."""
+    return [name.strip() for name in text.split(",") if name.strip()] if text else []

@@ -1,0 +1,90 @@
+"""What needs no run: `doctor`, and the recipes and systems that there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from damrs_dgl.cli.command import Command, warn_of_unusable_systems
+from damrs_dgl.console import console
+from damrs_dgl.errors import DataError
+
+
+@click.command()
+def doctor() -> None:
+    """Versions, devices, threads; what does not fit and the cure."""
+    from damrs_dgl.doctor import checks, healthy
+
+    found = checks()
+    verdicts = {True: "ok", False: "PROBLEM", None: ""}
+    rows = [[check.name, check.value, verdicts[check.ok], check.cure or ""] for check in found]
+    console.table("", ["what", "found", "", "cure"], rows)
+    if not healthy(found):
+        raise SystemExit(2)
+
+
+@click.command()
+@click.argument("action", type=click.Choice(["ls", "systems", "show", "cp", "validate"]))
+@click.argument("arguments", nargs=-1)
+@click.pass_obj
+def recipes(command: Command, action: str, arguments: tuple[str, ...]) -> None:
+    """ls | systems | show [NAME] | cp NAME FILE | validate [NAME]: shipped recipes, systems, a recipe of your own.
+
+    `show` prints every key of a recipe, or of a system by its name, with its meaning, range and default; `validate`
+    lists all mistakes at once.
+    """
+    actions: dict[str, Any] = {"ls": _list, "systems": _systems, "show": _show, "cp": _copy, "validate": _validate}
+    usage, fewest, most = {"ls": ("", 0, 0), "systems": ("", 0, 0), "cp": (" NAME FILE", 2, 2)}.get(
+        action, (" [NAME]", 0, 1)
+    )
+    if not fewest <= len(arguments) <= most:
+        raise click.UsageError(f"`recipes {action}{usage}` does not take {len(arguments)} arguments")
+    actions[action](command, *arguments)
+
+
+def _list(command: Command) -> None:
+    from damrs_dgl.recipe import recipe_header, shipped_recipes
+
+    console.table("", ["recipe", "what it is"], [[name, recipe_header(name)] for name in sorted(shipped_recipes())])
+
+
+def _systems(command: Command) -> None:
+    from damrs_dgl.recipe import systems_table
+
+    warn_of_unusable_systems()
+    console.table("", ["system", "what it is", "content", "trained"], [row[:4] for row in systems_table()])
+
+
+def _show(command: Command, name: str | None = None) -> None:
+    from damrs_dgl.recipe import is_system, load_recipe, model_text, recipe_text
+
+    if name and is_system(name):
+        console.info(model_text(name))
+    else:
+        console.info(recipe_text(load_recipe(name or command.recipe, command.overrides)))
+
+
+def _copy(command: Command, name: str, target: str) -> None:
+    from damrs_dgl.files import write_text
+    from damrs_dgl.recipe import shipped_recipes
+
+    shipped = shipped_recipes()
+    if name not in shipped:
+        raise DataError(f"there is no shipped recipe {name!r}", fix=f"choose one of {', '.join(sorted(shipped))}")
+    if Path(target).exists():
+        raise DataError("is there already", where=target, fix="choose another file name")
+    write_text(Path(target), shipped[name].read_text(encoding="utf-8"))
+    console.info(f"{target} is yours now: edit it, then `damrs-dgl --recipe {target} describe`")
+
+
+def _validate(command: Command, name: str | None = None) -> None:
+    from damrs_dgl.recipe import recipe_mistakes
+
+    mistakes = recipe_mistakes(name or command.recipe, command.overrides)
+    for mistake in mistakes:
+        console.info(mistake)
+    if mistakes:
+        raise SystemExit(2)
+    console.info("no mistakes")

@@ -1,0 +1,61 @@
+"""The stages of a run: describe, build-graphs, fit, evaluate, recommend."""
+
+from __future__ import annotations
+
+import click
+
+from damrs_dgl.cli.command import Command
+
+
+@click.command()
+@click.pass_obj
+def describe(command: Command) -> None:
+    """The data set: sizes, sparsity, average similarity per modality, what cleaning met."""
+    from damrs_dgl.stages import describe as stage
+
+    stage(command.workspace)
+
+
+@click.command("build-graphs")
+@click.pass_obj
+def build_graphs(command: Command) -> None:
+    """The denoised item-item graphs and the user-item graph, as one heterograph."""
+    from damrs_dgl.stages import build_graphs as stage
+
+    stage(command.workspace)
+
+
+@click.command()
+@click.option("--restart", is_flag=True, help="Train anew instead of resuming.")
+@click.pass_obj
+def fit(command: Command, restart: bool) -> None:
+    """Train to early stopping; resumes by itself, and Ctrl-C keeps the last full epoch.
+
+    A training that was stopped goes on after its last full epoch and ends with the same numbers as one that was not.
+    Its training.epochs, training.patience, [evaluation], [stress] and --device may change on the way; after any other
+    change, of the data, [graphs], [model] or [training], it says what changed and trains anew.
+    """
+    from damrs_dgl.stages import fit as stage
+
+    stage(command.workspace, restart=restart)
+
+
+@click.command()
+@click.pass_obj
+def evaluate(command: Command) -> None:
+    """Validation and test metrics of the best epoch, all items ranked for all users."""
+    from damrs_dgl.stages import evaluate as stage
+
+    stage(command.workspace)
+
+
+@click.command()
+@click.option("--users", default="all", metavar="FILE|all", show_default=True, help="A file of user ids, one a line.")
+@click.option("--top", type=click.IntRange(min=1), default=20, show_default=True, help="Items per user.")
+@click.option("--export-vectors", is_flag=True, help="Also write user and item vectors for an index of your own.")
+@click.pass_obj
+def recommend(command: Command, users: str, top: int, export_vectors: bool) -> None:
+    """The best items that each user does not have yet, in your own ids."""
+    from damrs_dgl.stages import recommend as stage
+
+    stage(command.workspace, users=users, top=top, export_vectors=export_vectors)

@@ -1,0 +1,31 @@
+"""`stress`: what noise does."""
+
+from __future__ import annotations
+
+import click
+
+from damrs_dgl.cli.command import Command, names
+
+
+@click.command()
+@click.option(
+    "--noise", "noises", multiple=True, metavar="KIND", help="feedback, feedback-removed, or a modality; repeatable."
+)
+@click.option(
+    "--ratio",
+    "ratios",
+    type=click.FloatRange(0, 1),
+    multiple=True,
+    metavar="R",
+    help="Share of it, 0 to 1; repeatable.",
+)
+@click.option("--models", metavar="A,B", help="Systems to compare, by commas.")
+@click.option("--seeds", type=click.IntRange(min=1), help="Runs per cell.")
+@click.pass_obj
+def stress(
+    command: Command, noises: tuple[str, ...], ratios: tuple[float, ...], models: str | None, seeds: int | None
+) -> None:
+    """Corrupt the clean training data, train each system anew, and show what it loses."""
+    from damrs_dgl.stages import stress as stage
+
+    stage(command.workspace, noises=noises, ratios=ratios, models=names(models), seeds=seeds)
