@@ -29,3 +29,10 @@ def test_a_wrapper_keeps_the_auxiliary_losses_of_what_it_wraps(wrapper: str, bac
 def test_a_system_without_training_steps_cannot_be_wrapped(wrapper: str, backbone: str) -> None:
     with pytest.raises(ValueError, match=f'round "{backbone}"'):
         make_config({"name": wrapper, "backbone": backbone})
+
+
+@pytest.mark.parametrize("wrapper", ["damrs", "rce"])
+def test_a_denoising_loss_cannot_be_wrapped(wrapper: str) -> None:
+    """Nothing of it would be left: the wrapper brings a ranking loss of its own."""
+    with pytest.raises(ValueError, match='round "tce"'):
+        make_config({"name": wrapper, "backbone": "tce"})

@@ -13,8 +13,8 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 
 from damrs_dgl.losses.graded_sets import graded_item_sets
-from damrs_dgl.models.base import Batch
-from damrs_dgl.models.damrs.objective import objective
+from damrs_dgl.models.base import Batch, Encoded
+from damrs_dgl.models.damrs.objective import alignment_terms, ranking_terms
 from damrs_dgl.models.damrs.variants import VARIANTS, Representations
 from damrs_dgl.models.tables import make_config
 
@@ -26,7 +26,8 @@ def fake_vectors() -> Representations:
         torch.empty(rows, DIM, requires_grad=True) for rows in (USERS, ITEMS, ITEMS, USERS, ITEMS, ITEMS, ITEMS, ITEMS)
     )
     named = dict(zip(("visual", "textual", "behavior"), relations, strict=True))
-    return Representations(users, items, ids, user_input, item_input, named)
+    backbone = Encoded(users, ids, user_input, item_input)
+    return Representations(users, items, user_input, item_input, named, backbone)
 
 
 def fake_batch(*, sampled: bool) -> Batch:
@@ -48,7 +49,9 @@ def test_losses_and_gradients(variant: str, sampled: bool, kept_sets: bool, stra
         vectors = fake_vectors()
         relations = [items.detach() for items in vectors.relation_items.values()]
         sets = graded_item_sets(relations, None, k=4) if kept_sets else None
-        terms = objective(config, VARIANTS[variant], vectors, fake_batch(sampled=sampled), sets)
+        batch = fake_batch(sampled=sampled)
+        terms = ranking_terms(config, VARIANTS[variant], vectors, batch)
+        terms |= alignment_terms(config, VARIANTS[variant], vectors, batch, sets)
         assert set(terms) == {"feedback", "preference", "relations", "regularization"}
         torch.stack(list(terms.values())).sum().backward()
 

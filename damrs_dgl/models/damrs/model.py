@@ -13,7 +13,7 @@ from damrs_dgl.losses.graded_sets import GradedSets, graded_item_sets
 from damrs_dgl.models.base import Batch, Embeddings, Encoded, ModelConfig, ModelInputs, RankingModel
 from damrs_dgl.models.damrs.ablation import ABLATIONS
 from damrs_dgl.models.damrs.config import DAMRSConfig
-from damrs_dgl.models.damrs.objective import objective
+from damrs_dgl.models.damrs.objective import alignment_terms, ranking_terms
 from damrs_dgl.models.damrs.variants import VARIANTS, Representations, mean_over_relations
 from damrs_dgl.models.layers.propagation import make_relation
 from damrs_dgl.models.registry import find_model, register
@@ -75,7 +75,7 @@ class DAMRS(RankingModel):
             relation_items[name] = hidden
         items = self.variant.fuse(encoded.items, mean_over_relations(list(relation_items.values())))
         return Representations(
-            encoded.users, items, encoded.items, encoded.user_input, encoded.item_input, relation_items
+            encoded.users, items, encoded.user_input, encoded.item_input, relation_items, backbone=encoded
         )
 
     def embeddings(self) -> Embeddings:
@@ -83,13 +83,21 @@ class DAMRS(RankingModel):
         return Embeddings(vectors.users, vectors.items)
 
     def encode(self) -> Encoded:
-        vectors = self.represent()
-        return Encoded(vectors.users, vectors.items, vectors.user_input, vectors.item_input)
+        return self.represent()
+
+    def encode_batch(self, batch: Batch) -> Representations:
+        return self.represent(self.backbone.encode_batch(batch))
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        encoded = self.backbone.encode_batch(batch)
-        terms = objective(self.config, self.variant, self.represent(encoded), batch, self.graded_sets)
-        return terms | self.backbone.auxiliary_losses(batch, encoded)
+        vectors = self.encode_batch(batch)
+        return ranking_terms(self.config, self.variant, vectors, batch) | self.auxiliary_losses(batch, vectors)
+
+    def auxiliary_losses(self, batch: Batch, encoded: Encoded) -> dict[str, Tensor]:
+        """The alignments, and what the backbone keeps of its own."""
+        if not isinstance(encoded, Representations):
+            raise TypeError("DA-MRS aligns what its own `encode_batch` gives")
+        terms = alignment_terms(self.config, self.variant, encoded, batch, self.graded_sets)
+        return terms | self.backbone.auxiliary_losses(batch, encoded.backbone)
 
     def on_epoch_start(self, epoch: int, generator: torch.Generator) -> None:
         self.backbone.on_epoch_start(epoch, generator)

@@ -1,4 +1,4 @@
-"""The loss of DA-MRS for one batch: its terms, each named, and weighted as in Eq. 12."""
+"""The loss of DA-MRS for one batch: its terms, each named, and weighted as in Eq. 12; their sum is minimised."""
 
 from __future__ import annotations
 
@@ -20,13 +20,10 @@ from damrs_dgl.models.damrs.variants import Representations, Variant
 _CONTRADICTIONS: Mapping[str, Callable[..., Tensor]] = {"printed": contradiction, "gap": contradiction_by_gap}
 
 
-def objective(
-    config: DAMRSConfig[Any], variant: Variant, vectors: Representations, batch: Batch, sets: GradedSets | None
+def ranking_terms(
+    config: DAMRSConfig[Any], variant: Variant, vectors: Representations, batch: Batch
 ) -> dict[str, Tensor]:
-    """The weighted terms of a batch; their sum is the loss to minimise.
-
-    `sets`: the graded item sets of all items; None computes those of the batch's anchors.
-    """
+    """The denoised ranking loss (Eq. 8) and the regulariser."""
     if batch.negative_items is None:
         raise TypeError("DA-MRS ranks observed items above sampled ones: a batch needs negative items")
     users = embedding(batch.users, vectors.users)
@@ -37,10 +34,6 @@ def objective(
         terms = {"feedback": variant.feedback(positive_scores, negative_scores, f, g)}
     else:
         terms = {"feedback": bpr(positive_scores, negative_scores)}
-    if config.preference_weight:
-        terms["preference"] = config.preference_weight * variant.preference(vectors, batch)
-    if config.relation_weight:
-        terms["relations"] = config.relation_weight * _item_relations(config, variant, vectors, batch, sets)
     if config.regularization:
         if variant.regularize_inputs:
             items = embedding(batch.pair_items, vectors.item_input)
@@ -48,6 +41,21 @@ def objective(
         else:
             held = norm_sum(users, positive, negative)
         terms["regularization"] = config.regularization * held
+    return terms
+
+
+def alignment_terms(
+    config: DAMRSConfig[Any], variant: Variant, vectors: Representations, batch: Batch, sets: GradedSets | None
+) -> dict[str, Tensor]:
+    """User preference and item relation alignment, weighted (Eq. 9 to 11).
+
+    `sets`: the graded item sets of all items; None computes those of the batch's anchors.
+    """
+    terms = {}
+    if config.preference_weight:
+        terms["preference"] = config.preference_weight * variant.preference(vectors, batch)
+    if config.relation_weight:
+        terms["relations"] = config.relation_weight * _item_relations(config, variant, vectors, batch, sets)
     return terms
 
 

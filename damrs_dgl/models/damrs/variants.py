@@ -22,25 +22,25 @@ from damrs_dgl.losses.user_preference import (
     preference_alignment,
     sampled_preference_alignment,
 )
-from damrs_dgl.models.base import Batch
+from damrs_dgl.models.base import Batch, Encoded
 
 AUTHORS_LOG_EPSILON: Final = 1e-9  # inside the logarithms of the authors' item-relation loss
 
 
 @dataclass(frozen=True)
-class Representations:
-    """One forward pass of DA-MRS.
+class Representations(Encoded):
+    """One forward pass of DA-MRS: users [U, d], items [I, d] (t of Eq. 3), and the vectors before propagation.
 
-    users: [U, d].  items: [I, d], what is ranked (t of Eq. 3).  id_items: [I, d], the backbone's h^id.
-    user_input, item_input: vectors before propagation.  relation_items: h^m [I, d] of each item-item relation m.
+    relation_items: h^m [I, d] of each item-item relation m.  backbone: the backbone's own forward pass.
     """
 
-    users: Tensor
-    items: Tensor
-    id_items: Tensor
-    user_input: Tensor
-    item_input: Tensor
     relation_items: Mapping[str, Tensor]
+    backbone: Encoded
+
+    @property
+    def id_items(self) -> Tensor:
+        """The backbone's h^id, [I, d]."""
+        return self.backbone.items
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.factory import build_recipe_graph, prepare_training
 from damrs_dgl.graphs.schema import item_relations
 from damrs_dgl.models.base import Batch
-from damrs_dgl.models.damrs.objective import objective
+from damrs_dgl.models.damrs.objective import alignment_terms, ranking_terms
 from damrs_dgl.models.damrs.variants import VARIANTS
 from damrs_dgl.recipe import load_recipe, with_values
 from tests.models.damrs import reference
@@ -99,7 +99,9 @@ class Case:
 
     def terms_with(self, sets: Any) -> dict[str, Tensor]:
         """The package's terms with given graded item sets."""
-        return objective(self.model.config, self.model.variant, self.model.represent(), self.batch, sets)
+        config, variant, vectors = self.model.config, self.model.variant, self.model.represent()
+        terms = ranking_terms(config, variant, vectors, self.batch)
+        return terms | alignment_terms(config, variant, vectors, self.batch, sets)
 
     def expected(self) -> dict[str, Tensor]:
         s, authors = self.settings, self.authors

@@ -127,8 +127,9 @@ def test_sets_that_outlive_an_epoch_are_kept_with_the_weights() -> None:
     assert torch.equal(model.training_step(batch)["relations"], other.training_step(batch)["relations"])
 
 
-def test_wrapped_wrappers() -> None:
-    """A backbone that wraps another itself: `encode` of the whole is what the outer one convolves."""
-    model: Any = build("damrs", dim=4, backbone={"name": "tce", "backbone": "mf"})
-    assert torch.equal(model.represent().item_input, model.backbone.backbone.item_table)
+def test_a_denoising_loss_round_it_keeps_the_alignments() -> None:
+    model: Any = build("tce", backbone={"name": "damrs", "backbone": {"name": "mf", "dim": 4}})
+    assert torch.equal(model.encode().item_input, model.backbone.backbone.item_table)
     assert model.tables() == model.backbone.backbone.tables()
+    terms = model.training_step(make_batch(tiny_dataset(), model=model))
+    assert set(terms) == {"feedback", "preference", "relations"}
