@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -108,3 +110,14 @@ def test_presets() -> None:
     original, authors = (make_config({"name": "ngcf", "preset": preset}) for preset in ("original", "authors"))
     assert (original.negative_slope, authors.negative_slope) == (0.2, 0.01)  # type: ignore[attr-defined]
     assert make_config({"name": "ngcf"}) == original
+
+
+@pytest.mark.parametrize(
+    "preset, weight, bias", [("original", (6 / 32) ** 0.5, (6 / 17) ** 0.5), ("authors", 0.25, 0.25)]
+)
+def test_the_maps_start_as_the_preset_says(preset: str, weight: float, bias: float) -> None:
+    model: Any = build("ngcf", preset=preset, dim=16)
+    for layer in model.layers:
+        for found, bound in ((layer.sum.weight, weight), (layer.product.bias, bias)):
+            largest = float(found.detach().abs().max())
+            assert 0.7 * bound < largest <= bound
