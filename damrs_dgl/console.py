@@ -3,21 +3,25 @@
 Results go to standard output; progress, warnings and errors to standard error, so that `damrs-dgl ... > table.txt`
 holds results alone. On a terminal there are colours and bars (``NO_COLOR`` is respected); piped there is plain text in
 full width. rich is imported at the first line printed, not with this module: `damrs-dgl --help` needs none of it.
+
+Results that cannot be written are an error, as is a full disk; what cannot be said on standard error is dropped.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+from damrs_dgl.errors import DamrsError, ReaderGone, StorageError
 
 if TYPE_CHECKING:
     import rich.console
     import rich.progress
     import rich.table
-
-    from damrs_dgl.errors import DamrsError
 
 # Wide enough that rich, told of it, never folds or cuts a piped table.
 _UNLIMITED_WIDTH = 1_000_000
@@ -94,7 +98,8 @@ class Console:
         if title:
             self._print(out, title, style="bold")
         if out.is_terminal:
-            out.print(_layout(columns, cells, framed=True))
+            with self._writing(out):
+                out.print(_layout(columns, cells, framed=True))
             return
         plain = _rich_console(file=StringIO(), width=_UNLIMITED_WIDTH)
         plain.print(_layout(columns, cells, framed=False))
@@ -138,17 +143,71 @@ class Console:
         # While a bar moves, what goes to the same terminal must go past it, through the bar's own console.
         return self.bars.console if self.bars is not None and stream.is_terminal else stream
 
-    @staticmethod
-    def _print(stream: rich.console.Console, line: str, *, style: str = "") -> None:
+    def _print(self, stream: rich.console.Console, line: str, *, style: str = "") -> None:
         from rich.text import Text
 
         # Text carries its own style, which `print(style=...)` would also lend to a bar that is redrawn below the line.
         # soft_wrap: a line is as long as it is; the terminal, not rich at 80 columns, breaks it.
-        stream.print(Text(_printable(line, stream), style=style), soft_wrap=True)
+        with self._writing(stream):
+            stream.print(Text(_printable(line, stream), style=style), soft_wrap=True)
+
+    @contextmanager
+    def _writing(self, stream: rich.console.Console) -> Iterator[None]:
+        """What happens to a line that the system does not take."""
+        try:
+            yield
+        except OSError as error:
+            if stream.stderr:  # nobody is left to be told; results and files are not in danger
+                _discard(sys.stderr)
+                return
+            raise self.lost_output(error) from error
+
+    def flush(self) -> None:
+        """Write out what is still held back. Raises StorageError where standard output does not take it."""
+        try:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except OSError as error:
+            raise self.lost_output(error) from error
+
+    def lost_output(self, error: OSError) -> DamrsError:
+        """What to say where standard output takes no more; what is held back for it is given up."""
+        self.abandon_output()
+        if isinstance(error, BrokenPipeError):
+            return ReaderGone("nobody reads it any more", where="standard output")
+        fix = "send it elsewhere and run the same command again"
+        return StorageError(f"cannot be written ({error.strerror or error})", where="standard output", fix=fix)
+
+    @staticmethod
+    def abandon_output() -> None:
+        """Let what is still held back for standard output go nowhere: the interpreter would try it again at its end."""
+        _discard(sys.stdout)
+
+
+def open_standard_streams() -> None:
+    """Open what whoever started the process has closed (`>&-`): a file of a run would else be taken for that stream."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) < 3:  # it takes the lowest number that is free
+        pass
+    os.close(descriptor)
+
+
+def _discard(stream: TextIO | None) -> None:
+    """Point a standard stream at nothing."""
+    try:
+        if stream is not None:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, stream.fileno())
+            os.close(nothing)
+    except (OSError, ValueError):  # no file of the system: a test's or a notebook's
+        pass
 
 
 def _rich_console(**options: Any) -> rich.console.Console:
-    from rich.console import Console as RichConsole
+    from rich.console import Console
+
+    class RichConsole(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # noqa: PLE0704 (called where the error is handled; rich would end the process with its own code)
 
     # no markup, emoji codes or guessed highlights: an item called "[red]" or ":star:" is shown as it is called
     return RichConsole(markup=False, emoji=False, highlight=False, **options)

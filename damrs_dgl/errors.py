@@ -55,6 +55,12 @@ class StorageError(DamrsError):
     """A file could not be written: no room, no permission."""
 
 
+class ReaderGone(DamrsError):
+    """Whoever read our output has closed the pipe; nothing is said of it."""
+
+    exit_code = 141  # what a shell reports for SIGPIPE
+
+
 class InternalError(DamrsError):
     """A fault of ours, which the user cannot mend."""
 

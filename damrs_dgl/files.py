@@ -9,6 +9,7 @@ import io
 import json
 import math
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from damrs_dgl.errors import RunError, StorageError
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the place of `path`, on any failure it is removed.
 
+    The file may be read and written by whom the process's umask says, whatever the writer of its content thinks.
+
     Raises
     ------
     StorageError: the folder cannot be made or written, or the disk is full; what stood at `path` before is untouched.
@@ -28,23 +31,30 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        mode = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
+        if stat.S_IMODE(temporary.stat().st_mode) != mode:
+            temporary.chmod(mode)
         temporary.replace(path)
     except OSError as error:
-        raise _storage_error(path, error) from error
+        raise storage_error(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def _storage_error(path: Path, error: OSError) -> StorageError:
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """What to say of a file that the system would not let us write."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(
             "no room left on the disk", where=path, fix="free some space and run the same command again"
         )
     reason = error.strerror or str(error)
     return StorageError(
-        f"cannot be written ({reason})", where=path, fix="check the folder and its permissions, or choose another --run"
+        f"cannot be written ({reason})",
+        where=path,
+        fix="check the folder and its permissions, or choose another --run, which may be a copy of the folder",
     )
 
 
@@ -56,14 +66,15 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file whole or not at all, keys in the order given; NaN and infinity become null."""
-    write_text(path, json.dumps(_without_nan(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(without_nan(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """The value as it is written: NaN and infinity become None, tuples become lists."""
     if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
+        return [without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -73,7 +84,7 @@ def read_json(path: Path, *, fix: str) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RunError("is not there", where=path, fix=fix) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"is damaged ({error})", where=path, fix=fix) from error
     if not isinstance(value, dict):
         raise RunError("is damaged (no JSON object)", where=path, fix=fix)
@@ -83,11 +94,15 @@ def read_json(path: Path, *, fix: str) -> dict[str, Any]:
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
     """Write rows as CSV, whole or not at all; what a row lacks stays empty.
 
-    `columns` come first and in this order, whether a row has them or not; others follow as they appear.
+    `columns` come first and in this order, whether a row has them or not; others follow as they appear. A file that
+    holds just this is left alone, so that a finished run on a read-only disk can be shown.
     """
     names = dict.fromkeys([*(columns or ()), *(name for row in rows for name in row)])
     text = io.StringIO()
     writer = csv.DictWriter(text, list(names), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
+    with contextlib.suppress(OSError):
+        if path.read_bytes() == text.getvalue().encode():
+            return
     write_text(path, text.getvalue())

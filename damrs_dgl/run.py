@@ -1,21 +1,23 @@
-"""The run directory: fixed names, one manifest, and what each artefact was made from.
+"""The run directory: fixed names, one manifest, one writer, and what each artefact was made from.
 
-Every artefact has parts, the named values that it depends on. The manifest (`run.json`) remembers them; a stage
-compares, and either says that its artefact is up to date, or says what changed and makes it anew.
+Every artefact has parts, the named values that it depends on. The manifest (`run.json`) remembers them, and a checksum
+of each file; a stage compares, and either says that its artefact is up to date, or says what changed or is damaged and
+makes it anew.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from damrs_dgl.errors import RunError
-from damrs_dgl.files import read_json, write_json
+from damrs_dgl.locking import RunLock, clear_leftovers
+from damrs_dgl.manifest import FORMAT_VERSION, Manifest
 
-FORMAT_VERSION = 3  # of the artefacts; raised when what a stage writes changes its meaning
 _SHOWN_CHANGES = 3
 
 
@@ -36,14 +38,17 @@ class RunDirectory:
 
     Raises
     ------
-    RunError: the path is a file, or its manifest cannot be read.
+    RunError: the path is a file, its manifest cannot be read, or it holds a training in another file format.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         if self.path.exists() and not self.path.is_dir():
             raise RunError("is a file, not a run directory", where=path, fix="name a folder with --run")
+        self.lock = RunLock(self.path)
+        self.fingerprint: str | None = None  # of the data, once they were read; recorded with the next artefact
         self._manifest = self._read_manifest()
+        self._claim: tuple[str, dict[str, Any], Callable[[], str]] | None = None
 
     # Where everything stands. The names are part of the contract with users' scripts.
     @property
@@ -95,52 +100,91 @@ class RunDirectory:
         return self.path / "stress.png"
 
     @property
-    def _manifest_path(self) -> Path:
-        return self.path / "run.json"
+    def outdated(self) -> str | None:
+        """The version of the file format that the folder was written in, where it is not today's."""
+        return self._manifest.outdated
 
-    def _read_manifest(self) -> dict[str, Any]:
-        fix = "delete it to make everything anew, or choose another --run"
-        if not self._manifest_path.exists():
-            return {"recipe": None, "data": None, "artefacts": {}}
-        manifest = read_json(self._manifest_path, fix=fix)
-        artefacts = manifest.get("artefacts")
-        sound = isinstance(artefacts, dict) and all(isinstance(parts, dict) for parts in artefacts.values())
-        if not sound or not isinstance(manifest.get("data"), dict):
-            raise RunError("is not the manifest of a run", where=self._manifest_path, fix=fix)
+    def _read_manifest(self) -> Manifest:
+        manifest = Manifest(self.path)
+        if manifest.outdated and any(self.path.rglob("*.safetensors")):
+            raise RunError(
+                f"holds a training in file format {manifest.outdated}, and this damrs-dgl reads {FORMAT_VERSION}",
+                where=self.path,
+                fix="choose another --run, or delete the folder to train anew",
+            )
         return manifest
 
-    def claim(self, recipe_name: str, data_section: dict[str, Any]) -> None:
+    def claim(self, recipe_name: str, data_section: dict[str, Any], fingerprint: Callable[[], str]) -> None:
         """Make this directory the run of one recipe's data, or check that it is.
 
-        Raises RunError when it belongs to a recipe with another data set: its graphs, ids and models would not fit.
+        Where [data] is not what it was, as after data or project were moved, the data's `fingerprint` decides; it is
+        asked for only then. Raises RunError when it is another data set: its graphs, ids and models would not fit.
         """
-        owner = self._manifest["data"]
+        manifest, owner = self._manifest, self._manifest.data
         if owner is not None and owner != data_section:
             differing = sorted(k for k in {*owner, *data_section} if owner.get(k) != data_section.get(k))
-            raise RunError(
-                f"holds a run of recipe {self._manifest.get('recipe')!r}, whose [data] differs: {', '.join(differing)}",
-                where=self.path,
-                fix="choose another --run",
-            )
-        if owner is None:
-            self._manifest.update(recipe=recipe_name, data=data_section)
+            if "format" in differing or manifest.fingerprint is None or fingerprint() != manifest.fingerprint:
+                raise RunError(
+                    f"holds a run of recipe {manifest.recipe!r} on other data: {', '.join(differing)} of [data] differ",
+                    where=self.path,
+                    fix="choose another --run",
+                )
+        if owner != data_section:
+            manifest.recipe, manifest.data = recipe_name, data_section
+        self._claim = recipe_name, data_section, fingerprint
+
+    def begin_writing(self, command: str) -> str | None:
+        """Become the folder's only writer, and read again what the one before wrote.
+
+        Returns what to tell the user where a killed process held the lock. Raises RunBusyError while another process
+        writes, StorageError where the folder cannot be written.
+        """
+        if self.lock.held:
+            return None
+        taken_over = self.lock.acquire(command)
+        clear_leftovers(self.path)
+        self._manifest = self._read_manifest()
+        if self._claim is not None:
+            self.claim(*self._claim)
+        return taken_over
 
     def changes(self, artefact: str, parts: Mapping[str, Any], *files: Path) -> list[str] | None:
         """Names of the parts that differ from what the artefact was made from.
 
-        Empty: it is up to date. None: it is not there, or one of its files is not.
+        Empty: it is up to date. None: it is not there, or one of its files or of `files` is not.
         """
-        made_from = self._manifest["artefacts"].get(artefact)
+        made_from = self._manifest.parts(artefact)
         if made_from is None or not all(file.exists() for file in files):
             return None
         return [name for name in {**made_from, **parts} if parts.get(name) != made_from.get(name)]
 
-    def record(self, artefact: str, parts: Mapping[str, Any]) -> None:
-        """Note that an artefact is complete and what it was made from (JSON values)."""
-        self._manifest["artefacts"][artefact] = dict(parts)
-        write_json(self._manifest_path, self._manifest)
+    def damaged(self, artefact: str) -> Path | None:
+        """The first file of a recorded artefact that is not what was written."""
+        return self._manifest.damaged(artefact)
+
+    def is_sound(self, artefact: str, parts: Mapping[str, Any], warn: Callable[[str], None]) -> bool:
+        """Whether an artefact is there, made from these parts, and as it was written; `warn` is told of damage."""
+        if self.changes(artefact, parts) != []:
+            return False
+        damaged = self.damaged(artefact)
+        if damaged is not None:
+            warn(f"{damaged}: is damaged (its checksum does not fit); making the {artefact} anew")
+        return damaged is None
+
+    @contextmanager
+    def making(self, artefact: str, parts: Mapping[str, Any], *files: Path) -> Iterator[None]:
+        """Around the writing of an artefact's files: forgotten before, recorded with checksums when all are whole."""
+        self.forget(artefact)
+        yield
+        self.record(artefact, parts, *files)
+
+    def record(self, artefact: str, parts: Mapping[str, Any], *files: Path) -> None:
+        """Note that an artefact is complete, what it was made from (JSON values), and its files' checksums."""
+        self._manifest.enter(artefact, parts, files)
+        self._manifest.fingerprint = self.fingerprint or self._manifest.fingerprint
+        self._manifest.write()
 
     def forget(self, artefact: str) -> None:
         """Note that an artefact is about to be made anew (its files may be of two minds until `record`)."""
-        if self._manifest["artefacts"].pop(artefact, None) is not None:
-            write_json(self._manifest_path, self._manifest)
+        if self._manifest.artefacts.pop(artefact, None) is not None:
+            self._manifest.write()

@@ -9,6 +9,12 @@ import pytest
 from damrs_dgl.errors import RunError
 from damrs_dgl.run import RunDirectory, artefact_key, change_text
 
+DATA = {"format": "synthetic"}
+
+
+def unread() -> str:
+    raise AssertionError("the data were read")
+
 
 def test_a_key_depends_on_every_part_and_on_nothing_else() -> None:
     assert artefact_key("fit", {"a": 1, "b": [2.5]}) == artefact_key("fit", {"b": [2.5], "a": 1})
@@ -18,7 +24,7 @@ def test_a_key_depends_on_every_part_and_on_nothing_else() -> None:
 
 def test_nothing_is_made_before_the_first_artefact(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "deep" / "run")
-    run.claim("demo", {"format": "synthetic"})
+    run.claim("demo", DATA, unread)
     assert run.changes("fit", {"dim": 8}) is None
     run.forget("fit")
     assert list(tmp_path.iterdir()) == []
@@ -26,13 +32,14 @@ def test_nothing_is_made_before_the_first_artefact(tmp_path: Path) -> None:
 
 def test_changes_are_named(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
-    run.claim("demo", {"format": "synthetic"})
+    run.claim("demo", DATA, unread)
     made = tmp_path / "run" / "model"
     run.record("fit", {"dim": 8, "k": 10, "old": True})
     assert run.changes("fit", {"dim": 8, "k": 10, "old": True}, made) is None  # recorded, but its file is gone
     made.write_text("weights")
     again = RunDirectory(tmp_path / "run")
     assert again.changes("fit", {"dim": 8, "k": 10, "old": True}, made) == []
+    again.forget("other")
     assert again.changes("fit", {"dim": 16, "k": 10, "new": [1]}, made) == ["dim", "old", "new"]
     again.forget("fit")
     assert RunDirectory(tmp_path / "run").changes("fit", {}) is None
@@ -41,18 +48,65 @@ def test_changes_are_named(tmp_path: Path) -> None:
 def test_parts_come_back_as_they_were_recorded(tmp_path: Path) -> None:
     parts = {"ks": [5, 20], "alpha": 1e-3, "name": "ä", "none": None, "nested": {"x": [1.5]}}
     run = RunDirectory(tmp_path)
-    run.claim("demo", {"format": "synthetic"})
+    run.claim("demo", DATA, unread)
     run.record("fit", parts)
     assert RunDirectory(tmp_path).changes("fit", parts) == []
 
 
 def test_a_directory_belongs_to_one_data_set(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
-    run.claim("mine", {"path": "a", "format": "mmrec"})
+    run.claim("mine", {"path": "a", "format": "mmrec"}, unread)
+    run.fingerprint = "01"
     run.record("graphs", {})
-    RunDirectory(tmp_path).claim("yours", {"path": "a", "format": "mmrec"})  # other settings of the same data
-    with pytest.raises(RunError, match=r"recipe 'mine', whose .data. differs: path; choose another --run"):
-        RunDirectory(tmp_path).claim("yours", {"path": "b", "format": "mmrec"})
+    RunDirectory(tmp_path).claim("yours", {"path": "a", "format": "mmrec"}, unread)  # other settings of the same data
+    for data, fingerprint in (({"path": "b", "format": "mmrec"}, lambda: "02"), ({"path": "b", "format": "x"}, unread)):
+        with pytest.raises(RunError, match=r"recipe 'mine' on other data: .*path of .data. .*choose another --run"):
+            RunDirectory(tmp_path).claim("yours", data, fingerprint)
+
+
+def test_data_that_were_moved_are_known_by_their_fingerprint(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.claim("mine", {"path": "a", "format": "mmrec"}, unread)
+    run.fingerprint = "01"
+    run.record("graphs", {"k": 1})
+    moved = RunDirectory(tmp_path)
+    moved.claim("mine", {"path": "b", "format": "mmrec"}, lambda: "01")
+    assert moved.changes("graphs", {"k": 1}) == []
+    moved.record("graphs", {"k": 1})
+    RunDirectory(tmp_path).claim("mine", {"path": "b", "format": "mmrec"}, unread)
+
+
+def test_files_are_recorded_with_checksums(tmp_path: Path) -> None:
+    run, said = RunDirectory(tmp_path), []
+    run.claim("demo", DATA, unread)
+    file = tmp_path / "deep" / "file"
+    file.parent.mkdir()
+    with run.making("it", {"k": 1}, file):
+        file.write_text("one")
+    again = RunDirectory(tmp_path)
+    assert again.is_sound("it", {"k": 1}, said.append) and not again.is_sound("it", {"k": 2}, said.append) and not said
+    file.write_text("two")
+    assert not again.is_sound("it", {"k": 1}, said.append)
+    assert said == [f"{file}: is damaged (its checksum does not fit); making the it anew"]
+    file.unlink()
+    assert again.changes("it", {"k": 1}) is None
+    with pytest.raises(ZeroDivisionError), again.making("it", {"k": 1}, file):
+        raise ZeroDivisionError
+    assert RunDirectory(tmp_path).changes("it", {"k": 1}) is None
+
+
+def test_a_folder_in_another_file_format(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"recipe": "demo", "data": {"format": "synthetic"}, "artefacts": {"fit": {}}}')
+    run = RunDirectory(tmp_path)
+    assert run.outdated == "3 or older"
+    run.claim("demo", DATA, unread)
+    assert run.changes("fit", {}) is None
+    (tmp_path / "model.safetensors").write_text("a training")
+    with pytest.raises(RunError, match=r"holds a training in file format 3 or older.*choose another --run"):
+        RunDirectory(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    run.record("graphs", {})
+    assert RunDirectory(tmp_path).outdated is None
 
 
 def test_a_file_is_no_run_directory(tmp_path: Path) -> None:

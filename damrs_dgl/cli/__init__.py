@@ -14,11 +14,11 @@ from damrs_dgl.cli.command import Command, StageGroup
 from damrs_dgl.cli.recipes import doctor, recipes
 from damrs_dgl.cli.stages import build_graphs, describe, evaluate, fit, recommend
 from damrs_dgl.cli.stress import stress
-from damrs_dgl.console import console
-from damrs_dgl.errors import DamrsError, unexpected
+from damrs_dgl.console import console, open_standard_streams
+from damrs_dgl.errors import DamrsError, ReaderGone, unexpected
+from damrs_dgl.interrupts import exit_code, stopping_in_order
 from damrs_dgl.threads import bound_waiting
 
-INTERRUPTED = 130  # what a shell reports for Ctrl-C
 COMMANDS = (describe, build_graphs, fit, evaluate, recommend, stress, doctor, recipes)
 
 
@@ -57,6 +57,7 @@ def cli(
     """
     seeded = (*overrides, f"training.seed={seed}") if seed is not None else overrides
     ctx.obj = Command(recipe, run, seeded, device)
+    ctx.call_on_close(ctx.obj.close)
 
 
 for stage in COMMANDS:
@@ -65,25 +66,37 @@ for stage in COMMANDS:
 
 def main() -> None:
     """Entry point: every error ends as one line on standard error and an exit code."""
-    debug = "--debug" in sys.argv[1:]
+    open_standard_streams()
     bound_waiting()
     try:
-        cli.main(sys.argv[1:] or ["--help"], prog_name="damrs-dgl", standalone_mode=False)
+        code = _run_command()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except Exception as error:
+        if "--debug" in sys.argv[1:]:
+            raise
+        known = error if isinstance(error, DamrsError) else unexpected(error)
+        if not isinstance(known, ReaderGone):
+            console.error(known)
+        code = known.exit_code
+    if code:
+        raise SystemExit(code)
+
+
+def _run_command() -> int:
+    """Do what the arguments ask for; 0, or the code of a usage error or an interrupt after its line is said."""
+    try:
+        with stopping_in_order():
+            cli.main(sys.argv[1:] or ["--help"], prog_name="damrs-dgl", standalone_mode=False)
+        console.flush()
+        return 0
     except (click.exceptions.Abort, KeyboardInterrupt) as stop:
         reason = stop.__cause__ or stop  # click turns Ctrl-C into an Abort
         console.notice(str(reason) or "stopped; the same command goes on after what is finished")
-        raise SystemExit(INTERRUPTED) from None
+        return exit_code(reason)
     except click.ClickException as error:
         console.error(_usage_error(error))
-        raise SystemExit(error.exit_code) from None
-    except BrokenPipeError:
-        raise SystemExit(1) from None
-    except Exception as error:
-        if debug:
-            raise
-        known = error if isinstance(error, DamrsError) else unexpected(error)
-        console.error(known)
-        raise SystemExit(known.exit_code) from None
+        return error.exit_code
 
 
 def _usage_error(error: click.ClickException) -> DamrsError:

@@ -6,10 +6,13 @@ Nothing heavy is imported before a stage runs, so that `--help` answers at once.
 from __future__ import annotations
 
 import difflib
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -42,7 +45,14 @@ class Command:
         recipe = self.loaded_recipe  # a mistake in it is told before anything else
         from damrs_dgl.stages import Workspace
 
-        return Workspace(recipe, run=self.run, device=self.device, console=console)
+        workspace = Workspace(recipe, run=self.run, device=self.device, console=console)
+        workspace.keeps_lock = True  # nobody else changes the run between two stages of one command
+        return workspace
+
+    def close(self) -> None:
+        """What is done when the last stage has ended, however it did."""
+        if "workspace" in vars(self):
+            self.workspace.close()
 
 
 def warn_of_unusable_systems() -> None:
@@ -53,8 +63,27 @@ def warn_of_unusable_systems() -> None:
         console.warning(str(error))
 
 
+@contextmanager
+def output_of_click() -> Iterator[None]:
+    """A failed write of click's own, which names no file as those of stages do, told as one of the console's."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF):
+            raise console.lost_output(error) from error
+        raise
+
+
 class StageGroup(click.Group):
-    """A group that names the nearest stage for a misspelt one."""
+    """A group that names the nearest stage for a misspelt one, and says where its own output (`--help`) is lost."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with output_of_click():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with output_of_click():
+            return super().invoke(ctx)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -16,7 +16,7 @@ def describe(workspace: Workspace) -> dict[str, Any]:
     summary["synthetic"] = workspace.is_synthetic
     summary["mean_similarity"] = {name: CosineTable(features).mean for name, features in dataset.features.items()}
     summary["findings"] = [vars(finding) for finding in dataset.findings]
-    write_json(workspace.run.dataset_summary, summary)
+    _store(workspace, summary)
     similarities = [f"avg. sim. {name}" for name in dataset.modalities]
     workspace.console.table(
         f"{workspace.recipe.name}{' (synthetic)' if workspace.is_synthetic else ''}",
@@ -33,3 +33,14 @@ def describe(workspace: Workspace) -> dict[str, Any]:
         ],
     )
     return summary
+
+
+def _store(workspace: Workspace, summary: dict[str, Any]) -> None:
+    """Write `dataset.json`; where that cannot be, on a read-only disk or beside another writer, the table is enough."""
+    path = workspace.run.dataset_summary
+    with workspace.writing_if_possible("describe") as refusal:
+        if refusal is not None:
+            workspace.console.notice(f"describe: shown, not stored ({refusal.where}: {refusal.what})")
+            return
+        with workspace.run.making("dataset", {"the data": workspace.dataset.fingerprint()}, path):
+            write_json(path, summary)

@@ -18,31 +18,51 @@ PACKAGES = ("damrs-dgl", "torch", "dgl", "numpy", "scipy")
 
 
 def evaluate(workspace: Workspace) -> dict[str, Any]:
-    """Rank all items for all users with the best epoch's model; writes, returns and prints `metrics.json`."""
-    before = _stored_metrics(workspace)
-    metrics = before or current_metrics(workspace)
+    """Rank all items for all users with the best epoch's model; writes, returns and prints `metrics.json`.
+
+    Where they cannot be written, on a read-only disk or while another process trains here, they are shown all the same.
+    """
+    run, console = workspace.run, workspace.console
+    metrics = _stored_metrics(workspace)
+    said = f"up to date ({run.metrics})"
+    if metrics is None:
+        with workspace.writing_if_possible("evaluate") as refusal:
+            metrics = _computed(workspace)
+            if refusal is None:
+                _store(workspace, metrics)
+        said = f"written ({run.metrics})" if refusal is None else f"shown, not stored ({refusal.where}: {refusal.what})"
     show_metrics(workspace, metrics)
-    workspace.console.notice(f"evaluate: {'up to date' if before else 'written'} ({workspace.run.metrics})")
+    console.notice(f"evaluate: {said}")
     return metrics
 
 
 def current_metrics(workspace: Workspace) -> dict[str, Any]:
-    """What `metrics.json` holds, computed and written first where it is not there or no longer fits."""
-    return _stored_metrics(workspace) or _compute(workspace)
+    """What `metrics.json` holds, computed and written first where it is not there, is damaged or no longer fits."""
+    metrics = _stored_metrics(workspace)
+    if metrics is None:
+        with workspace.writing("evaluate"):
+            metrics = _computed(workspace)
+            _store(workspace, metrics)
+    return metrics
 
 
 def _stored_metrics(workspace: Workspace) -> dict[str, Any] | None:
     run = workspace.run
-    if run.changes("metrics", workspace.metrics_parts, run.metrics) != []:
+    if not run.is_sound("metrics", workspace.metrics_parts, workspace.console.warning):
         return None
     return read_json(run.metrics, fix="delete it and run `evaluate` again")
 
 
-def _compute(workspace: Workspace) -> dict[str, Any]:
+def _store(workspace: Workspace, metrics: dict[str, Any]) -> None:
+    with workspace.run.making("metrics", workspace.metrics_parts, workspace.run.metrics):
+        write_json(workspace.run.metrics, metrics)
+
+
+def _computed(workspace: Workspace) -> dict[str, Any]:
     recipe, dataset, fitted = workspace.recipe, workspace.dataset, workspace.fitted
     progress = fitted.progress
     scores = {split: SplitEvaluator(recipe, dataset, split)(fitted.scorer) for split in ("validation", "test")}
-    metrics = {
+    return {
         **scores,
         "best_epoch": progress.best_epoch,
         "epochs": progress.epoch,
@@ -55,9 +75,6 @@ def _compute(workspace: Workspace) -> dict[str, Any]:
         "versions": versions(),
         "recipe": recipe.model_dump(mode="json"),
     }
-    write_json(workspace.run.metrics, metrics)
-    workspace.run.record("metrics", workspace.metrics_parts)
-    return metrics
 
 
 def show_metrics(workspace: Workspace, metrics: dict[str, Any]) -> None:

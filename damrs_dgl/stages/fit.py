@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from damrs_dgl.console import ProgressBar
+from damrs_dgl.errors import DamrsError
 from damrs_dgl.evaluation.metrics import METRICS
 from damrs_dgl.factory import prepare_training
 from damrs_dgl.files import write_csv
+from damrs_dgl.interrupts import Stopped, signal_of, signals_remembered
+from damrs_dgl.locking import RunBusyError
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.run import change_text
 from damrs_dgl.stages.evaluate import current_metrics
@@ -29,13 +28,23 @@ def fit(workspace: Workspace, *, restart: bool = False) -> dict[str, Any]:
     one that was not. What may differ from the first call: `training.epochs`, `training.patience`, everything that no
     training reads ([evaluation], [stress], block sizes), and the device. With any other change, of the data, [graphs],
     [model] or [training], it starts anew and says what changed. With `restart` it starts anew in any case.
+
+    A finished training on a read-only disk is only shown. Raises RunBusyError while another process writes in the run.
     """
+    with workspace.writing_if_possible("fit") as refusal:
+        if refusal is not None and (restart or isinstance(refusal, RunBusyError)):
+            raise refusal
+        if restart:
+            workspace.run.forget("metrics")
+            workspace.checkpoints.clear()
+        return _fit(workspace, refusal)
+
+
+def _fit(workspace: Workspace, refusal: DamrsError | None) -> dict[str, Any]:
+    """Go on with the training or begin it; `refusal`: why nothing can be written, for a training that is not done."""
     run, console = workspace.run, workspace.console
     store = workspace.checkpoints
-    if restart:
-        run.forget("metrics")
-        store.clear()
-    elif changed := run.changes("fit", workspace.fit_parts, store.last_path):
+    if changed := run.changes("fit", workspace.fit_parts, store.last_path):
         console.notice(f"fit: {change_text(changed)}, training anew")
     trainer = prepare_training(
         workspace.recipe, workspace.dataset, workspace.graph, device=workspace.device, store=store
@@ -48,6 +57,8 @@ def fit(workspace: Workspace, *, restart: bool = False) -> dict[str, Any]:
         trainer.fit()  # no epoch is left to train: it puts the best weights in place
         _say_finished(workspace, trainer)
         write_history(run.history, trainer.progress, validation_columns(workspace.recipe))
+    elif refusal is not None:
+        raise refusal
     else:
         if trainer.progress.epoch:
             console.notice(f"fit: resuming after epoch {trainer.progress.epoch}")
@@ -74,48 +85,25 @@ def _epochs(trainer: Trainer) -> str:
 
 def _train(trainer: Trainer) -> None:
     """Train to the end of the schedule; what stops it says what is kept."""
+    report = trainer.on_epoch
     try:
-        with _interrupts_remembered(trainer):
+        with signals_remembered() as arrived:
+
+            def on_epoch(progress: Progress, schedule: Schedule) -> None:
+                if report:
+                    report(progress, schedule)
+                if arrived:  # and it had no effect where it arrived
+                    raise Stopped(number=arrived[0])
+
+            trainer.on_epoch = on_epoch
             trainer.fit()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         epoch = trainer.progress.epoch
         kept = f"after epoch {epoch}" if epoch else "before the first epoch was full"
-        raise KeyboardInterrupt(f"fit: stopped {kept}; the same command goes on from there") from None
-
-
-@contextmanager
-def _interrupts_remembered(trainer: Trainer) -> Iterator[None]:
-    """Let no Ctrl-C be lost: Python drops an exception that is raised while an object is being destroyed.
-
-    The first chance is where the signal arrives, as always; one that had no effect there stops the training after the
-    epoch. Only the main thread may handle signals, and who started the process without Ctrl-C (`nohup ... &`) wants it
-    so: then nothing changes.
-    """
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    interrupts: list[int] = []
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        interrupts.append(number)
-        raise KeyboardInterrupt
-
-    report = trainer.on_epoch
-
-    def on_epoch(progress: Progress, schedule: Schedule) -> None:
-        if report:
-            report(progress, schedule)
-        if interrupts:
-            raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, remember)
-    trainer.on_epoch = on_epoch
-    try:
-        yield
+        message = f"fit: stopped {kept}; the same command goes on from there"
+        raise Stopped(message, number=signal_of(stop)) from None
     finally:
         trainer.on_epoch = report
-        signal.signal(signal.SIGINT, before or signal.default_int_handler)
 
 
 class _EpochReport:

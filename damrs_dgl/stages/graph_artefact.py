@@ -22,15 +22,15 @@ from damrs_dgl.run import RunDirectory, change_text
 
 def stored_graph(run: RunDirectory, parts: Mapping[str, Any], console: Console) -> BuiltGraph | None:
     """The run's graph and its summary, None where they are not there or no longer fit `parts`; says why."""
-    changed = run.changes("graphs", parts, run.graph, run.graph_summary, run.user_ids, run.item_ids)
+    changed = run.changes("graphs", parts)
     if changed:
         console.notice(f"build-graphs: {change_text(changed)}, building anew")
-    if changed is None or changed:
+    if not run.is_sound("graphs", parts, console.warning):
         return None
     try:
-        return BuiltGraph(load_graph(run.graph), read_json(run.graph_summary, fix=""))
+        return BuiltGraph(load_graph(run.graph, verified=True), read_json(run.graph_summary, fix=""))
     except RunError as error:
-        console.warning(f"{error.where}: {error.what}; building the graphs anew")
+        console.warning(f"{error.where}: {error.what}; making the graphs anew")
         return None
 
 
@@ -44,7 +44,6 @@ def make_graph(
     device: torch.device,
 ) -> BuiltGraph:
     """Build the graph, store it with its summary and the lists of ids (`ids/*.parquet`), and show what it holds."""
-    run.forget("graphs")
     started = time.perf_counter()
     with console.progress("build-graphs", None) as bar:
 
@@ -54,12 +53,12 @@ def make_graph(
         built = build_recipe_graph(recipe, dataset, device=device, progress=on_block)
     seconds = round(time.perf_counter() - started, 3)
     summary = {**built.summary, "seconds": seconds, "synthetic": recipe.is_synthetic}
-    for path, node, ids in ((run.user_ids, "user", dataset.user_ids), (run.item_ids, "item", dataset.item_ids)):
-        with whole_file(path) as temporary:
-            pq.write_table(pa.table({node: ids, "node": pa.array(range(len(ids)), pa.int64())}), temporary)
-    save_graph(built.graph, run.graph)
-    write_json(run.graph_summary, summary)
-    run.record("graphs", parts)
+    with run.making("graphs", parts, run.graph, run.graph_summary, run.user_ids, run.item_ids):
+        for path, node, ids in ((run.user_ids, "user", dataset.user_ids), (run.item_ids, "item", dataset.item_ids)):
+            with whole_file(path) as temporary:
+                pq.write_table(pa.table({node: ids, "node": pa.array(range(len(ids)), pa.int64())}), temporary)
+        save_graph(built.graph, run.graph)
+        write_json(run.graph_summary, summary)
     _show(run, summary, console, name=recipe.name)
     return BuiltGraph(built.graph, summary)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,13 +18,14 @@ from damrs_dgl.evaluation.ranking import Ranking, SeenItems, rank_scorer
 from damrs_dgl.factory import known_interactions
 from damrs_dgl.files import whole_file
 from damrs_dgl.scoring import DotProduct, Scorer
-from damrs_dgl.stages.workspace import Workspace
+from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.training.checkpoint import save_tensors
 
 SHOWN_USERS, SHOWN_ITEMS = 3, 5  # printed; the file has all
 HEADERS = ("user", "users", "user_id", "userid")  # a first line that names the column and is no id
 
 
+@writing_stage
 def recommend(workspace: Workspace, *, users: str = "all", top: int = 20, export_vectors: bool = False) -> pa.Table:
     """Write and return `recommendations.parquet`: columns user, item, rank (from 1), score; best first.
 
@@ -43,7 +46,8 @@ def recommend(workspace: Workspace, *, users: str = "all", top: int = 20, export
     ranking = rank_scorer(scorer, top, users=chosen, seen=seen, block_size=workspace.recipe.evaluation.block_size)
     user_ids = dataset.user_ids.take(pa.array(chosen.numpy()))
     table = recommendation_table(ranking, user_ids, dataset.item_ids)
-    with whole_file(run.recommendations) as temporary:
+    parts = {**made_from(workspace), "top": top, "the users": hashlib.sha256(chosen.numpy().data).hexdigest()}
+    with run.making("recommendations", parts, run.recommendations), whole_file(run.recommendations) as temporary:
         pq.write_table(table, temporary, store_schema=False)  # ids come back as plain text or numbers
     _show(workspace, ranking, user_ids)
     workspace.console.notice(
@@ -145,9 +149,20 @@ def export(workspace: Workspace, vectors: DotProduct) -> None:
     Rows are in the order of `ids/users.parquet` and `ids/items.parquet`.
     """
     run = workspace.run
-    facts = {"user_ids": str(run.user_ids.relative_to(run.path)), "item_ids": str(run.item_ids.relative_to(run.path))}
-    save_tensors(run.vectors, {"users": vectors.user_emb, "items": vectors.item_emb}, facts)
+    parts = made_from(workspace)
+    ids = {"user_ids": str(run.user_ids.relative_to(run.path)), "item_ids": str(run.item_ids.relative_to(run.path))}
+    with run.making("vectors", parts, run.vectors):
+        save_tensors(run.vectors, {"users": vectors.user_emb, "items": vectors.item_emb}, {**ids, "made_from": parts})
     workspace.console.notice(f"recommend: vectors in {run.vectors}, their ids in {run.user_ids} and {run.item_ids}")
+
+
+def made_from(workspace: Workspace) -> dict[str, Any]:
+    """The data, the training and the epoch that recommendations and vectors are made from."""
+    return {
+        "the data": workspace.dataset.fingerprint(),
+        "the training": workspace.checkpoints.key,
+        "the epoch": workspace.fitted.progress.best_epoch,
+    }
 
 
 def _show(workspace: Workspace, ranking: Ranking, user_ids: pa.Array) -> None:

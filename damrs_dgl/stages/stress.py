@@ -11,12 +11,13 @@ from damrs_dgl.errors import RecipeError
 from damrs_dgl.files import write_csv
 from damrs_dgl.recipe import with_values
 from damrs_dgl.report.figures import degradation_figure
-from damrs_dgl.stages.workspace import Workspace
+from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.studies.stress import StressStudy, plan_cells, stress_rows, systems_of
 
 HEADLINE = ("recall@20", "ndcg@20")
 
 
+@writing_stage
 def stress(
     workspace: Workspace,
     *,

@@ -5,23 +5,34 @@ Stages ask the workspace for the data set, the graph and the fitted model; nothi
 
 from __future__ import annotations
 
+import functools
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 
 from damrs_dgl.console import Console
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
+from damrs_dgl.errors import DamrsError, StorageError
 from damrs_dgl.factory import load_dataset, pick_device, schedule_of
 from damrs_dgl.graphs.build import BuiltGraph
+from damrs_dgl.locking import RunBusyError
+from damrs_dgl.manifest import FORMAT_VERSION
 from damrs_dgl.models.layers.propagation import uses_dgl
 from damrs_dgl.recipe import Recipe
-from damrs_dgl.run import FORMAT_VERSION, RunDirectory, artefact_key
+from damrs_dgl.run import RunDirectory, artefact_key
 from damrs_dgl.stages.fitted import Fitted, load_weights, restored_model
 from damrs_dgl.stages.graph_artefact import make_graph, stored_graph
 from damrs_dgl.training.checkpoint import CheckpointStore
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+Stage = Callable[Concatenate["Workspace", Given], Result]
 
 FREE_ON_RESUME = {"epochs", "patience"}  # of [training]: may change when a training is resumed
 
@@ -40,10 +51,46 @@ class Workspace:
         self.console = console
         self.device: torch.device = pick_device(device)
         self.run = RunDirectory(run if run is not None else Path("runs") / recipe.name)
-        self.run.claim(recipe.name, recipe.data.model_dump(mode="json"))
         self.graph_is_new = False  # whether this command built it
+        self.keeps_lock = False  # until `close`, and not to the end of the stage that took it
+        weakref.finalize(self, self.run.lock.release)  # at the interpreter's end at the latest
+        self.run.claim(recipe.name, recipe.data.model_dump(mode="json"), self._fingerprint)
+        if self.run.outdated:
+            console.notice(f"{self.run.path} is in file format {self.run.outdated}; what is in it is made anew")
         if not uses_dgl(self.device):
             console.notice("the installed DGL has no CUDA: torch's sparse product propagates on the GPU")
+
+    @contextmanager
+    def writing(self, stage: str) -> Iterator[None]:
+        """Be the only one that writes in the run, inside this block or until `close`; `stage` is what others are told.
+
+        What was left by a writer that was killed is cleared away. Raises RunBusyError while another process writes,
+        StorageError where the folder cannot be written.
+        """
+        outermost = not self.run.lock.held
+        taken_over = self.run.begin_writing(stage)
+        try:
+            if taken_over:
+                self.console.notice(taken_over)
+            yield
+        finally:
+            if outermost and not self.keeps_lock:
+                self.run.lock.release()
+
+    @contextmanager
+    def writing_if_possible(self, stage: str) -> Iterator[DamrsError | None]:
+        """As `writing`; where that cannot be, as on a read-only disk, yields why, for results that can be shown."""
+        with ExitStack() as block:
+            try:
+                block.enter_context(self.writing(stage))
+                refusal: DamrsError | None = None
+            except (RunBusyError, StorageError) as error:
+                refusal = error
+            yield refusal
+
+    def close(self) -> None:
+        """Let others write in the run."""
+        self.run.lock.release()
 
     @cached_property
     def dataset(self) -> MultimodalDataset:
@@ -56,19 +103,20 @@ class Workspace:
 
     @cached_property
     def built_graph(self) -> BuiltGraph:
-        """The run's graph and its summary, built first if they are not there or no longer fit."""
+        """The run's graph and its summary, built first if they are not there, damaged, or no longer fit."""
         stored = stored_graph(self.run, self.graphs_parts, self.console)
         if stored is not None:
             return stored
-        self.graph_is_new = True
-        return make_graph(
-            self.run,
-            self.graphs_parts,
-            self.console,
-            recipe=self.recipe,
-            dataset=self.dataset,
-            device=self.device,
-        )
+        with self.writing("build-graphs"):
+            self.graph_is_new = True
+            return make_graph(
+                self.run,
+                self.graphs_parts,
+                self.console,
+                recipe=self.recipe,
+                dataset=self.dataset,
+                device=self.device,
+            )
 
     @property
     def graph(self) -> dgl.DGLGraph:
@@ -89,13 +137,17 @@ class Workspace:
             self.console.warning(f"the training stopped after epoch {progress.epoch} and is unfinished; `fit` goes on")
         return Fitted(model, progress)
 
+    def _fingerprint(self) -> str:
+        return self.dataset.fingerprint()
+
     @cached_property
     def graphs_parts(self) -> dict[str, Any]:
         """What the graphs are made from: the data and [graphs]."""
+        self.run.fingerprint = self.dataset.fingerprint()
         # block_size changes time and memory, not the graphs
         return {
             "the toolkit's file format": FORMAT_VERSION,
-            "the data": self.dataset.fingerprint(),
+            "the data": self.run.fingerprint,
             **self._values("graphs", without={"block_size"}),
         }
 
@@ -121,6 +173,17 @@ class Workspace:
     def is_synthetic(self) -> bool:
         """Whether the numbers come from the synthetic shop."""
         return self.recipe.is_synthetic
+
+
+def writing_stage(stage: Stage[Given, Result]) -> Stage[Given, Result]:
+    """A stage that writes from the start: it is refused at once, and not after its work, where it cannot."""
+
+    @functools.wraps(stage)
+    def only_writer(workspace: Workspace, *args: Given.args, **kwargs: Given.kwargs) -> Result:
+        with workspace.writing(stage.__name__):
+            return stage(workspace, *args, **kwargs)
+
+    return only_writer
 
 
 def _flat(prefix: str, table: dict[str, Any]) -> dict[str, Any]:

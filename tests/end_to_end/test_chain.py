@@ -136,12 +136,19 @@ def test_a_changed_setting_is_named_and_its_stages_work_again(fitted: CommandLin
     ]
 
 
-def test_another_format_version_makes_everything_anew(fitted: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("run", "stages.workspace"):
+def test_another_file_format(fitted: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training in it is not touched; graphs and metrics alone are made anew."""
+    for module in ("run", "manifest", "stages.workspace"):
         monkeypatch.setattr(f"damrs_dgl.{module}.FORMAT_VERSION", 1000)
+    before = sorted(fitted.folder.rglob("*"))
+    fitted.refused("fit", saying=("holds a training in file format 4", "reads 1000", "choose another --run"))
+    assert sorted(fitted.folder.rglob("*")) == before
+    for path in (fitted.folder / "run").glob("*.safetensors"):
+        path.unlink()
     result = fitted.ok("build-graphs", "fit")
-    assert "build-graphs: the toolkit's file format changed, building anew" in result.err
-    assert "fit: the toolkit's file format changed, training anew" in result.err
+    assert "is in file format 4; what is in it is made anew" in result.err
+    assert "build-graphs: up to date" not in result.err
+    assert "fit: up to date" not in result.err
 
 
 def test_the_same_seed_gives_the_same_numbers(fitted: CommandLine) -> None:

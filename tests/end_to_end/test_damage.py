@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +17,18 @@ from torch import Tensor
 
 from damrs_dgl.models.base import Batch
 from damrs_dgl.models.damrs.model import DAMRS
-from tests.cli_runner import CommandLine, without_times
+from tests.cli_runner import CommandLine, tiny_options, without_times
 
 
 def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _flip(path: Path) -> None:
+    """One bit in the middle is another one."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"artefacts": {}}', '{"artefacts": {"fit": 3}, "data": {}}', "\x00"])
@@ -30,14 +42,15 @@ def test_a_deleted_manifest_loses_no_training(fitted: CommandLine) -> None:
     assert "fit: up to date" in fitted.ok("fit").err
 
 
-@pytest.mark.parametrize("name", ["graph.bin", "summary.json"])
-def test_a_damaged_graph_is_built_anew(fitted: CommandLine, name: str) -> None:
-    path = fitted.folder / "run" / "graphs" / name
+@pytest.mark.parametrize("name", ["graphs/graph.bin", "graphs/summary.json", "ids/users.parquet", "ids/items.parquet"])
+@pytest.mark.parametrize("damage", [_cut, _flip])
+def test_a_damaged_graph_is_built_anew(fitted: CommandLine, name: str, damage: Callable[[Path], None]) -> None:
+    path = fitted.folder / "run" / name
     whole = path.stat().st_size
-    _cut(path)
+    damage(path)
     result = fitted.ok("build-graphs", "fit")
     assert f"{name}: " in result.err
-    assert "building the graphs anew" in result.err
+    assert "making the graphs anew" in result.err
     assert "fit: up to date" in result.err
     assert path.stat().st_size == pytest.approx(whole, abs=10)
 
@@ -55,13 +68,62 @@ def test_a_model_cut_short(fitted: CommandLine) -> None:
     fitted.refused("recommend", saying=("model.safetensors", "fit"))
 
 
-def test_damaged_metrics(fitted: CommandLine) -> None:
+def test_a_graph_of_another_run(fitted: CommandLine) -> None:
+    """Of the same sizes, whole, and with the seal of its own: it is not this run's."""
+    path, mine = fitted.folder / "run" / "graphs" / "graph.bin", tiny_options(fitted.folder / "other")
+    replace(fitted, options=mine).ok("-o", "data.seed=1", "build-graphs")
+    shutil.copy(fitted.folder / "other" / "graphs" / "graph.bin", path)
+    right = without_times(fitted.folder / "run" / "metrics.json")
+    (fitted.folder / "run" / "metrics.json").unlink()
+    assert "graph.bin: is damaged (its checksum does not fit); making the graphs anew" in fitted.ok("evaluate").err
+    assert without_times(fitted.folder / "run" / "metrics.json") == right
+
+
+@pytest.mark.parametrize("name", ["checkpoint.safetensors", "model.safetensors"])
+def test_one_flipped_bit_in_what_was_trained(fitted: CommandLine, name: str) -> None:
+    _flip(fitted.folder / "run" / name)
+    fitted.refused("fit", saying=(name, "its checksum does not fit", "fit --restart"))
+    if name.startswith("model"):
+        fitted.refused("recommend", saying=(name, "its checksum does not fit", "fit --restart"))
+    assert "fit: best epoch" in fitted.ok("fit", "--restart").err
+
+
+@pytest.mark.parametrize("damage", [_cut, _flip])
+def test_damaged_metrics_are_computed_anew(fitted: CommandLine, damage: Callable[[Path], None]) -> None:
     path = fitted.folder / "run" / "metrics.json"
-    _cut(path)
-    fitted.refused("evaluate", saying=("metrics.json", "delete it and run `evaluate` again"))
+    right = without_times(path)
+    damage(path)
+    result = fitted.ok("evaluate")
+    assert result.err.count("metrics.json: is damaged (its checksum does not fit); making the metrics anew") == 1
+    assert without_times(path) == right
+    assert "evaluate: up to date" in fitted.ok("evaluate").err
+
+
+def test_metrics_that_someone_edited(fitted: CommandLine) -> None:
+    path = fitted.folder / "run" / "metrics.json"
+    path.write_text(re.sub(r'"recall@20": 0', '"recall@20": 1', path.read_text()))
+    assert "metrics.json: is damaged" in fitted.ok("fit").err
+
+
+def test_a_manifest_with_one_other_letter(fitted: CommandLine) -> None:
+    path = fitted.folder / "run" / "run.json"
+    path.write_text(path.read_text().replace('"graphs.k": 10', '"graphs.k": 11'))
+    fitted.refused("fit", saying=("run.json", "its checksum does not fit", "a training is kept"))
     path.unlink()
-    fitted.ok("evaluate")
-    assert json.loads(path.read_text())["best_epoch"]
+    assert "fit: up to date" in fitted.ok("fit").err
+
+
+def test_everything_that_is_written_is_in_the_manifest_or_vouches_for_itself(fitted: CommandLine) -> None:
+    fitted.ok("describe", "recommend", "--export-vectors")
+    run = fitted.folder / "run"
+    manifest = json.loads((run / "run.json").read_text())
+    listed = {name for entry in manifest["artefacts"].values() for name in entry["files"]}
+    alone = {"run.json", "checkpoint.safetensors", "model.safetensors", "history.csv"}  # the last is written anew
+    assert listed | alone == {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    for entry in manifest["artefacts"].values():
+        assert entry["parts"]["the data" if "the data" in entry["parts"] else "the training"]
+        for name, digest in entry["files"].items():
+            assert hashlib.sha256((run / name).read_bytes()).hexdigest() == digest
 
 
 def _no_room_for(monkeypatch: pytest.MonkeyPatch, part: str) -> None:

@@ -1,0 +1,106 @@
+"""The manifest of a run (`run.json`): whose data it is of, what each artefact was made from, and its checksums.
+
+This is the one place where that is written down. Files that are written while the manifest is not, checkpoints and
+saved vectors, carry both inside them (`training.checkpoint`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from damrs_dgl.checksums import file_digest
+from damrs_dgl.errors import RunError
+from damrs_dgl.files import read_json, storage_error, without_nan, write_json
+
+FORMAT_VERSION = 4  # of the artefacts; raised when what a stage writes changes its meaning
+_FIX = "delete it (graphs and metrics are then made anew, a training is kept), or choose another --run"
+
+
+class Manifest:
+    """What `run.json` in a folder says.
+
+    outdated: the version of the toolkit's file format where it is another one; all the rest is then as of a new run.
+
+    Raises RunError when it is damaged or something else.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "run.json"
+        self.outdated: str | None = None
+        self.recipe: str | None = None
+        self.data: dict[str, Any] | None = None
+        self.fingerprint: str | None = None
+        self.artefacts: dict[str, dict[str, Any]] = {}
+        if self.path.exists():
+            self._read()
+
+    def _read(self) -> None:
+        stored = read_json(self.path, fix=_FIX)
+        version, artefacts, data = stored.get("format", "3 or older"), stored.get("artefacts"), stored.get("data")
+        if not isinstance(data, dict) or not _is_table_of_tables(artefacts):
+            raise RunError("is not the manifest of a run", where=self.path, fix=_FIX)
+        if version != FORMAT_VERSION:
+            self.outdated = str(version)
+            return
+        if stored.pop("checksum", None) != _checksum(stored):
+            raise RunError("is damaged (its checksum does not fit)", where=self.path, fix=_FIX)
+        self.recipe, self.data, self.fingerprint = stored["recipe"], data, stored["fingerprint"]
+        self.artefacts = stored["artefacts"]
+
+    def write(self) -> None:
+        """Write it, whole or not at all. Raises StorageError."""
+        content = without_nan(
+            {
+                "format": FORMAT_VERSION,
+                "recipe": self.recipe,
+                "data": self.data,
+                "fingerprint": self.fingerprint,
+                "artefacts": self.artefacts,
+            }
+        )
+        write_json(self.path, {**content, "checksum": _checksum(content)})
+
+    def enter(self, artefact: str, parts: Mapping[str, Any], files: Sequence[Path]) -> None:
+        """Note an artefact: what it was made from, and its files, of which the checksums are taken."""
+        try:
+            digests = {self._name(file): file_digest(file).hex() for file in files}
+        except OSError as error:
+            raise storage_error(self.folder, error) from error
+        self.artefacts[artefact] = {"parts": dict(parts), "files": digests}
+
+    def parts(self, artefact: str) -> dict[str, Any] | None:
+        """What an artefact was made from; None where it is not there or one of its files is not."""
+        entry = self.artefacts.get(artefact)
+        if entry is None or not all((self.folder / name).is_file() for name in entry["files"]):
+            return None
+        parts: dict[str, Any] = entry["parts"]
+        return parts
+
+    def damaged(self, artefact: str) -> Path | None:
+        """The first file of an artefact that is not what was written; None where all are."""
+        for name, digest in self.artefacts[artefact]["files"].items():
+            try:
+                sound = file_digest(self.folder / name).hex() == digest
+            except OSError:
+                sound = False
+            if not sound:
+                return self.folder / name
+        return None
+
+    def _name(self, file: Path) -> str:
+        return file.relative_to(self.folder).as_posix()
+
+
+def _is_table_of_tables(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(entry, dict) for entry in value.values())
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    """Hex SHA-256 of JSON values, whatever the order of keys."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
