@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from damrs_dgl import cli as cli_module
 from damrs_dgl.cli import cli as group
 from damrs_dgl.doctor import Check
 from tests.cli_runner import CommandLine, tiny_options
@@ -168,4 +167,3 @@ def test_debug_shows_the_trace_of_a_known_error(cli: CommandLine) -> None:
 
 def test_the_program_is_called_by_its_name(cli: CommandLine) -> None:
     assert "see `damrs-dgl fit --help`" in cli("fit", "--nothing").err
-    assert cli_module.INTERRUPTED == 130

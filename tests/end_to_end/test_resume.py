@@ -35,16 +35,17 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextlib.contextmanager
 def heeding_ctrl_c() -> Iterator[None]:
-    """A shell's background jobs ignore Ctrl-C, and hand that on to what they start."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """A shell's background jobs ignore Ctrl-C (and `nohup` SIGHUP), and hand that on to what they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGHUP, before[1])
 
 
 def _stop_after(rows: int, run: Path, how: signal.Signals) -> subprocess.CompletedProcess[str]:
-    """Start `fit` in a process of its own and send it a signal once so many epochs are done."""
+    """Start `fit` in a process of its own and send it a signal once so many epochs are done; its number ends `args`."""
     command = [sys.executable, "-m", "damrs_dgl", *tiny_options(run), *EPOCHS, "fit"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -56,10 +57,10 @@ def _stop_after(rows: int, run: Path, how: signal.Signals) -> subprocess.Complet
             time.sleep(0.01)
         process.send_signal(how)
         out, err = process.communicate(timeout=60)
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
+    return subprocess.CompletedProcess([*command, process.pid], process.returncode, out, err)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_training_ends_as_if_it_had_not_been(
     tiny: CommandLine, uninterrupted: Path, how: signal.Signals
 ) -> None:
@@ -67,15 +68,21 @@ def test_a_stopped_training_ends_as_if_it_had_not_been(
     stopped = _stop_after(2, run, how)
     done = len((run / "history.csv").read_text().splitlines()) - 1
     assert 2 <= done < TOTAL
-    if how == signal.SIGINT:
-        assert stopped.returncode == 130
+    assert (run / "run.lock").exists() == (how == signal.SIGKILL)
+    if how != signal.SIGKILL:
+        assert stopped.returncode == 128 + how
         lines = [line for line in stopped.stderr.splitlines() if line]
         assert "Traceback" not in stopped.stderr
         assert lines[-1].startswith("fit: stopped after epoch ")
         assert lines[-1].endswith("the same command goes on from there")
     else:
         assert stopped.returncode == -signal.SIGKILL
-    assert "fit: resuming after epoch" in tiny.ok(*EPOCHS, "fit").err
+    if how == signal.SIGKILL:  # what it would have left in the middle of a write
+        (run / f".checkpoint.safetensors.{stopped.args[-1]}.tmp").write_text("half")
+    resumed = tiny.ok(*EPOCHS, "fit").err
+    assert "fit: resuming after epoch" in resumed
+    assert ("was killed; its lock is taken over" in resumed) == (how == signal.SIGKILL)
+    assert not [path for path in run.rglob("*") if path.suffix in (".tmp", ".lock")]
     assert without_times(run / "metrics.json") == without_times(uninterrupted / "metrics.json")
     assert history_without_times(run / "history.csv") == history_without_times(uninterrupted / "history.csv")
 
