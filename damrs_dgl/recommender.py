@@ -26,6 +26,7 @@ from damrs_dgl.factory import (
     prepare_training,
     scorer_of,
 )
+from damrs_dgl.locking import clear_leftovers
 from damrs_dgl.recipe import Recipe, load_recipe, recipe_from, with_values
 from damrs_dgl.scoring import DotProduct, Scorer
 from damrs_dgl.training.checkpoint import load_tensors, save_tensors
@@ -155,8 +156,9 @@ class Recommender(BaseEstimator):
         return self._vectors().item_emb.cpu().numpy()
 
     def save(self, path: str | Path) -> None:
-        """Write the system, ids, what users already have, recipe and data fingerprint to one safetensors file.
+        """Write the system, ids, what users already have, recipe and data fingerprint to one file with a checksum.
 
+        The file is of safetensors' format, and is written whole or not at all.
         Of a system that ranks by vectors those are kept, and `load` needs nothing else; of another its state.
         """
         self._require_fit()
@@ -177,6 +179,7 @@ class Recommender(BaseEstimator):
             "recipe": self.recipe_.model_dump(mode="json"),
             "known_span": known.span,
         }
+        clear_leftovers(Path(path).parent, Path(path).name)
         save_tensors(Path(path), tensors, facts)
 
     @classmethod

@@ -203,6 +203,23 @@ def test_a_file_that_is_no_recommender(by_text: Recommender, tmp_path: Path, cha
         Recommender.load(tmp_path / "other")
 
 
+def test_a_saved_file_with_one_other_bit_is_refused(by_text: Recommender, tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    by_text.save(path)
+    whole = path.read_bytes()
+    for place in range(0, len(whole), max(1, len(whole) // 200)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(RunError, match="save the recommender again"):
+            Recommender.load(path)
+
+
+def test_saving_clears_what_a_killed_process_left(by_text: Recommender, tmp_path: Path) -> None:
+    (tmp_path / ".model.2147483646.tmp").write_text("half")
+    (tmp_path / ".other.2147483646.tmp").write_text("another file's")
+    by_text.save(tmp_path / "model")
+    assert {path.name for path in tmp_path.iterdir()} == {"model", ".other.2147483646.tmp"}
+
+
 @pytest.mark.parametrize("name", ["mf", "lightgcn", "vbpr"])
 def test_every_model_gives_vectors(name: str, tmp_path: Path) -> None:
     """MF's vectors are its trained tables themselves."""

@@ -56,6 +56,7 @@ class EASE(ClosedFormModel):
         self.interactions = interaction_matrix(inputs)
 
     def fit_closed_form(self, progress: Progress | None = None) -> None:
+        """The weights [I, I] from the inverse of R^T R + lambda I, by Cholesky's factor, in one matrix of that size."""
         report = progress or (lambda done, total, label: None)
         report(0, 2, self.name)
         gram = (self.interactions.T @ self.interactions).tocsr()

@@ -120,6 +120,7 @@ class SGL(BPRModel):
         return ThinnedGraph(self._pairs, drop_edges(self._pairs, share, generator, weights=self._edge_weights))
 
     def auxiliary_losses(self, batch: Batch, encoded: Encoded) -> dict[str, Tensor]:
+        """The weighted contrast of both views, for the users and for the items of the batch; nothing at weight 0."""
         if not self.config.contrast_weight:
             return {}
         if self._views is None or self.config.redraw == "step":  # None: a step before the first epoch

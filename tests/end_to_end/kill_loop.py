@@ -73,7 +73,7 @@ def start(run: Path, log: Path, write: int = 0) -> int:
 def finish(run: Path, log: Path) -> None:
     """Run the chain to its end. Raises AssertionError with what it said where it does not end well."""
     _, status = os.waitpid(start(run, log), 0)
-    assert status == 0, log.read_text()
+    assert status == 0, log.read_text()[-3000:]
 
 
 def numbers(run: Path) -> dict[str, object]:
@@ -105,7 +105,7 @@ def kill_loop(kills: int, seconds: float, seed: int, folder: Path) -> tuple[int,
             time.sleep(random.uniform(0.02, duration))
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-        assert os.WIFSIGNALED(status) or status == 0, log.read_text()
+        assert os.WIFSIGNALED(status) or status == 0, log.read_text()[-3000:]
         ended = status == 0
         killed += not ended
         met.update(leftovers(run, child))

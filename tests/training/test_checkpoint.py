@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from damrs_dgl.errors import RunError, StorageError
 from damrs_dgl.training import checkpoint
@@ -90,6 +91,24 @@ def test_something_else_is_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(RunError, match="damaged"):
             load_tensors(path)
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_no_flipped_bit_is_believed(tmp_path: Path, bit: int) -> None:
+    path = tmp_path / "file"
+    tensors = {"table": torch.arange(6.0).reshape(2, 3), "ids": torch.tensor([[2**40, -1]])}
+    save_tensors(path, tensors, {"best": 1.5, "key": "a"})
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ (1 << bit)]) + whole[place + 1 :])
+        with pytest.raises(RunError, match="fit --restart"):
+            load_tensors(path)
+
+
+def test_a_file_without_a_checksum_is_refused(tmp_path: Path) -> None:
+    save_file({"x": torch.ones(1)}, tmp_path / "file", {"facts": "{}"})
+    with pytest.raises(RunError, match="has no checksum; an older damrs-dgl or another program wrote it; run `fit"):
+        load_tensors(tmp_path / "file")
 
 
 def test_a_best_model_of_another_training(folder: Path) -> None:

@@ -124,6 +124,11 @@ class DeCA(DenoisingWrapper):
         return {name: value.detach() for name, value in terms.items()}
 
     def label_loss(self, scores: Tensor, labels: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The divergence from the model that is agreed with, and the likelihood of the labels under noise.
+
+        scores, labels [2B]: of the observed pairs, then of the sampled ones. While helpers are trained before, the
+        plain cross-entropy. Steps take the two kinds of noise in turn: false positives, false negatives.
+        """
         users, items = batch.users.repeat(2), batch.pair_items
         if self._pretraining():
             plain = {"agreement": scores.new_zeros(()), "likelihood": _two_means(cross_entropy(scores, labels))}

@@ -9,7 +9,6 @@ stay with DGL (propagation.py).
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.models.layers.propagation import uses_dgl
+from damrs_dgl.models.layers.propagation import csr_from_lists, uses_dgl
 
 End = Literal["source", "target"]
 
@@ -236,6 +235,4 @@ def _lists(nodes: Tensor, others: Tensor, size: int, order: Tensor | None) -> _L
 def _pattern(lists: _Lists, shape: tuple[int, int]) -> Tensor:
     """A CSR matrix whose entries are the edges in their order."""
     values = torch.zeros(len(lists.nodes), device=lists.nodes.device)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
-        return torch.sparse_csr_tensor(lists.offsets.int(), lists.neighbors, values, shape, check_invariants=False)
+    return csr_from_lists(lists.offsets.int(), lists.neighbors, values, shape)

@@ -16,6 +16,8 @@ The normalisations, with d the (weighted) degrees:
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -24,6 +26,9 @@ from torch.autograd.function import once_differentiable
 
 from damrs_dgl.dgl_backend import dgl, has_cuda
 from damrs_dgl.graphs.schema import INTERACTED_BY, INTERACTS, WEIGHT
+
+Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""A map of both sides, users [U, d] and items [I, d] -> the same."""
 
 Normalization = Literal["symmetric", "mean", "target_sqrt", "mean_with_self"]
 
@@ -128,10 +133,23 @@ class Relation(nn.Module):
 
 def csr_matrix(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
     """A torch CSR matrix; values at the same place are added."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
+    with _without_beta_warning():
         indices = torch.stack([rows, columns])
         return torch.sparse_coo_tensor(indices, values, shape, check_invariants=False).to_sparse_csr()
+
+
+def csr_from_lists(offsets: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
+    """A torch CSR matrix of lists that stand as they are: `offsets` [rows + 1] of each row's `columns` and `values`."""
+    with _without_beta_warning():
+        return torch.sparse_csr_tensor(offsets, columns, values, shape, check_invariants=False)
+
+
+@contextmanager
+def _without_beta_warning() -> Iterator[None]:
+    """Keep torch from saying at each process's first CSR matrix that they are new."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
+        yield
 
 
 class SparseProduct(torch.autograd.Function):
@@ -220,6 +238,24 @@ class BipartiteConvolution(nn.Module):
         return new_users, new_items
 
 
+class LinearMap(torch.autograd.Function):
+    """A linear map of both sides, users [U, d] and items [I, d], whose gradient is given: its transpose.
+
+    So nothing is kept for backward, and no layer's gradient goes through autograd. Once differentiable.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, users: Tensor, items: Tensor, forward: Step, transposed: Step) -> tuple[Tensor, Tensor]:
+        ctx.transposed = transposed
+        return forward(users, items)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        user_grad, item_grad = (grad.contiguous() for grad in grads)
+        return *ctx.transposed(user_grad, item_grad), None, None
+
+
 class UserItemConvolution(nn.Module):
     """LightGCN on the bipartite graph: the mean of layers 0..L of both sides (He et al., SIGIR 2020).
 
@@ -229,12 +265,12 @@ class UserItemConvolution(nn.Module):
     def __init__(self, graph: dgl.DGLGraph, num_layers: int, device: torch.device) -> None:
         super().__init__()
         self.num_layers = num_layers
-        # Their gradient is the convolution itself (`_MeanOfLayers`).
+        # (1 / (L+1)) sum_l A_hat^l with A_hat = [0, R; R^T, 0] is symmetric: its gradient is the convolution itself.
         self.to_items = make_relation(graph, INTERACTS, device, differentiable=False)
         self.to_users = make_relation(graph, INTERACTED_BY, device, differentiable=False)
 
     def forward(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        return _MeanOfLayers.apply(users, items, self)
+        return LinearMap.apply(users, items, self.mean_of_layers, self.mean_of_layers)
 
     @torch.no_grad()
     def mean_of_layers(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
@@ -248,21 +284,3 @@ class UserItemConvolution(nn.Module):
             user_sum += users
             item_sum += items
         return user_sum.div_(self.num_layers + 1), item_sum.div_(self.num_layers + 1)
-
-
-class _MeanOfLayers(torch.autograd.Function):
-    """(1 / (L+1)) sum_l A_hat^l with A_hat = [0, R; R^T, 0] symmetric: the gradient of this map is the map itself.
-
-    So nothing is kept for backward, and no layer's gradient goes through autograd.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, users: Tensor, items: Tensor, convolution: UserItemConvolution) -> tuple[Tensor, Tensor]:
-        ctx.convolution = convolution
-        return convolution.mean_of_layers(users, items)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
-        user_grad, item_grad = (grad.contiguous() for grad in grads)
-        return *ctx.convolution.mean_of_layers(user_grad, item_grad), None

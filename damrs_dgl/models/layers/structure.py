@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
@@ -14,7 +15,7 @@ from damrs_dgl.models.layers.neighbors import ConstantGraph, Edges, NeighborGrap
 GraphProduct = Callable[[Tensor], Tensor]
 
 
-class LearnedStructure(nn.Module):
+class LearnedStructure(nn.Module, ABC):
     """One content graph and one learned graph for each modality, and what a subclass makes of them in `mix`.
 
     Content graphs A^m are made once. Learned graphs S^m = kNN(F^m W_m + b_m) are mined anew by `begin_epoch`; their
@@ -48,9 +49,9 @@ class LearnedStructure(nn.Module):
         self._evaluated: tuple[object, list[ConstantGraph]] | None = None
         self._learning = False
 
+    @abstractmethod
     def mix(self, content: Sequence[Edges], learned: Sequence[Edges]) -> list[Edges]:
         """The graphs that the system convolves over, from each modality's content graph (normalised) and cosines."""
-        raise NotImplementedError
 
     def content_edges(self) -> list[Edges]:
         """Each modality's content graph, normalised."""

@@ -6,20 +6,14 @@ that are left: by node-side scalings, so that no edge carries a weight.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.graphs.schema import INTERACTED_BY, INTERACTS, ITEM, USER
-from damrs_dgl.models.layers.propagation import convolve, inverse_sqrt, uses_dgl
-
-Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""One symmetric step over a bipartite graph: users [U, d], items [I, d] -> the same."""
+from damrs_dgl.models.layers.propagation import LinearMap, Step, convolve, csr_from_lists, inverse_sqrt, uses_dgl
 
 
 class ObservedPairs:
@@ -118,9 +112,7 @@ def _gathering(
         layout = ("csc", (starts, sources, sources.new_empty(0)))
         return dgl.heterograph({relation: layout}, {relation[0]: num_sources, relation[2]: len(target_degrees)})
     ones, shape = torch.ones(len(sources), device=sources.device), (len(target_degrees), num_sources)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
-        return torch.sparse_csr_tensor(starts, sources, ones, shape, check_invariants=False)
+    return csr_from_lists(starts, sources, ones, shape)
 
 
 def _gather(relation: dgl.DGLGraph | Tensor, x: Tensor, source_scale: Tensor, target_scale: Tensor) -> Tensor:
@@ -141,34 +133,26 @@ def mean_of_layers(
 
     Returns the same shapes. Once differentiable; nothing is kept for the gradient.
     """
-    return _MeanOfLayers.apply(users, items, tuple(steps), with_input)
+    count = len(steps) + with_input
 
-
-class _MeanOfLayers(torch.autograd.Function):
-    """(1 / n) sum_l A_l ... A_1, whose transpose is (1 / n) sum_l A_1 ... A_l: g + A_1 (g + A_2 (g + ...))."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, users: Tensor, items: Tensor, steps: tuple[Step, ...], with_input: bool
-    ) -> tuple[Tensor, Tensor]:
-        ctx.steps, ctx.with_input = steps, with_input
+    def forward(users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """(1 / n) sum_l A_l ... A_1."""
         user_sum, item_sum = (x.clone() if with_input else torch.zeros_like(x) for x in (users, items))
         for step in steps:
             users, items = step(users, items)
             user_sum += users
             item_sum += items
-        count = len(steps) + with_input
         return user_sum.div_(count), item_sum.div_(count)
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        count = len(ctx.steps) + ctx.with_input
-        user_grad, item_grad = (grad.contiguous() / count for grad in grads)
+    def transposed(user_grad: Tensor, item_grad: Tensor) -> tuple[Tensor, Tensor]:
+        """(1 / n) sum_l A_1 ... A_l: g + A_1 (g + A_2 (g + ...))."""
+        user_grad, item_grad = user_grad / count, item_grad / count
         users, items = user_grad, item_grad
-        for layer in range(len(ctx.steps), 0, -1):
-            users, items = ctx.steps[layer - 1](users, items)
-            if layer > 1 or ctx.with_input:
+        for layer in range(len(steps), 0, -1):
+            users, items = steps[layer - 1](users, items)
+            if layer > 1 or with_input:
                 users += user_grad
                 items += item_grad
-        return users, items, None, None
+        return users, items
+
+    return LinearMap.apply(users, items, forward, transposed)
