@@ -75,6 +75,7 @@ class RunLock:
     def __init__(self, folder: Path) -> None:
         self.path = folder / LOCK_NAME
         self._file: int | None = None
+        self._owner = 0  # the process that took it, and not one that it forked
         self._made: list[Path] = []  # folders that were not there
 
     @property
@@ -100,7 +101,7 @@ class RunLock:
         except OSError as error:
             self._remove_made()
             raise storage_error(self.path.parent, error) from error
-        self._file = file
+        self._file, self._owner = file, os.getpid()
         return f"{self.path}: {before} was killed; its lock is taken over" if before else None
 
     def release(self) -> None:
@@ -108,8 +109,9 @@ class RunLock:
         if self._file is None:
             return
         file, self._file = self._file, None
-        with contextlib.suppress(OSError):
-            self.path.unlink(missing_ok=True)
+        if os.getpid() == self._owner:
+            with contextlib.suppress(OSError):
+                self.path.unlink(missing_ok=True)
         os.close(file)
         self._remove_made()
 

@@ -84,13 +84,24 @@ class Manifest:
     def damaged(self, artefact: str) -> Path | None:
         """The first file of an artefact that is not what was written; None where all are."""
         for name, digest in self.artefacts[artefact]["files"].items():
-            try:
-                sound = file_digest(self.folder / name).hex() == digest
-            except OSError:
-                sound = False
-            if not sound:
+            if not self._is_sound(name, digest):
                 return self.folder / name
         return None
+
+    def states(self) -> dict[str, str]:
+        """Of every file by its name: "sound", "damaged" or "not there"."""
+        files = {name: digest for entry in self.artefacts.values() for name, digest in entry["files"].items()}
+        missing = {name for name in files if not (self.folder / name).exists()}
+        return {
+            name: "not there" if name in missing else "sound" if self._is_sound(name, digest) else "damaged"
+            for name, digest in files.items()
+        }
+
+    def _is_sound(self, name: str, digest: str) -> bool:
+        try:
+            return file_digest(self.folder / name).hex() == digest
+        except OSError:
+            return False
 
     def _name(self, file: Path) -> str:
         return file.relative_to(self.folder).as_posix()

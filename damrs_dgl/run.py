@@ -162,6 +162,10 @@ class RunDirectory:
         """The first file of a recorded artefact that is not what was written."""
         return self._manifest.damaged(artefact)
 
+    def states(self) -> dict[str, str]:
+        """Of every recorded file, by its name inside the folder: "sound", "damaged" or "not there"."""
+        return self._manifest.states()
+
     def is_sound(self, artefact: str, parts: Mapping[str, Any], warn: Callable[[str], None]) -> bool:
         """Whether an artefact is there, made from these parts, and as it was written; `warn` is told of damage."""
         if self.changes(artefact, parts) != []:

@@ -46,6 +46,20 @@ def test_one_has_it_until_it_is_released(tmp_path: Path) -> None:
     second.release()
 
 
+def test_a_process_that_was_forked_does_not_give_it_back(tmp_path: Path) -> None:
+    lock = RunLock(tmp_path)
+    lock.acquire("stress")
+    child = os.fork()
+    if not child:
+        lock.release()
+        os._exit(0)
+    os.waitpid(child, 0)
+    with pytest.raises(RunBusyError):
+        RunLock(tmp_path).acquire("fit")
+    lock.release()
+    assert not list(tmp_path.iterdir())
+
+
 def test_folders_that_were_made_for_it_go_again_unless_something_was_written(tmp_path: Path) -> None:
     lock = RunLock(tmp_path / "runs" / "demo")
     lock.acquire("fit")

@@ -1,4 +1,4 @@
-"""The stages of a run: describe, build-graphs, fit, evaluate, recommend."""
+"""The stages of a run: describe, build-graphs, fit, evaluate, recommend, verify."""
 
 from __future__ import annotations
 
@@ -59,3 +59,12 @@ def recommend(command: Command, users: str, top: int, export_vectors: bool) -> N
     from damrs_dgl.stages import recommend as stage
 
     stage(command.workspace, users=users, top=top, export_vectors=export_vectors)
+
+
+@click.command()
+@click.pass_obj
+def verify(command: Command) -> None:
+    """Whether every file of the run is what was written, by the checksums that were taken then."""
+    from damrs_dgl.stages import verify as stage
+
+    stage(command.workspace)

@@ -6,6 +6,7 @@ from damrs_dgl.stages.evaluate import evaluate
 from damrs_dgl.stages.fit import fit
 from damrs_dgl.stages.recommend import recommend
 from damrs_dgl.stages.stress import stress
+from damrs_dgl.stages.verify import verify
 from damrs_dgl.stages.workspace import Workspace
 
-__all__ = ["Workspace", "build_graphs", "describe", "evaluate", "fit", "recommend", "stress"]
+__all__ = ["Workspace", "build_graphs", "describe", "evaluate", "fit", "recommend", "stress", "verify"]

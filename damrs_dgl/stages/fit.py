@@ -53,6 +53,8 @@ def _fit(workspace: Workspace, refusal: DamrsError | None) -> dict[str, Any]:
     trainer.on_epoch = _EpochReport(workspace, bar)
     trainer.on_closed_form = lambda done, total, label: bar.advance(0, step=f"{label} {done:,}/{total:,}")
     trainer.resume()
+    if not changed and not trainer.progress.epoch and store.last_path.exists():
+        console.notice(f"fit: {store.last_path} is of other settings, training anew")
     if trainer.progress.finished(trainer.schedule):
         trainer.fit()  # no epoch is left to train: it puts the best weights in place
         _say_finished(workspace, trainer)

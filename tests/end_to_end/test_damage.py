@@ -126,6 +126,35 @@ def test_everything_that_is_written_is_in_the_manifest_or_vouches_for_itself(fit
             assert hashlib.sha256((run / name).read_bytes()).hexdigest() == digest
 
 
+def test_verify_says_which_files_are_not_what_was_written(fitted: CommandLine) -> None:
+    fitted.ok("describe", "recommend", "--top", "2", "--export-vectors")
+    run = fitted.folder / "run"
+    result = fitted.ok("verify")
+    assert result.out.count("sound") == 10 and "damaged" not in result.out
+    for name in ("recommendations.parquet", "vectors.safetensors", "model.safetensors"):
+        _flip(run / name)
+    (run / "dataset.json").unlink()
+    result = fitted("verify")
+    assert result.code == 2 and "4 of 10 files are damaged or gone, the first is " in result.errors[0]
+    states = dict(line.split(maxsplit=1) for line in result.out.splitlines()[2:])
+    assert [name for name, state in states.items() if state == "not there"] == ["dataset.json"]
+    assert {name for name, state in states.items() if state == "damaged"} == {
+        "recommendations.parquet",
+        "vectors.safetensors",
+        "model.safetensors",
+    }
+
+
+def test_verify_where_nothing_is(tiny: CommandLine) -> None:
+    tiny.refused("verify", saying=("nothing is there yet", "`fit` first"))
+
+
+def test_a_training_of_other_settings_is_not_replaced_without_a_word(fitted: CommandLine) -> None:
+    (fitted.folder / "run" / "run.json").unlink()
+    said = fitted.ok("-o", "training.seed=4", "-o", "training.epochs=1", "fit").err
+    assert "checkpoint.safetensors is of other settings, training anew" in said
+
+
 def _no_room_for(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     """The disk is full whenever a file with this in its name is to take its place."""
     real = Path.replace  # not os.replace, which Path has taken hold of at import in Python 3.10
