@@ -9,6 +9,7 @@ import io
 import json
 import math
 import os
+import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -42,6 +43,20 @@ def whole_file(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def private_folder(temporary: Path) -> Iterator[Path]:
+    """A folder beside a temporary file of `whole_file`, for a writer that has temporary files of its own.
+
+    It goes with all that is in it; after a kill -9 `locking.clear_leftovers` knows it by the process in its name.
+    """
+    folder = temporary.with_name(temporary.name.replace(f".{os.getpid()}.tmp", f".parts.{os.getpid()}.tmp"))
+    try:
+        folder.mkdir(exist_ok=True)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:

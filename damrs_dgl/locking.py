@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import socket
 import time
 from dataclasses import asdict, dataclass
@@ -168,8 +169,10 @@ def clear_leftovers(folder: Path, name: str | None = None) -> None:
     """
     for path in list(folder.rglob(".*.tmp") if name is None else folder.glob(".*.tmp")):
         found = _TEMPORARY.fullmatch(path.name)
-        if found is None or name not in (None, found[1]):
+        if found is None or (name is not None and found[1] not in (name, f"{name}.parts")):
             continue
         if int(found[2]) == os.getpid() or not is_alive(int(found[2])):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)

@@ -114,6 +114,14 @@ def test_another_host_s_lock_is_refused_with_the_cure(tmp_path: Path, dead: int)
     assert "another-host" in path.read_text()
 
 
+def test_what_a_library_was_writing_is_cleared_too(tmp_path: Path, dead: int) -> None:
+    """safetensors has temporary files of its own beside the file that it is asked for; they get a folder of ours."""
+    (tmp_path / f".model.parts.{dead}.tmp").mkdir()
+    (tmp_path / f".model.parts.{dead}.tmp" / ".tmpn3X9VZ").write_text("half")
+    clear_leftovers(tmp_path, "model")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": "x"}', "null", "\ud800"])
 def test_a_lock_that_names_nobody_is_taken(tmp_path: Path, text: str) -> None:
     (tmp_path / LOCK_NAME).write_bytes(text.encode(errors="surrogatepass"))

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from damrs_dgl.checksums import tensors_digest
 from damrs_dgl.errors import RunError
-from damrs_dgl.files import whole_file
+from damrs_dgl.files import private_folder, whole_file
 
 RESTART = "run `fit --restart` to train anew"
 
@@ -31,12 +31,13 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
     """
     written = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(facts, allow_nan=False)
-    with whole_file(path) as temporary:
+    with whole_file(path) as temporary, private_folder(temporary) as folder:
         try:
-            save_file(written, temporary, {"facts": text, "checksum": tensors_digest(written, text)})
+            save_file(written, folder / "file", {"facts": text, "checksum": tensors_digest(written, text)})
         except SafetensorError as error:  # it has the system's error in its text alone; `whole_file` words all of them
             full = f"os error {errno.ENOSPC}" in str(error)
             raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from error
+        (folder / "file").replace(temporary)
 
 
 def load_tensors(path: Path, *, fix: str = RESTART) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,23 @@ def test_no_flipped_bit_is_believed(tmp_path: Path, bit: int) -> None:
         path.write_bytes(whole[:place] + bytes([whole[place] ^ (1 << bit)]) + whole[place + 1 :])
         with pytest.raises(RunError, match="fit --restart"):
             load_tensors(path)
+
+
+def test_nothing_is_written_beside_the_file_but_what_can_be_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def write(tensors: Any, path: Path, metadata: Any) -> None:
+        seen.extend(entry.name for entry in tmp_path.iterdir())
+        assert Path(path).parent != tmp_path  # safetensors puts files with names of its own there
+        save_file(tensors, path, metadata)
+
+    monkeypatch.setattr(checkpoint, "save_file", write)
+    save_tensors(tmp_path / "file", {"x": torch.ones(1)}, {})
+    pid = os.getpid()
+    assert sorted(seen) == [f".file.{pid}.tmp", f".file.parts.{pid}.tmp"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_file_without_a_checksum_is_refused(tmp_path: Path) -> None:
