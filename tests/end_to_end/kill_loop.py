@@ -121,7 +121,9 @@ def kill_loop(kills: int, seconds: float, seed: int, folder: Path) -> tuple[int,
 def leftovers(run: Path, process: int) -> list[str]:
     """What a process that was killed left: names of files that it was writing, and the lock."""
     return [
-        path.name.split(f".{process}")[0].lstrip(".") for path in run.rglob("*") if path.suffix in (".tmp", ".lock")
+        path.name.split(f".{process}")[0].lstrip(".")
+        for path in run.rglob("*")
+        if path.name.startswith(".") or path.suffix == ".lock"
     ]
 
 
