@@ -17,7 +17,8 @@ from damrs_dgl.data.parts import Interactions
 from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DeviceError
-from damrs_dgl.evaluation.metrics import evaluate_scorer
+from damrs_dgl.evaluation.lists import RankedLists
+from damrs_dgl.evaluation.metrics import evaluate_scorer, ranked_lists
 from damrs_dgl.evaluation.ranking import SeenItems
 from damrs_dgl.graphs.build import BuiltGraph, build_graph
 from damrs_dgl.models.base import ClosedFormModel, ModelInputs, RankingModel
@@ -91,6 +92,18 @@ class SplitEvaluator:
         self.seen = SeenItems.from_pairs(*candidates_left_out(recipe, dataset, split), dataset.num_users)
         self.trained_users = torch.bincount(dataset.train.users, minlength=dataset.num_users) > 0
         self.settings = recipe.evaluation
+
+    @torch.no_grad()
+    def lists(self, scorer: Scorer) -> RankedLists:
+        """What the metrics are worked out from, the longest of evaluation.ks long."""
+        return ranked_lists(
+            scorer,
+            max(self.settings.ks),
+            relevant=self.relevant,
+            seen=self.seen,
+            trained_users=self.trained_users,
+            block_size=self.settings.block_size,
+        )
 
     @torch.no_grad()
     def __call__(self, scorer: Scorer) -> dict[str, float]:

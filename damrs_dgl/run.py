@@ -75,6 +75,18 @@ class RunDirectory:
         return self.path / "metrics.json"
 
     @property
+    def per_user(self) -> Path:
+        return self.path / "per_user.parquet"
+
+    @property
+    def groups_table(self) -> Path:
+        return self.path / "groups.csv"
+
+    @property
+    def groups_plot(self) -> Path:
+        return self.path / "groups.png"
+
+    @property
     def recommendations(self) -> Path:
         return self.path / "recommendations.parquet"
 

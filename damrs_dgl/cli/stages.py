@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from damrs_dgl.cli.command import Command
+from damrs_dgl.cli.command import Command, table_format
 
 
 @click.command()
@@ -41,12 +41,14 @@ def fit(command: Command, restart: bool) -> None:
 
 
 @click.command()
+@click.option("--per-user", is_flag=True, help="Also write every user's own metrics, as Parquet.")
+@table_format
 @click.pass_obj
-def evaluate(command: Command) -> None:
-    """Validation and test metrics of the best epoch, all items ranked for all users."""
+def evaluate(command: Command, per_user: bool, table_format: str | None) -> None:
+    """Validation and test metrics of the best epoch, all items ranked for all users, with the floor beside."""
     from damrs_dgl.stages import evaluate as stage
 
-    stage(command.workspace)
+    stage(command.workspace, per_user=per_user, format=table_format)
 
 
 @click.command()

@@ -20,6 +20,11 @@ def system_names() -> list[str]:
     return [*models(), *rows, BACKBONE]
 
 
+def floor_systems() -> list[str]:
+    """The systems that every comparison shows."""
+    return [name for name, model in models().items() if model.is_floor]
+
+
 def check_system(name: str) -> str:
     """The system's name in lower case; ValueError that gives the nearest or all names where there is none."""
     if ":" in name:

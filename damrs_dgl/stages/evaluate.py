@@ -1,4 +1,4 @@
-"""`evaluate`: validation and test metrics of the best epoch."""
+"""`evaluate`: validation and test metrics of the best epoch, with the floor beside."""
 
 from __future__ import annotations
 
@@ -10,19 +10,36 @@ from typing import Any
 
 import torch
 
+from damrs_dgl.evaluation.own_metrics import unusable_metrics
 from damrs_dgl.factory import SplitEvaluator
 from damrs_dgl.files import read_json, write_json
+from damrs_dgl.stages.floor import current_floor, lost_to_floor
+from damrs_dgl.stages.per_user import write_per_user
+from damrs_dgl.stages.shown_table import show_table
 from damrs_dgl.stages.workspace import Workspace
+from damrs_dgl.studies.judging import Judge
 
 PACKAGES = ("damrs-dgl", "torch", "dgl", "numpy", "scipy")
 
 
-def evaluate(workspace: Workspace) -> dict[str, Any]:
-    """Rank all items for all users with the best epoch's model; writes, returns and prints `metrics.json`."""
+def evaluate(workspace: Workspace, *, per_user: bool = False, format: str | None = None) -> dict[str, Any]:
+    """Rank all items for all users with the best epoch's model; writes, returns and prints `metrics.json`.
+
+    The floor, `popularity` and `itemknn`, stands beside; a line warns where one of them has the better validation
+    score. With `per_user` also writes `per_user.parquet`; with `format` (md, latex, csv) the tables are printed in it.
+    """
     before = _stored_metrics(workspace)
     metrics = before or current_metrics(workspace)
-    show_metrics(workspace, metrics)
+    show_metrics(workspace, metrics, format)
+    show_beside_floor(workspace, metrics, format)
     workspace.console.notice(f"evaluate: {'up to date' if before else 'written'} ({workspace.run.metrics})")
+    if per_user:
+        write_per_user(workspace)
+    for error in unusable_metrics():
+        workspace.console.warning(str(error))
+    lost = lost_to_floor(workspace.recipe.name, metrics, workspace.recipe.training.monitor)
+    if lost:
+        workspace.console.warning(lost)
     return metrics
 
 
@@ -41,9 +58,12 @@ def _stored_metrics(workspace: Workspace) -> dict[str, Any] | None:
 def _compute(workspace: Workspace) -> dict[str, Any]:
     recipe, dataset, fitted = workspace.recipe, workspace.dataset, workspace.fitted
     progress = fitted.progress
-    scores = {split: SplitEvaluator(recipe, dataset, split)(fitted.scorer) for split in ("validation", "test")}
+    judge = Judge(recipe, dataset)
+    test = judge(fitted.scorer)
     metrics = {
-        **scores,
+        "validation": SplitEvaluator(recipe, dataset, "validation")(fitted.scorer),
+        "test": test.test,
+        "beyond_accuracy": test.beyond_accuracy,
         "best_epoch": progress.best_epoch,
         "epochs": progress.epoch,
         "protocol": recipe.evaluation.protocol,
@@ -54,13 +74,15 @@ def _compute(workspace: Workspace) -> dict[str, Any]:
         "device": str(workspace.device),
         "versions": versions(),
         "recipe": recipe.model_dump(mode="json"),
+        "floor": current_floor(workspace, judge),  # last: the peak of memory above is the model's
     }
     write_json(workspace.run.metrics, metrics)
     workspace.run.record("metrics", workspace.metrics_parts)
+    workspace.run.record("floor", workspace.floor_parts)
     return metrics
 
 
-def show_metrics(workspace: Workspace, metrics: dict[str, Any]) -> None:
+def show_metrics(workspace: Workspace, metrics: dict[str, Any], format: str | None = None) -> None:
     """Print the table: a row per metric, a column per K, for both splits."""
     ks = workspace.recipe.evaluation.ks
     names = dict.fromkeys(name.split("@")[0] for name in metrics["test"])
@@ -71,7 +93,24 @@ def show_metrics(workspace: Workspace, metrics: dict[str, Any]) -> None:
     ]
     synthetic = ", synthetic data" if metrics["synthetic"] else ""
     title = f"{workspace.recipe.name}: best epoch {metrics['best_epoch']}, protocol {metrics['protocol']}{synthetic}"
-    workspace.console.table(title, ["split", "metric", *(f"@{k}" for k in ks)], rows)
+    show_table(workspace.console, title, ["split", "metric", *(f"@{k}" for k in ks)], rows, format)
+
+
+def show_beside_floor(workspace: Workspace, metrics: dict[str, Any], format: str | None = None) -> None:
+    """Print the model and the floor at the K of `training.monitor`: accuracy on test, and what is beside accuracy."""
+    recipe = workspace.recipe
+    k = recipe.training.monitor.partition("@")[2]
+    columns = list(dict.fromkeys([recipe.training.monitor, f"recall@{k}", f"ndcg@{k}"]))
+    beside = [name for name in metrics["beyond_accuracy"] if name.endswith(f"@{k}")]
+    systems = {recipe.model.name: metrics, **{n: v for n, v in metrics["floor"].items() if n != recipe.model.name}}
+    rows = [
+        [name, *(found["test"][key] for key in columns), *(found["beyond_accuracy"].get(key) for key in beside)]
+        for name, found in systems.items()
+    ]
+    synthetic = ", synthetic data" if metrics["synthetic"] else ""
+    title = f"{recipe.name}: test lists of {k} beside the floor{synthetic}"
+    shown = [name.partition("@")[0].replace("_", " ") for name in (*columns, *beside)]
+    show_table(workspace.console, title, ["system", *shown], rows, format)
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:

@@ -14,9 +14,11 @@ import torch
 from damrs_dgl.console import Console
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
+from damrs_dgl.evaluation.own_metrics import metric_names
 from damrs_dgl.factory import load_dataset, pick_device, schedule_of
 from damrs_dgl.graphs.build import BuiltGraph
 from damrs_dgl.models.layers.propagation import uses_dgl
+from damrs_dgl.models.systems import floor_systems
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.run import FORMAT_VERSION, RunDirectory, artefact_key
 from damrs_dgl.stages.fitted import Fitted, load_weights, restored_model
@@ -111,8 +113,18 @@ class Workspace:
     @cached_property
     def metrics_parts(self) -> dict[str, Any]:
         """What the metrics are made from."""
-        training = {"the training": artefact_key("fit", self.fit_parts)}
-        return {**training, **self._values("evaluation", without={"block_size"})}
+        return {"the training": artefact_key("fit", self.fit_parts), **self.floor_parts}
+
+    @cached_property
+    def floor_parts(self) -> dict[str, Any]:
+        """What the metrics of the floor are made from: the data, which metrics and systems there are, [evaluation]."""
+        return {
+            "the toolkit's file format": FORMAT_VERSION,
+            "the data": self.dataset.fingerprint(),
+            "the metrics": metric_names(),
+            "the floor": floor_systems(),
+            **self._values("evaluation", without={"block_size"}),
+        }
 
     def _values(self, section: str, *, without: set[str] | None = None) -> dict[str, Any]:
         return _flat(section, getattr(self.recipe, section).model_dump(mode="json", exclude=without))
