@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from damrs_dgl.cli.command import Command, StageGroup
+from damrs_dgl.cli.groups import groups
 from damrs_dgl.cli.recipes import doctor, recipes
 from damrs_dgl.cli.stages import build_graphs, describe, evaluate, fit, recommend
 from damrs_dgl.cli.stress import stress
@@ -19,7 +20,7 @@ from damrs_dgl.errors import DamrsError, unexpected
 from damrs_dgl.threads import bound_waiting
 
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
-COMMANDS = (describe, build_graphs, fit, evaluate, recommend, stress, doctor, recipes)
+COMMANDS = (describe, build_graphs, fit, evaluate, recommend, groups, stress, doctor, recipes)
 
 
 @click.group(cls=StageGroup, chain=True, context_settings={"help_option_names": ["-h", "--help"]})

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 METRIC_LABELS = {"recall@20": "Recall@20", "ndcg@20": "NDCG@20"}
 
 # Okabe and Ito's palette, told apart with any colour vision; the yellow, too pale for a line on white, is left out.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_GREY = "#555555"
+TEXT_GREY = "#555555"
 _PANEL_WIDTH, _PANEL_HEIGHT = 4.2, 2.9  # inches
 
 
@@ -109,7 +109,7 @@ def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], models: Sequence[
                 points.setdefault(100 * float(row["ratio"]), []).append(float(row[metric]))
         ratios = sorted(points)
         means = [fmean(points[ratio]) for ratio in ratios]
-        colour = _COLOURS[position % len(_COLOURS)]
+        colour = PALETTE[position % len(PALETTE)]
         (line,) = axes.plot(
             ratios,
             means,
@@ -134,7 +134,7 @@ def _style_axes(panels: Sequence[Axes], ratios: Sequence[float]) -> None:
         axes.grid(axis="y", color="#DDDDDD", linewidth=0.7)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=8, labelbottom=True, labelleft=True, color=_GREY)
+        axes.tick_params(labelsize=8, labelbottom=True, labelleft=True, color=TEXT_GREY)
         axes.xaxis.label.set_fontsize(9)
         axes.yaxis.label.set_fontsize(9)
         axes.margins(x=0.05, y=0.08)
@@ -150,7 +150,7 @@ def _with_spread(subtitle: str | None, rows: Sequence[Mapping[str, Any]]) -> str
 def _add_texts(figure: Figure, lines: Sequence[Line2D], title: str, subtitle: str) -> None:
     figure.suptitle(f"{title}\n" if subtitle else title, fontsize=12, fontweight="bold")
     if subtitle:  # on the title's second line, which is left empty for it
-        figure.text(0.5, 1.0, f"\n\n{subtitle}", ha="center", va="top", fontsize=9, color=_GREY)
+        figure.text(0.5, 1.0, f"\n\n{subtitle}", ha="center", va="top", fontsize=9, color=TEXT_GREY)
     legend_rows = -(-len(lines) // 6)
     columns = -(-len(lines) // legend_rows)  # 7 models: 4 + 3
     figure.legend(handles=list(lines), loc="outside lower center", ncols=columns, frameon=False, fontsize=9)

@@ -4,8 +4,9 @@ from damrs_dgl.stages.build_graphs import build_graphs
 from damrs_dgl.stages.describe import describe
 from damrs_dgl.stages.evaluate import evaluate
 from damrs_dgl.stages.fit import fit
+from damrs_dgl.stages.groups import groups
 from damrs_dgl.stages.recommend import recommend
 from damrs_dgl.stages.stress import stress
 from damrs_dgl.stages.workspace import Workspace
 
-__all__ = ["Workspace", "build_graphs", "describe", "evaluate", "fit", "recommend", "stress"]
+__all__ = ["Workspace", "build_graphs", "describe", "evaluate", "fit", "groups", "recommend", "stress"]
