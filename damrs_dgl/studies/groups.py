@@ -76,9 +76,11 @@ def popularity_thirds(popularity: Tensor) -> list[Group]:
     Items with equally many stay together, so that the groups differ in size, or are fewer, where many items have.
     """
     ordered = popularity.sort().values
-    cuts = {int(ordered[len(ordered) * third // 3]) for third in (1, 2)} if len(ordered) else set()
-    bounds = [0, *sorted(cut for cut in cuts if cut > 0)]
-    ends: list[int | None] = [*bounds[1:], None]
+    above = ordered[ordered > ordered[:1]]  # a cut at the lowest number would leave the first group empty
+    at = [ordered[len(ordered) * third // 3] for third in (1, 2)] if len(above) else []
+    cuts = sorted({max(int(cut), int(above[0])) for cut in at})
+    bounds = [0, *cuts]
+    ends: list[int | None] = [*cuts, None]
     names = {3: ("rare", "middling", "popular"), 2: ("rare", "popular")}.get(len(bounds), ("all",))
     return [Group(ITEMS, name, low, high) for name, low, high in zip(names, bounds, ends, strict=True)]
 
