@@ -27,8 +27,14 @@ def build_graphs(command: Command) -> None:
 
 @click.command()
 @click.option("--restart", is_flag=True, help="Train anew instead of resuming.")
+@click.option(
+    "--track",
+    type=click.Choice(["tensorboard", "mlflow"]),
+    multiple=True,
+    help="Follow the training there; repeatable. Needs damrs-dgl[tracking-...].",
+)
 @click.pass_obj
-def fit(command: Command, restart: bool) -> None:
+def fit(command: Command, restart: bool, track: tuple[str, ...]) -> None:
     """Train to early stopping; resumes by itself, and Ctrl-C keeps the last full epoch.
 
     A training that was stopped goes on after its last full epoch and ends with the same numbers as one that was not.
@@ -37,7 +43,7 @@ def fit(command: Command, restart: bool) -> None:
     """
     from damrs_dgl.stages import fit as stage
 
-    stage(command.workspace, restart=restart)
+    stage(command.workspace, restart=restart, track=track)
 
 
 @click.command()

@@ -18,18 +18,27 @@ from damrs_dgl.recipe import Recipe
 from damrs_dgl.run import change_text
 from damrs_dgl.stages.evaluate import current_metrics
 from damrs_dgl.stages.fitted import Fitted
+from damrs_dgl.stages.tracking import Tracking
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.training.trainer import Progress, Schedule, Trainer
 
 
-def fit(workspace: Workspace, *, restart: bool = False) -> dict[str, Any]:
+def fit(workspace: Workspace, *, restart: bool = False, track: Sequence[str] = ()) -> dict[str, Any]:
     """Train to early stopping and write `history.csv`, the best weights and `metrics.json`; returns the metrics.
 
     A training that was stopped, by Ctrl-C or worse, goes on after its last full epoch and ends with the same numbers as
     one that was not. What may differ from the first call: `training.epochs`, `training.patience`, everything that no
     training reads ([evaluation], [stress], block sizes), and the device. With any other change, of the data, [graphs],
-    [model] or [training], it starts anew and says what changed. With `restart` it starts anew in any case.
+    [model] or [training], it starts anew and says what changed. With `restart` it starts anew in any case. `track`:
+    "tensorboard", "mlflow" or both, which then follow the training.
     """
+    with Tracking(workspace, track) as tracking:
+        metrics = _fit(workspace, restart, tracking)
+        tracking.finish(metrics)
+    return metrics
+
+
+def _fit(workspace: Workspace, restart: bool, tracking: Tracking) -> dict[str, Any]:
     run, console = workspace.run, workspace.console
     store = workspace.checkpoints
     if restart:
@@ -44,6 +53,7 @@ def fit(workspace: Workspace, *, restart: bool = False) -> dict[str, Any]:
     trainer.on_epoch = _EpochReport(workspace, bar)
     trainer.on_closed_form = lambda done, total, label: bar.advance(0, step=f"{label} {done:,}/{total:,}")
     trainer.resume()
+    tracking.follow(trainer)
     if trainer.progress.finished(trainer.schedule):
         trainer.fit()  # no epoch is left to train: it puts the best weights in place
         _say_finished(workspace, trainer)

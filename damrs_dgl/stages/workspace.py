@@ -127,7 +127,7 @@ class Workspace:
         }
 
     def _values(self, section: str, *, without: set[str] | None = None) -> dict[str, Any]:
-        return _flat(section, getattr(self.recipe, section).model_dump(mode="json", exclude=without))
+        return dotted(section, getattr(self.recipe, section).model_dump(mode="json", exclude=without))
 
     @property
     def is_synthetic(self) -> bool:
@@ -135,9 +135,9 @@ class Workspace:
         return self.recipe.is_synthetic
 
 
-def _flat(prefix: str, table: dict[str, Any]) -> dict[str, Any]:
+def dotted(prefix: str, table: dict[str, Any]) -> dict[str, Any]:
     """A table and the tables inside it as one, by dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in table.items():
-        flat |= _flat(f"{prefix}.{key}", value) if isinstance(value, dict) else {f"{prefix}.{key}": value}
+        flat |= dotted(f"{prefix}.{key}", value) if isinstance(value, dict) else {f"{prefix}.{key}": value}
     return flat
