@@ -17,7 +17,7 @@ from damrs_dgl.stages.floor import current_floor, lost_to_floor
 from damrs_dgl.stages.per_user import write_per_user
 from damrs_dgl.stages.shown_table import show_table
 from damrs_dgl.stages.workspace import Workspace
-from damrs_dgl.studies.judging import Judge
+from damrs_dgl.studies.judging import Judge, floor_label
 
 PACKAGES = ("damrs-dgl", "torch", "dgl", "numpy", "scipy")
 
@@ -37,7 +37,7 @@ def evaluate(workspace: Workspace, *, per_user: bool = False, format: str | None
         write_per_user(workspace)
     for error in unusable_metrics():
         workspace.console.warning(str(error))
-    lost = lost_to_floor(workspace.recipe.name, metrics, workspace.recipe.training.monitor)
+    lost = lost_to_floor(workspace.recipe, metrics)
     if lost:
         workspace.console.warning(lost)
     return metrics
@@ -102,10 +102,15 @@ def show_beside_floor(workspace: Workspace, metrics: dict[str, Any], format: str
     k = recipe.training.monitor.partition("@")[2]
     columns = list(dict.fromkeys([recipe.training.monitor, f"recall@{k}", f"ndcg@{k}"]))
     beside = [name for name in metrics["beyond_accuracy"] if name.endswith(f"@{k}")]
-    systems = {recipe.model.name: metrics, **{n: v for n, v in metrics["floor"].items() if n != recipe.model.name}}
+    own = recipe.model.name
+    others = {
+        floor_label(name, own): found
+        for name, found in metrics["floor"].items()
+        if name != own or found["validation"] != metrics["validation"]
+    }
     rows = [
         [name, *(found["test"][key] for key in columns), *(found["beyond_accuracy"].get(key) for key in beside)]
-        for name, found in systems.items()
+        for name, found in {own: metrics, **others}.items()
     ]
     synthetic = ", synthetic data" if metrics["synthetic"] else ""
     title = f"{recipe.name}: test lists of {k} beside the floor{synthetic}"

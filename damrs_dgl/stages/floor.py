@@ -7,8 +7,9 @@ from typing import Any
 
 from damrs_dgl.errors import RunError
 from damrs_dgl.files import read_json
+from damrs_dgl.recipe import Recipe
 from damrs_dgl.stages.workspace import Workspace
-from damrs_dgl.studies.judging import Judge, trained_floor
+from damrs_dgl.studies.judging import Judge, floor_label, trained_floor
 
 Floor = dict[str, dict[str, Any]]  # by system: validation, test and beyond_accuracy, as metrics.json holds the model's
 
@@ -39,17 +40,19 @@ def _stored(workspace: Workspace) -> Floor | None:
         return None
 
 
-def lost_to_floor(name: str, metrics: Mapping[str, Any], monitor: str) -> str | None:
+def lost_to_floor(recipe: Recipe[Any], metrics: Mapping[str, Any]) -> str | None:
     """One line that says which systems of the floor have the better validation score, with test beside; None if none.
 
     Test is shown and decides nothing.
     """
+    monitor = recipe.training.monitor
     own, test = metrics["validation"][monitor], metrics["test"][monitor]
     better = {system: floor for system, floor in metrics["floor"].items() if floor["validation"][monitor] > own}
     if not better:
         return None
+    names = {system: floor_label(system, recipe.model.name) for system in better}
     against = " and ".join(
-        f"{system} with {floor['validation'][monitor]:.4f} (test {floor['test'][monitor]:.4f})"
+        f"{names[system]} with {floor['validation'][monitor]:.4f} (test {floor['test'][monitor]:.4f})"
         for system, floor in better.items()
     )
-    return f"{name} has validation {monitor} {own:.4f} (test {test:.4f}) and loses to {against}"
+    return f"{recipe.name} has validation {monitor} {own:.4f} (test {test:.4f}) and loses to {against}"

@@ -21,7 +21,7 @@ from damrs_dgl.studies.groups import (
     popularity_thirds,
     span_text,
 )
-from damrs_dgl.studies.judging import Judge, trained_floor
+from damrs_dgl.studies.judging import Judge, floor_label, trained_floor
 
 COLUMNS = ("by", "group", "low", "high", "counted", "system", "metric", "value", "standard_error", "users")
 
@@ -60,8 +60,8 @@ def _systems(workspace: Workspace) -> Iterator[tuple[str, Scorer]]:
     own = workspace.recipe.model.name
     yield own, workspace.fitted.scorer
     for system in trained_floor(workspace.recipe, workspace.dataset, workspace.graph, workspace.device):
-        if system.name != own:
-            yield system.name, system.scorer
+        if not system.is_own:
+            yield floor_label(system.name, own), system.scorer
 
 
 def _table(chosen: Sequence[Group], rows: Sequence[dict[str, Any]], metric: str) -> tuple[list[str], list[list[Any]]]:

@@ -53,9 +53,14 @@ class Judge:
 
 @dataclass(frozen=True)
 class FloorSystem:
-    """A trained system of the floor: its name, its validation metrics, and what it ranks by."""
+    """A trained system of the floor.
+
+    name: of the system.  is_own: it is the recipe's own model, its keys too.  validation: its metrics there.
+    scorer: what it ranks by.
+    """
 
     name: str
+    is_own: bool
     validation: dict[str, float]
     scorer: Scorer
 
@@ -67,4 +72,9 @@ def trained_floor(
     for name in floor_systems():
         own = with_values(recipe, {"model": {"name": name}})
         trainer = prepare_training(own, dataset, graph, device=device)
-        yield FloorSystem(name, trainer.fit().best, scorer_of(trainer.model))
+        yield FloorSystem(name, own.model == recipe.model, trainer.fit().best, scorer_of(trainer.model))
+
+
+def floor_label(name: str, own: str) -> str:
+    """What a table calls a system of the floor beside the recipe's `own`, which may be the same with other keys."""
+    return f"{name}, defaults" if name == own else name

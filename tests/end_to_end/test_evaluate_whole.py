@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -45,6 +46,17 @@ def test_the_floor_is_what_such_a_model_comes_to(fitted: CommandLine) -> None:
         fitted.ok("-o", f"model.name={name}", "--run", str(fitted.folder / name), "fit")
         own = json.loads((fitted.folder / name / "metrics.json").read_text())
         assert {key: own[key] for key in floor[name]} == floor[name]
+
+
+def test_the_floor_has_its_defaults_whatever_the_model_has(fitted: CommandLine) -> None:
+    """A model that is a system of the floor stands once, and twice where its keys are its own."""
+    run = fitted.folder / "other"
+    result = fitted.ok("-o", "model={name='itemknn', k=1}", "--run", str(run), "fit", "evaluate", "groups")
+    assert json.loads((run / "metrics.json").read_text())["floor"] == metrics_of(fitted)["floor"]
+    assert re.search(r"^itemknn, defaults +\d", result.out, flags=re.MULTILINE)  # a row of `evaluate`,
+    assert re.search(r"users +itemknn +itemknn, defaults +popularity$", result.out, flags=re.MULTILINE)  # of `groups`
+    assert {"itemknn", "itemknn, defaults"} < {row["system"] for row in csv.DictReader((run / "groups.csv").open())}
+    assert "itemknn, defaults" not in fitted.ok("-o", "model.name=itemknn", "--run", str(run), "fit", "evaluate").out
 
 
 def test_the_floor_is_worked_out_once(fitted: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
