@@ -95,8 +95,9 @@ class RunDirectory:
         return self.path / "vectors.safetensors"
 
     @property
-    def stress_cells(self) -> Path:
-        return self.path / "stress" / "cells"
+    def cells(self) -> Path:
+        """The finished trainings of all studies."""
+        return self.path / "cells"
 
     @property
     def stress_table(self) -> Path:
@@ -105,6 +106,22 @@ class RunDirectory:
     @property
     def stress_plot(self) -> Path:
         return self.path / "stress.png"
+
+    @property
+    def comparison_table(self) -> Path:
+        return self.path / "compare.csv"
+
+    @property
+    def comparison_plot(self) -> Path:
+        return self.path / "compare.png"
+
+    @property
+    def ablation_table(self) -> Path:
+        return self.path / "ablate.csv"
+
+    @property
+    def ablation_plot(self) -> Path:
+        return self.path / "ablate.png"
 
     @property
     def _manifest_path(self) -> Path:

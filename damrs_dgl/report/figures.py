@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import sqrt
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,8 @@ def degradation_figure(
     Parameters
     ----------
     rows: dicts with "model", "noise", "ratio" (0.05 is 5 %), "seed" and the metrics; several seeds of one point become
-        their mean with a band of one standard deviation (n - 1). Models and noises keep the order they first appear in.
+        their mean with a band of its standard error (s / sqrt(n), n - 1 in s). Models and noises keep the order they
+        first appear in.
     path: the file to write, whole or not at all.
     metric_labels: the metrics to draw, in order, and how the axes call them.
     noise_labels: how the panels call a noise; a modality is "noisy ... content" by default.
@@ -121,11 +123,16 @@ def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], models: Sequence[
         )
         lines.append(line)
         if any(len(values) > 1 for values in points.values()):
-            spreads = [stdev(points[ratio]) if len(points[ratio]) > 1 else 0.0 for ratio in ratios]
+            spreads = [standard_error(points[ratio]) for ratio in ratios]
             lower = [mean - spread for mean, spread in zip(means, spreads, strict=True)]
             upper = [mean + spread for mean, spread in zip(means, spreads, strict=True)]
             axes.fill_between(ratios, lower, upper, color=colour, alpha=0.22, linewidth=0)
     return lines
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Of the mean of some values; 0 of a single one."""
+    return stdev(values) / sqrt(len(values)) if len(values) > 1 else 0.0
 
 
 def _style_axes(panels: Sequence[Axes], ratios: Sequence[float]) -> None:
@@ -143,7 +150,7 @@ def _style_axes(panels: Sequence[Axes], ratios: Sequence[float]) -> None:
 def _with_spread(subtitle: str | None, rows: Sequence[Mapping[str, Any]]) -> str:
     """The subtitle, and what the bands mean where there are any."""
     seeds = len({row.get("seed") for row in rows})
-    spread = "line: mean over seeds, band: one standard deviation" if seeds > 1 else ""
+    spread = "line: mean over seeds, band: its standard error" if seeds > 1 else ""
     return "; ".join(part for part in (subtitle, spread) if part)
 
 

@@ -20,12 +20,11 @@ from damrs_dgl.graphs.build import BuiltGraph
 from damrs_dgl.models.layers.propagation import uses_dgl
 from damrs_dgl.models.systems import floor_systems
 from damrs_dgl.recipe import Recipe
+from damrs_dgl.recipe.provenance import evaluation_parts, fit_parts, graphs_parts
 from damrs_dgl.run import FORMAT_VERSION, RunDirectory, artefact_key
 from damrs_dgl.stages.fitted import Fitted, load_weights, restored_model
 from damrs_dgl.stages.graph_artefact import make_graph, stored_graph
 from damrs_dgl.training.checkpoint import CheckpointStore
-
-FREE_ON_RESUME = {"epochs", "patience"}  # of [training]: may change when a training is resumed
 
 
 class Workspace:
@@ -94,21 +93,12 @@ class Workspace:
     @cached_property
     def graphs_parts(self) -> dict[str, Any]:
         """What the graphs are made from: the data and [graphs]."""
-        # block_size changes time and memory, not the graphs
-        return {
-            "the toolkit's file format": FORMAT_VERSION,
-            "the data": self.dataset.fingerprint(),
-            **self._values("graphs", without={"block_size"}),
-        }
+        return graphs_parts(self.recipe, self.dataset.fingerprint())
 
     @cached_property
     def fit_parts(self) -> dict[str, Any]:
         """What a training is made from, but for what may change when it is resumed: epochs, patience and the device."""
-        return {
-            **self.graphs_parts,
-            **self._values("model"),
-            **self._values("training", without=FREE_ON_RESUME),
-        }
+        return fit_parts(self.recipe, self.dataset.fingerprint())
 
     @cached_property
     def metrics_parts(self) -> dict[str, Any]:
@@ -123,21 +113,10 @@ class Workspace:
             "the data": self.dataset.fingerprint(),
             "the metrics": metric_names(),
             "the floor": floor_systems(),
-            **self._values("evaluation", without={"block_size"}),
+            **evaluation_parts(self.recipe),
         }
-
-    def _values(self, section: str, *, without: set[str] | None = None) -> dict[str, Any]:
-        return dotted(section, getattr(self.recipe, section).model_dump(mode="json", exclude=without))
 
     @property
     def is_synthetic(self) -> bool:
         """Whether the numbers come from the synthetic shop."""
         return self.recipe.is_synthetic
-
-
-def dotted(prefix: str, table: dict[str, Any]) -> dict[str, Any]:
-    """A table and the tables inside it as one, by dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat |= dotted(f"{prefix}.{key}", value) if isinstance(value, dict) else {f"{prefix}.{key}": value}
-    return flat
