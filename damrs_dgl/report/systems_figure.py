@@ -82,15 +82,12 @@ def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], systems: Sequence
             capsize=3,
             label=None if place else found,
         )
-    published = [
-        (float(row[f"paper_{metric}"]), systems.index(row["system"]))
-        for row in rows
-        if row.get(f"paper_{metric}") not in (None, "")
-    ]
+    column = f"paper_{metric}"
+    published = {systems.index(row["system"]): float(row[column]) for row in rows if row.get(column) not in (None, "")}
     if published:
         axes.plot(
-            [value for value, _ in published],
-            [place for _, place in published],
+            list(published.values()),
+            list(published),
             linestyle="none",
             marker="D",
             markersize=6,
