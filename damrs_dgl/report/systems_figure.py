@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from damrs_dgl.errors import DataError
 from damrs_dgl.files import whole_file
-from damrs_dgl.report.figures import METRIC_LABELS, standard_error
+from damrs_dgl.report.figures import METRIC_LABELS, PALETTE, TEXT_GREY, standard_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_BLUE, _ORANGE, _GREY, _LINE = "#0072B2", "#D55E00", "#555555", "#DDDDDD"
+_LINE = "#DDDDDD"
 _PANEL_WIDTH, _ROW_HEIGHT = 4.2, 0.3  # inches
 
 
@@ -59,7 +59,7 @@ def systems_figure(
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
     figure.suptitle(f"{title}\n" if subtitle else title, fontsize=12, fontweight="bold")
     if subtitle:  # on the title's second line, which is left empty for it
-        figure.text(0.5, 1.0, f"\n\n{subtitle}", ha="center", va="top", fontsize=9, color=_GREY)
+        figure.text(0.5, 1.0, f"\n\n{subtitle}", ha="center", va="top", fontsize=9, color=TEXT_GREY)
     path = Path(path)
     with whole_file(path) as temporary:
         figure.savefig(temporary, format="png")
@@ -77,7 +77,7 @@ def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], systems: Sequence
             [place],
             xerr=[standard_error(values)] if several else None,
             fmt="o",
-            color=_BLUE,
+            color=PALETTE[0],
             markersize=6,
             capsize=3,
             label=None if place else found,
@@ -92,11 +92,11 @@ def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], systems: Sequence
             marker="D",
             markersize=6,
             markerfacecolor="none",
-            color=_ORANGE,
+            color=PALETTE[1],
             label="the paper",
         )
     axes.grid(color=_LINE, linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(labelsize=8, color=_GREY, left=False)
+    axes.tick_params(labelsize=8, color=TEXT_GREY, left=False)
     axes.margins(x=0.08)

@@ -41,7 +41,8 @@ def ablate(
         systems_figure(sound, run.ablation_plot, title=f"Parts of {whole}", subtitle=subtitle)
     title = f"{recipe.name}: parts of {whole}, test metrics, {of_seeds(seeds)}{synthetic}"
     show_systems(workspace, results_of(outcomes), paper, title=title, format=format)
-    show_failures(workspace, outcomes)
+    if format is None:  # else standard output holds the table alone
+        show_failures(workspace, outcomes)
     console.notice(f"ablate: {len(cells)} trainings ({run.ablation_table}, {run.ablation_plot})")
     finish("ablate", outcomes)
     return rows

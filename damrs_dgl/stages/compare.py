@@ -53,7 +53,8 @@ def compare(
         systems_figure(sound, run.comparison_plot, subtitle=subtitle)
     title = f"{workspace.recipe.name}: test metrics, {of_seeds(seeds)}{synthetic}"
     show_systems(workspace, results_of(outcomes), paper, title=title, format=format)
-    show_failures(workspace, outcomes)
+    if format is None:  # else standard output holds the table alone
+        show_failures(workspace, outcomes)
     console.notice(f"compare: {len(cells)} trainings ({run.comparison_table}, {run.comparison_plot})")
     finish("compare", outcomes)
     return rows

@@ -16,4 +16,4 @@ def show_table(
     if format is None:
         console.table(title, columns, rows)
     else:
-        console.info(render(columns, rows, format))
+        console.info(render(columns, rows, format).rstrip("\n"))

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from damrs_dgl.report.figures import METRIC_LABELS
-from damrs_dgl.report.tables import Marked, render
+from damrs_dgl.report.tables import Marked
+from damrs_dgl.stages.shown_table import show_table
 from damrs_dgl.stages.study import mean_text
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.studies.results import CellResult
@@ -33,14 +34,12 @@ def show_systems(
     columns = ["system", "seeds", *(f"test {METRIC_LABELS[metric]}" for metric in HEADLINE)]
     columns += [f"paper {METRIC_LABELS[metric]}" for metric in HEADLINE] if paper else []
     table = [_row(system, runs, marks, paper, plain=format is None) for system, runs in results.items()]
-    console = workspace.console
+    show_table(workspace.console, title, columns, table, format)
     if format is not None:
-        console.info(render(columns, table, format).rstrip("\n"))
         return
-    console.table(title, columns, table)
     marked = any(mark.best for mark in marks.values())
     said = "** best, * second best" if marked else "no system is marked best"
-    console.notice(f"{said}: paired Wilcoxon test over users, Holm's correction over the table, p < 0.05")
+    workspace.console.notice(f"{said}: paired Wilcoxon test over users, Holm's correction over the table, p < 0.05")
 
 
 def _row(

@@ -137,7 +137,7 @@ def test_a_changed_setting_is_named_and_its_stages_work_again(fitted: CommandLin
 
 
 def test_another_format_version_makes_everything_anew(fitted: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("run", "stages.workspace"):
+    for module in ("run", "recipe.provenance"):
         monkeypatch.setattr(f"damrs_dgl.{module}.FORMAT_VERSION", 1000)
     result = fitted.ok("build-graphs", "fit")
     assert "build-graphs: the toolkit's file format changed, building anew" in result.err
