@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from damrs_dgl.studies.cells import Cell
 from damrs_dgl.studies.results import CellResult
@@ -221,3 +222,23 @@ def test_the_table_to_paste(tiny: CommandLine, format: str) -> None:
     start = {"md": r"\| system", "latex": r"\\begin\{tabular\}", "csv": "system,seeds"}[format]
     assert re.match(start, out)
     assert "damrs:mf" in out and "itemknn" in out
+
+
+def test_every_training_has_one_thread(tiny: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On data of a real size the number of threads moves the last digits; a tiny shop is too small to show it."""
+    used: list[int] = []
+    real = CellTrainer.train
+
+    def train(trainer: CellTrainer, cell: Cell) -> CellResult:
+        used.append(torch.get_num_threads())
+        return real(trainer, cell)
+
+    monkeypatch.setattr(CellTrainer, "train", train)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        tiny.ok("-o", "training.epochs=1", "compare", "--models", "mf", "--jobs", "1")
+        assert used == [1, 1, 1]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
