@@ -40,12 +40,6 @@ CONTENT = {
     "microlens": "textual real, visual reconstructed",
 }
 PAPER_DATA = {"tiktok-paper": "tiktok", "baby": "baby", "sports": "sports", "clothing": "clothing"}
-PAPER_NAMES = {
-    **{"mf": "MF", "ngcf": "NGCF", "lightgcn": "LightGCN", "sgl": "SGL", "simgcl": "SimGCL", "vbpr": "VBPR"},
-    **{"mmgcn": "MMGCN", "grcn": "GRCN", "slmrec": "SLMRec", "bm3": "BM3", "mmssl": "MMSSL", "lattice": "LATTICE"},
-    **{"micro": "MICRO", "tce:lightgcn": "T-CE", "rce:lightgcn": "R-CE", "deca:lightgcn": "DeCA"},
-    **{"damrs:mf": "DA-MRS+MF", "damrs:vbpr": "DA-MRS+VBPR", "damrs:lightgcn": "DA-MRS+LightGCN"},
-}
 _AUTHORS = {"model.preset": "authors"}
 _DECAY = {**_AUTHORS, "training.learning_rate_decay": 0.96}
 _DAMRS = {"model.variant": "authors"}
@@ -222,11 +216,10 @@ def _figures(data: str, system: str, progress: Any, test: dict[str, float], seco
 
 def _paper(data: str, system: str) -> dict[str, str]:
     """The paper's row (Table 2), where it has one."""
-    with (RESULTS / "paper_table2.csv").open(encoding="utf-8") as lines:
-        for row in csv.DictReader(lines):
-            if row["dataset"] == PAPER_DATA.get(data) and row["model"] == PAPER_NAMES.get(system):
-                return row
-    return {}
+    from damrs_dgl.studies.published import paper_comparison
+
+    row = paper_comparison(PAPER_DATA.get(data)).get(system, {})
+    return {name: f"{value:.4f}" for name, value in row.items()}
 
 
 def append(path: Path, row: dict[str, Any]) -> None:

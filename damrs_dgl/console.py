@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
@@ -59,6 +60,11 @@ class ProgressBar:
             return
         text = "  ".join(f"{key.replace('_', ' ')} {_cell(value)}" for key, value in self._shown.items())
         self._bars.update(self._task, advance=n, text=text)
+
+    def expect(self, seconds: float | None) -> None:
+        """Say how long the rest will take, where a steady pace is not to be expected; None: not known yet."""
+        if self._bars is not None and self._task is not None:
+            self._bars.update(self._task, ends_at=None if seconds is None else time.monotonic() + seconds)
 
     @property
     def _bars(self) -> rich.progress.Progress | None:
@@ -214,15 +220,32 @@ def _rich_console(**options: Any) -> rich.console.Console:
 
 
 def _new_bars(stderr: rich.console.Console) -> rich.progress.Progress:
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Task, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
+    from rich.text import Text
+
+    class TimeLeft(TimeRemainingColumn):
+        """By the pace so far, or as `ProgressBar.expect` says."""
+
+        max_refresh = 0.5
+
+        def render(self, task: Task) -> Text:
+            if task.finished or "ends_at" not in task.fields:
+                return super().render(task)
+            ends_at = task.fields["ends_at"]
+            if ends_at is None:
+                return Text("--:--", style="progress.remaining")
+            minutes, seconds = divmod(max(0, round(ends_at - time.monotonic())), 60)
+            hours, minutes = divmod(minutes, 60)
+            shown = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes:02d}:{seconds:02d}"
+            return Text(shown, style="progress.remaining")
 
     return Bars(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TextColumn("{task.fields[text]}", markup=False),
-        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        TimeLeft(compact=True, elapsed_when_finished=True),
         console=stderr,
         # rich would send standard output to the bar's terminal, past a pipe or file that it was meant for
         redirect_stdout=sys.stdout.isatty(),

@@ -17,7 +17,8 @@ from damrs_dgl.data.parts import Interactions
 from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DeviceError
-from damrs_dgl.evaluation.metrics import evaluate_scorer
+from damrs_dgl.evaluation.lists import RankedLists
+from damrs_dgl.evaluation.metrics import RankingResult, evaluate_scorer, ranked_lists
 from damrs_dgl.evaluation.ranking import SeenItems
 from damrs_dgl.graphs.build import BuiltGraph, build_graph
 from damrs_dgl.models.base import ClosedFormModel, ModelInputs, RankingModel
@@ -93,16 +94,32 @@ class SplitEvaluator:
         self.settings = recipe.evaluation
 
     @torch.no_grad()
+    def lists(self, scorer: Scorer) -> RankedLists:
+        """What the metrics are worked out from, the longest of evaluation.ks long."""
+        return ranked_lists(
+            scorer,
+            max(self.settings.ks),
+            relevant=self.relevant,
+            seen=self.seen,
+            trained_users=self.trained_users,
+            block_size=self.settings.block_size,
+        )
+
     def __call__(self, scorer: Scorer) -> dict[str, float]:
-        result = evaluate_scorer(
+        return self.result(scorer).metrics
+
+    @torch.no_grad()
+    def result(self, scorer: Scorer, *, per_user: bool = False) -> RankingResult:
+        """The means and, on request, every user's own numbers."""
+        return evaluate_scorer(
             scorer,
             relevant=self.relevant,
             seen=self.seen,
             trained_users=self.trained_users,
             ks=self.settings.ks,
             block_size=self.settings.block_size,
+            per_user=per_user,
         )
-        return result.metrics
 
 
 def candidates_left_out(

@@ -80,6 +80,18 @@ class RunDirectory:
         return self.path / "metrics.json"
 
     @property
+    def per_user(self) -> Path:
+        return self.path / "per_user.parquet"
+
+    @property
+    def groups_table(self) -> Path:
+        return self.path / "groups.csv"
+
+    @property
+    def groups_plot(self) -> Path:
+        return self.path / "groups.png"
+
+    @property
     def recommendations(self) -> Path:
         return self.path / "recommendations.parquet"
 
@@ -88,8 +100,9 @@ class RunDirectory:
         return self.path / "vectors.safetensors"
 
     @property
-    def stress_cells(self) -> Path:
-        return self.path / "stress" / "cells"
+    def cells(self) -> Path:
+        """The finished trainings of all studies."""
+        return self.path / "cells"
 
     @property
     def stress_table(self) -> Path:
@@ -98,6 +111,22 @@ class RunDirectory:
     @property
     def stress_plot(self) -> Path:
         return self.path / "stress.png"
+
+    @property
+    def comparison_table(self) -> Path:
+        return self.path / "compare.csv"
+
+    @property
+    def comparison_plot(self) -> Path:
+        return self.path / "compare.png"
+
+    @property
+    def ablation_table(self) -> Path:
+        return self.path / "ablate.csv"
+
+    @property
+    def ablation_plot(self) -> Path:
+        return self.path / "ablate.png"
 
     @property
     def outdated(self) -> str | None:

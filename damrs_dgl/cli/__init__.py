@@ -11,15 +11,16 @@ from pathlib import Path
 import click
 
 from damrs_dgl.cli.command import Command, StageGroup
+from damrs_dgl.cli.groups import groups
 from damrs_dgl.cli.recipes import doctor, recipes
 from damrs_dgl.cli.stages import build_graphs, describe, evaluate, fit, recommend, verify
-from damrs_dgl.cli.stress import stress
+from damrs_dgl.cli.studies import ablate, compare, stress
 from damrs_dgl.console import console, open_standard_streams
 from damrs_dgl.errors import DamrsError, ReaderGone, unexpected
 from damrs_dgl.interrupts import exit_code, stopping_in_order
 from damrs_dgl.threads import bound_waiting
 
-COMMANDS = (describe, build_graphs, fit, evaluate, recommend, verify, stress, doctor, recipes)
+COMMANDS = (describe, build_graphs, fit, evaluate, recommend, verify, groups, compare, ablate, stress, doctor, recipes)
 
 
 @click.group(cls=StageGroup, chain=True, context_settings={"help_option_names": ["-h", "--help"]})

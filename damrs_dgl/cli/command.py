@@ -99,3 +99,11 @@ class StageGroup(click.Group):
 def names(text: str | None) -> list[str]:
     """The names in a list by commas; none where nothing is given."""
     return [name.strip() for name in text.split(",") if name.strip()] if text else []
+
+
+table_format = click.option(
+    "--format",
+    "table_format",
+    type=click.Choice(["md", "latex", "csv"]),
+    help="Print tables as Markdown, LaTeX or CSV, to be pasted elsewhere.",
+)

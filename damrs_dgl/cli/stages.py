@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from damrs_dgl.cli.command import Command
+from damrs_dgl.cli.command import Command, table_format
 
 
 @click.command()
@@ -27,8 +27,14 @@ def build_graphs(command: Command) -> None:
 
 @click.command()
 @click.option("--restart", is_flag=True, help="Train anew instead of resuming.")
+@click.option(
+    "--track",
+    type=click.Choice(["tensorboard", "mlflow"]),
+    multiple=True,
+    help="Follow the training there; repeatable. Needs damrs-dgl[tracking-...].",
+)
 @click.pass_obj
-def fit(command: Command, restart: bool) -> None:
+def fit(command: Command, restart: bool, track: tuple[str, ...]) -> None:
     """Train to early stopping; resumes by itself, and Ctrl-C keeps the last full epoch.
 
     A training that was stopped goes on after its last full epoch and ends with the same numbers as one that was not.
@@ -37,16 +43,18 @@ def fit(command: Command, restart: bool) -> None:
     """
     from damrs_dgl.stages import fit as stage
 
-    stage(command.workspace, restart=restart)
+    stage(command.workspace, restart=restart, track=track)
 
 
 @click.command()
+@click.option("--per-user", is_flag=True, help="Also write every user's own metrics, as Parquet.")
+@table_format
 @click.pass_obj
-def evaluate(command: Command) -> None:
-    """Validation and test metrics of the best epoch, all items ranked for all users."""
+def evaluate(command: Command, per_user: bool, table_format: str | None) -> None:
+    """Validation and test metrics of the best epoch, all items ranked for all users, with the floor beside."""
     from damrs_dgl.stages import evaluate as stage
 
-    stage(command.workspace)
+    stage(command.workspace, per_user=per_user, format=table_format)
 
 
 @click.command()

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from damrs_dgl.evaluation.beyond_accuracy import BEYOND_ACCURACY
+from damrs_dgl.evaluation.lists import Catalogue, RankedLists
 from damrs_dgl.evaluation.metrics import (
     RankingResult,
     evaluate_ranking,
     evaluate_scorer,
     hit_matrix,
     per_user_metrics,
+    ranked_lists,
     ranking_metrics,
 )
 from damrs_dgl.evaluation.ranking import Ranking, SeenItems, rank_items, rank_scorer, top_k
 
 __all__ = [
+    "BEYOND_ACCURACY",
+    "Catalogue",
+    "RankedLists",
     "Ranking",
     "RankingResult",
     "SeenItems",
@@ -22,6 +28,7 @@ __all__ = [
     "per_user_metrics",
     "rank_items",
     "rank_scorer",
+    "ranked_lists",
     "ranking_metrics",
     "top_k",
 ]

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from damrs_dgl.errors import DataError
+from damrs_dgl.evaluation.lists import RankedLists
 from damrs_dgl.evaluation.ranking import SeenItems, rank_scorer
 from damrs_dgl.scoring import DotProduct, Scorer
 
@@ -160,15 +161,30 @@ def evaluate_scorer(
 ) -> RankingResult:
     """As :func:`evaluate_ranking`, for whatever gives scores of a block of users."""
     ks = _check_ks(ks)
+    lists = ranked_lists(
+        scorer, ks[-1], relevant=relevant, seen=seen, trained_users=trained_users, block_size=block_size
+    )
+    own = per_user_metrics(lists.hits, lists.num_relevant, ks) if per_user else None
+    metrics = ranking_metrics(lists.hits, lists.num_relevant, ks)
+    return RankingResult(metrics, len(lists), own, lists.users if per_user else None)
+
+
+def ranked_lists(
+    scorer: Scorer,
+    k: int,
+    *,
+    relevant: tuple[Any, Any] | SeenItems,
+    seen: tuple[Any, Any] | SeenItems | None = None,
+    trained_users: Any = None,
+    block_size: int = 256,
+) -> RankedLists:
+    """The lists that :func:`evaluate_scorer` averages over, k items long; its arguments, its errors."""
     num_users, num_items = scorer.num_users, scorer.num_items
     found = _rows(relevant, num_users, num_items, "relevant")
     left_out = None if seen is None else _rows(seen, num_users, num_items, "seen")
     users = _averaged_users(found, left_out, trained_users)
-    num_relevant = found.counts()[users]
-    ranking = rank_scorer(scorer, ks[-1], seen=left_out, users=users, block_size=block_size)
-    hits = hit_matrix(ranking.items.cpu(), users, found)
-    own = per_user_metrics(hits, num_relevant, ks) if per_user else None
-    return RankingResult(ranking_metrics(hits, num_relevant, ks), len(users), own, users if per_user else None)
+    items = rank_scorer(scorer, k, seen=left_out, users=users, block_size=block_size).items.cpu()
+    return RankedLists(users, items, hit_matrix(items, users, found), found.counts()[users])
 
 
 def _check_ks(ks: Sequence[int]) -> list[int]:

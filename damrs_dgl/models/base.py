@@ -190,6 +190,7 @@ class RankingModel(nn.Module):
     citation: where the system was published.
     can_be_wrapped: another system may be wrapped round it: it has vectors and is trained by steps.
     ablations: systems that are settings of this one, `{name: {"model.key": value}}`, for studies.
+    is_floor: every comparison of systems shows it, as what a system has to be better than.
 
     State that outlives an epoch is a parameter or a buffer: checkpoints hold those and nothing else.
     """
@@ -202,6 +203,7 @@ class RankingModel(nn.Module):
     can_be_wrapped: ClassVar[bool] = True
     citation: ClassVar[str] = ""
     ablations: ClassVar[Mapping[str, Mapping[str, object]]] = {}
+    is_floor: ClassVar[bool] = False
 
     def embeddings(self) -> Embeddings:
         """What ranks; without randomness in evaluation mode."""

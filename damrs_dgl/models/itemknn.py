@@ -48,6 +48,7 @@ class ItemKNN(ClosedFormModel):
     """
 
     name = "itemknn"
+    is_floor = True
     Config: ClassVar[type[ModelConfig]] = ItemKNNConfig
     citation = "Deshpande, Karypis, Item-based top-N recommendation algorithms, ACM TOIS 22 (2004)"
     filter_offsets: Tensor

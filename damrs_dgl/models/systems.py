@@ -1,4 +1,7 @@
-"""A recipe's table turned into that of another system: a registered one, a backbone, or a row of an ablation."""
+"""A recipe's table turned into that of another system: a registered one, a backbone, or a row of an ablation.
+
+A system that wraps another may be named with it: `wrapper:backbone`, a row of its ablation too.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from damrs_dgl.models.base import WrapperConfig
-from damrs_dgl.models.registry import DEFAULT_MODEL, find_model, models
+from damrs_dgl.models.registry import DEFAULT_MODEL, find_backbone, find_model, models
 from damrs_dgl.models.tables import canonical_model, fill, preset_values
 
 BACKBONE: Final = "backbone"  # the system that the recipe's own wraps, whichever that is
@@ -20,8 +23,41 @@ def system_names() -> list[str]:
     return [*models(), *rows, BACKBONE]
 
 
+def floor_systems() -> list[str]:
+    """The systems that every comparison shows."""
+    return [name for name, model in models().items() if model.is_floor]
+
+
+def ablation_systems(table: Mapping[str, Any]) -> tuple[list[str], str]:
+    """The rows of the ablation of a [model] table's system, what it wraps first, and which of them is the whole system.
+
+    Raises ValueError where the system has no ablation.
+    """
+    own = canonical_model({"name": DEFAULT_MODEL, **table})
+    rows = find_model(own["name"]).ablations
+    if not rows:
+        having = [name for name, model in models().items() if model.ablations]
+        raise ValueError(f'"{own["name"]}" has no ablation; {", ".join(having)} have one')
+    whole = next((name for name, settings in rows.items() if not settings), own["name"])
+    plain = [own[BACKBONE]["name"]] if BACKBONE in own else []
+    return list(dict.fromkeys([*plain, *rows, whole])), whole
+
+
+def full_name(table: Mapping[str, Any]) -> str:
+    """The name of a [model] table's system with what it wraps: `wrapper:backbone`."""
+    own = canonical_model({"name": DEFAULT_MODEL, **table})
+    return f"{own['name']}:{full_name(own[BACKBONE])}" if BACKBONE in own else own["name"]
+
+
 def check_system(name: str) -> str:
     """The system's name in lower case; ValueError that gives the nearest or all names where there is none."""
+    outer, backbone = _parted(name)
+    if backbone is not None:
+        config = find_model(_owner(outer) or outer).Config
+        if not issubclass(config, WrapperConfig):
+            raise ValueError(f'"{outer}" wraps no other system: write its name alone')
+        find_backbone(backbone)
+        return f"{outer}:{backbone}"
     if ":" in name:
         find_model(name)
         return name
@@ -39,6 +75,9 @@ def as_system(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     Raises ValueError for a name that is no system, and for `backbone` where the recipe's system wraps none.
     """
     name = check_system(name)
+    outer, backbone = _parted(name)
+    if backbone is not None:
+        return _with_backbone(as_system(values, outer), backbone)
     table = copy.deepcopy(dict(values))
     model = table.get("model", {})
     own = canonical_model({"name": DEFAULT_MODEL, **model})
@@ -52,12 +91,33 @@ def as_system(values: Mapping[str, Any], name: str) -> dict[str, Any]:
         inside = canonical_model({"name": DEFAULT_MODEL, **table.get("model", {})})[BACKBONE]
         table["model"] = {**own[BACKBONE], **inside}
         return table
-    owner = next((key for key, system in models().items() if name in system.ablations), None)
+    owner = _owner(name)
     table["model"] = switch_model(own, owner or name)
     if owner:
         for path, value in models()[owner].ablations[name].items():
             section, _, key = path.partition(".")
             table.setdefault(section, {})[key] = value
+    return table
+
+
+def _parted(name: str) -> tuple[str, str | None]:
+    """`wrapper:backbone` as (wrapper, backbone), a wrapper's name in lower case; (name, None) for every other name."""
+    outer, _, backbone = name.partition(":")
+    lower = outer.lower()
+    if not backbone or lower not in (*models(), *(row for model in models().values() for row in model.ablations)):
+        return name, None
+    return lower, backbone if ":" in backbone else backbone.lower()
+
+
+def _owner(row: str) -> str | None:
+    """The system whose ablation has a row of that name."""
+    return next((name for name, system in models().items() if row in system.ablations), None)
+
+
+def _with_backbone(table: dict[str, Any], backbone: str) -> dict[str, Any]:
+    """A recipe's table whose system wraps another backbone, which keeps the keys that the two share."""
+    model = canonical_model({"name": DEFAULT_MODEL, **table["model"]})
+    table["model"] = {**model, BACKBONE: switch_model(model[BACKBONE], backbone)}
     return table
 
 

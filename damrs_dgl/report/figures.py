@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import sqrt
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 METRIC_LABELS = {"recall@20": "Recall@20", "ndcg@20": "NDCG@20"}
 
 # Okabe and Ito's palette, told apart with any colour vision; the yellow, too pale for a line on white, is left out.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_GREY = "#555555"
+TEXT_GREY = "#555555"
 _PANEL_WIDTH, _PANEL_HEIGHT = 4.2, 2.9  # inches
 
 
@@ -39,7 +40,8 @@ def degradation_figure(
     Parameters
     ----------
     rows: dicts with "model", "noise", "ratio" (0.05 is 5 %), "seed" and the metrics; several seeds of one point become
-        their mean with a band of one standard deviation (n - 1). Models and noises keep the order they first appear in.
+        their mean with a band of its standard error (s / sqrt(n), n - 1 in s). Models and noises keep the order they
+        first appear in.
     path: the file to write, whole or not at all.
     metric_labels: the metrics to draw, in order, and how the axes call them.
     noise_labels: how the panels call a noise; a modality is "noisy ... content" by default.
@@ -109,7 +111,7 @@ def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], models: Sequence[
                 points.setdefault(100 * float(row["ratio"]), []).append(float(row[metric]))
         ratios = sorted(points)
         means = [fmean(points[ratio]) for ratio in ratios]
-        colour = _COLOURS[position % len(_COLOURS)]
+        colour = PALETTE[position % len(PALETTE)]
         (line,) = axes.plot(
             ratios,
             means,
@@ -121,11 +123,16 @@ def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], models: Sequence[
         )
         lines.append(line)
         if any(len(values) > 1 for values in points.values()):
-            spreads = [stdev(points[ratio]) if len(points[ratio]) > 1 else 0.0 for ratio in ratios]
+            spreads = [standard_error(points[ratio]) for ratio in ratios]
             lower = [mean - spread for mean, spread in zip(means, spreads, strict=True)]
             upper = [mean + spread for mean, spread in zip(means, spreads, strict=True)]
             axes.fill_between(ratios, lower, upper, color=colour, alpha=0.22, linewidth=0)
     return lines
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Of the mean of some values; 0 of a single one."""
+    return stdev(values) / sqrt(len(values)) if len(values) > 1 else 0.0
 
 
 def _style_axes(panels: Sequence[Axes], ratios: Sequence[float]) -> None:
@@ -134,7 +141,7 @@ def _style_axes(panels: Sequence[Axes], ratios: Sequence[float]) -> None:
         axes.grid(axis="y", color="#DDDDDD", linewidth=0.7)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=8, labelbottom=True, labelleft=True, color=_GREY)
+        axes.tick_params(labelsize=8, labelbottom=True, labelleft=True, color=TEXT_GREY)
         axes.xaxis.label.set_fontsize(9)
         axes.yaxis.label.set_fontsize(9)
         axes.margins(x=0.05, y=0.08)
@@ -143,14 +150,14 @@ def _style_axes(panels: Sequence[Axes], ratios: Sequence[float]) -> None:
 def _with_spread(subtitle: str | None, rows: Sequence[Mapping[str, Any]]) -> str:
     """The subtitle, and what the bands mean where there are any."""
     seeds = len({row.get("seed") for row in rows})
-    spread = "line: mean over seeds, band: one standard deviation" if seeds > 1 else ""
+    spread = "line: mean over seeds, band: its standard error" if seeds > 1 else ""
     return "; ".join(part for part in (subtitle, spread) if part)
 
 
 def _add_texts(figure: Figure, lines: Sequence[Line2D], title: str, subtitle: str) -> None:
     figure.suptitle(f"{title}\n" if subtitle else title, fontsize=12, fontweight="bold")
     if subtitle:  # on the title's second line, which is left empty for it
-        figure.text(0.5, 1.0, f"\n\n{subtitle}", ha="center", va="top", fontsize=9, color=_GREY)
+        figure.text(0.5, 1.0, f"\n\n{subtitle}", ha="center", va="top", fontsize=9, color=TEXT_GREY)
     legend_rows = -(-len(lines) // 6)
     columns = -(-len(lines) // legend_rows)  # 7 models: 4 + 3
     figure.legend(handles=list(lines), loc="outside lower center", ncols=columns, frameon=False, fontsize=9)

@@ -1,12 +1,27 @@
 """The stages of a run. Each takes a `Workspace`, reads and writes its run directory, and can be called alone."""
 
+from damrs_dgl.stages.ablate import ablate
 from damrs_dgl.stages.build_graphs import build_graphs
+from damrs_dgl.stages.compare import compare
 from damrs_dgl.stages.describe import describe
 from damrs_dgl.stages.evaluate import evaluate
 from damrs_dgl.stages.fit import fit
+from damrs_dgl.stages.groups import groups
 from damrs_dgl.stages.recommend import recommend
 from damrs_dgl.stages.stress import stress
 from damrs_dgl.stages.verify import verify
 from damrs_dgl.stages.workspace import Workspace
 
-__all__ = ["Workspace", "build_graphs", "describe", "evaluate", "fit", "recommend", "stress", "verify"]
+__all__ = [
+    "Workspace",
+    "ablate",
+    "build_graphs",
+    "compare",
+    "describe",
+    "evaluate",
+    "fit",
+    "groups",
+    "recommend",
+    "stress",
+    "verify",
+]

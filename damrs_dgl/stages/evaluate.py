@@ -1,4 +1,4 @@
-"""`evaluate`: validation and test metrics of the best epoch."""
+"""`evaluate`: validation and test metrics of the best epoch, with the floor beside."""
 
 from __future__ import annotations
 
@@ -10,30 +10,52 @@ from typing import Any
 
 import torch
 
+from damrs_dgl.evaluation.own_metrics import unusable_metrics
 from damrs_dgl.factory import SplitEvaluator
 from damrs_dgl.files import read_json, write_json
+from damrs_dgl.stages.floor import current_floor, lost_to_floor
+from damrs_dgl.stages.per_user import write_per_user
+from damrs_dgl.stages.shown_table import show_table
 from damrs_dgl.stages.workspace import Workspace
+from damrs_dgl.studies.judging import Judge, floor_label
 
 PACKAGES = ("damrs-dgl", "torch", "dgl", "numpy", "scipy")
 
 
-def evaluate(workspace: Workspace) -> dict[str, Any]:
+def evaluate(workspace: Workspace, *, per_user: bool = False, format: str | None = None) -> dict[str, Any]:
     """Rank all items for all users with the best epoch's model; writes, returns and prints `metrics.json`.
 
-    Where they cannot be written, on a read-only disk or while another process trains here, they are shown all the same.
+    The floor, `popularity` and `itemknn`, stands beside; a line warns where one of them has the better validation
+    score. With `per_user` also writes `per_user.parquet`; with `format` (md, latex, csv) the tables are printed in it.
+
+    Where metrics cannot be written, on a read-only disk or while another process trains here, they are shown.
     """
-    run, console = workspace.run, workspace.console
-    metrics = _stored_metrics(workspace)
-    said = f"up to date ({run.metrics})"
-    if metrics is None:
-        with workspace.writing_if_possible("evaluate") as refusal:
-            metrics = _computed(workspace)
-            if refusal is None:
-                _store(workspace, metrics)
-        said = f"written ({run.metrics})" if refusal is None else f"shown, not stored ({refusal.where}: {refusal.what})"
-    show_metrics(workspace, metrics)
-    console.notice(f"evaluate: {said}")
+    metrics, said = _metrics_and_where(workspace)
+    show_metrics(workspace, metrics, format)
+    show_beside_floor(workspace, metrics, format)
+    workspace.console.notice(f"evaluate: {said}")
+    if per_user:
+        write_per_user(workspace)
+    for error in unusable_metrics():
+        workspace.console.warning(str(error))
+    lost = lost_to_floor(workspace.recipe, metrics)
+    if lost:
+        workspace.console.warning(lost)
     return metrics
+
+
+def _metrics_and_where(workspace: Workspace) -> tuple[dict[str, Any], str]:
+    """The metrics, stored or computed now, and where they are, in words."""
+    path = workspace.run.metrics
+    metrics = _stored_metrics(workspace)
+    if metrics is not None:
+        return metrics, f"up to date ({path})"
+    with workspace.writing_if_possible("evaluate") as refusal:
+        metrics = _computed(workspace)
+        if refusal is not None:
+            return metrics, f"shown, not stored ({refusal.where}: {refusal.what})"
+        _store(workspace, metrics)
+    return metrics, f"written ({path})"
 
 
 def current_metrics(workspace: Workspace) -> dict[str, Any]:
@@ -54,16 +76,23 @@ def _stored_metrics(workspace: Workspace) -> dict[str, Any] | None:
 
 
 def _store(workspace: Workspace, metrics: dict[str, Any]) -> None:
-    with workspace.run.making("metrics", workspace.metrics_parts, workspace.run.metrics):
-        write_json(workspace.run.metrics, metrics)
+    run = workspace.run
+    with (
+        run.making("floor", workspace.floor_parts, run.metrics),
+        run.making("metrics", workspace.metrics_parts, run.metrics),
+    ):
+        write_json(run.metrics, metrics)
 
 
 def _computed(workspace: Workspace) -> dict[str, Any]:
     recipe, dataset, fitted = workspace.recipe, workspace.dataset, workspace.fitted
     progress = fitted.progress
-    scores = {split: SplitEvaluator(recipe, dataset, split)(fitted.scorer) for split in ("validation", "test")}
+    judge = Judge(recipe, dataset)
+    test = judge(fitted.scorer)
     return {
-        **scores,
+        "validation": SplitEvaluator(recipe, dataset, "validation")(fitted.scorer),
+        "test": test.test,
+        "beyond_accuracy": test.beyond_accuracy,
         "best_epoch": progress.best_epoch,
         "epochs": progress.epoch,
         "protocol": recipe.evaluation.protocol,
@@ -74,10 +103,11 @@ def _computed(workspace: Workspace) -> dict[str, Any]:
         "device": str(workspace.device),
         "versions": versions(),
         "recipe": recipe.model_dump(mode="json"),
+        "floor": current_floor(workspace, judge),  # last: the peak of memory above is the model's
     }
 
 
-def show_metrics(workspace: Workspace, metrics: dict[str, Any]) -> None:
+def show_metrics(workspace: Workspace, metrics: dict[str, Any], format: str | None = None) -> None:
     """Print the table: a row per metric, a column per K, for both splits."""
     ks = workspace.recipe.evaluation.ks
     names = dict.fromkeys(name.split("@")[0] for name in metrics["test"])
@@ -88,7 +118,29 @@ def show_metrics(workspace: Workspace, metrics: dict[str, Any]) -> None:
     ]
     synthetic = ", synthetic data" if metrics["synthetic"] else ""
     title = f"{workspace.recipe.name}: best epoch {metrics['best_epoch']}, protocol {metrics['protocol']}{synthetic}"
-    workspace.console.table(title, ["split", "metric", *(f"@{k}" for k in ks)], rows)
+    show_table(workspace.console, title, ["split", "metric", *(f"@{k}" for k in ks)], rows, format)
+
+
+def show_beside_floor(workspace: Workspace, metrics: dict[str, Any], format: str | None = None) -> None:
+    """Print the model and the floor at the K of `training.monitor`: accuracy on test, and what is beside accuracy."""
+    recipe = workspace.recipe
+    k = recipe.training.monitor.partition("@")[2]
+    columns = list(dict.fromkeys([recipe.training.monitor, f"recall@{k}", f"ndcg@{k}"]))
+    beside = [name for name in metrics["beyond_accuracy"] if name.endswith(f"@{k}")]
+    own = recipe.model.name
+    others = {
+        floor_label(name, own): found
+        for name, found in metrics["floor"].items()
+        if name != own or found["validation"] != metrics["validation"]
+    }
+    rows = [
+        [name, *(found["test"][key] for key in columns), *(found["beyond_accuracy"].get(key) for key in beside)]
+        for name, found in {own: metrics, **others}.items()
+    ]
+    synthetic = ", synthetic data" if metrics["synthetic"] else ""
+    title = f"{recipe.name}: test lists of {k} beside the floor{synthetic}"
+    shown = [name.partition("@")[0].replace("_", " ") for name in (*columns, *beside)]
+    show_table(workspace.console, title, ["system", *shown], rows, format)
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:

@@ -17,30 +17,34 @@ from damrs_dgl.recipe import Recipe
 from damrs_dgl.run import change_text
 from damrs_dgl.stages.evaluate import current_metrics
 from damrs_dgl.stages.fitted import Fitted
+from damrs_dgl.stages.tracking import Tracking
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.training.trainer import Progress, Schedule, Trainer
 
 
-def fit(workspace: Workspace, *, restart: bool = False) -> dict[str, Any]:
+def fit(workspace: Workspace, *, restart: bool = False, track: Sequence[str] = ()) -> dict[str, Any]:
     """Train to early stopping and write `history.csv`, the best weights and `metrics.json`; returns the metrics.
 
     A training that was stopped, by Ctrl-C or worse, goes on after its last full epoch and ends with the same numbers as
     one that was not. What may differ from the first call: `training.epochs`, `training.patience`, everything that no
     training reads ([evaluation], [stress], block sizes), and the device. With any other change, of the data, [graphs],
-    [model] or [training], it starts anew and says what changed. With `restart` it starts anew in any case.
+    [model] or [training], it starts anew and says what changed. With `restart` it starts anew in any case. `track`:
+    "tensorboard", "mlflow" or both, which then follow the training.
 
     A finished training on a read-only disk is only shown. Raises RunBusyError while another process writes in the run.
     """
-    with workspace.writing_if_possible("fit") as refusal:
+    with Tracking(workspace, track) as tracking, workspace.writing_if_possible("fit") as refusal:
         if refusal is not None and (restart or isinstance(refusal, RunBusyError)):
             raise refusal
         if restart:
             workspace.run.forget("metrics")
             workspace.checkpoints.clear()
-        return _fit(workspace, refusal)
+        metrics = _fit(workspace, refusal, tracking)
+        tracking.finish(metrics)
+    return metrics
 
 
-def _fit(workspace: Workspace, refusal: DamrsError | None) -> dict[str, Any]:
+def _fit(workspace: Workspace, refusal: DamrsError | None, tracking: Tracking) -> dict[str, Any]:
     """Go on with the training or begin it; `refusal`: why nothing can be written, for a training that is not done."""
     run, console = workspace.run, workspace.console
     store = workspace.checkpoints
@@ -55,6 +59,7 @@ def _fit(workspace: Workspace, refusal: DamrsError | None) -> dict[str, Any]:
     trainer.resume()
     if not changed and not trainer.progress.epoch and store.last_path.exists():
         console.notice(f"fit: {store.last_path} is of other settings, training anew")
+    tracking.follow(trainer)
     if trainer.progress.finished(trainer.schedule):
         trainer.fit()  # no epoch is left to train: it puts the best weights in place
         _say_finished(workspace, trainer)

@@ -19,12 +19,15 @@ from damrs_dgl.console import Console
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DamrsError, StorageError
+from damrs_dgl.evaluation.own_metrics import metric_names
 from damrs_dgl.factory import load_dataset, pick_device, schedule_of
 from damrs_dgl.graphs.build import BuiltGraph
 from damrs_dgl.locking import RunBusyError
 from damrs_dgl.manifest import FORMAT_VERSION
 from damrs_dgl.models.layers.propagation import uses_dgl
+from damrs_dgl.models.systems import floor_systems
 from damrs_dgl.recipe import Recipe
+from damrs_dgl.recipe.provenance import evaluation_parts, fit_parts, graphs_parts
 from damrs_dgl.run import RunDirectory, artefact_key
 from damrs_dgl.stages.fitted import Fitted, load_weights, restored_model
 from damrs_dgl.stages.graph_artefact import make_graph, stored_graph
@@ -33,8 +36,6 @@ from damrs_dgl.training.checkpoint import CheckpointStore
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 Stage = Callable[Concatenate["Workspace", Given], Result]
-
-FREE_ON_RESUME = {"epochs", "patience"}  # of [training]: may change when a training is resumed
 
 
 class Workspace:
@@ -138,36 +139,35 @@ class Workspace:
         return Fitted(model, progress)
 
     def _fingerprint(self) -> str:
-        return self.dataset.fingerprint()
+        """The data's, which the run remembers with the next artefact."""
+        self.run.fingerprint = self.dataset.fingerprint()
+        return self.run.fingerprint
 
     @cached_property
     def graphs_parts(self) -> dict[str, Any]:
         """What the graphs are made from: the data and [graphs]."""
-        self.run.fingerprint = self.dataset.fingerprint()
-        # block_size changes time and memory, not the graphs
-        return {
-            "the toolkit's file format": FORMAT_VERSION,
-            "the data": self.run.fingerprint,
-            **self._values("graphs", without={"block_size"}),
-        }
+        return graphs_parts(self.recipe, self._fingerprint())
 
     @cached_property
     def fit_parts(self) -> dict[str, Any]:
         """What a training is made from, but for what may change when it is resumed: epochs, patience and the device."""
-        return {
-            **self.graphs_parts,
-            **self._values("model"),
-            **self._values("training", without=FREE_ON_RESUME),
-        }
+        return fit_parts(self.recipe, self._fingerprint())
 
     @cached_property
     def metrics_parts(self) -> dict[str, Any]:
         """What the metrics are made from."""
-        training = {"the training": artefact_key("fit", self.fit_parts)}
-        return {**training, **self._values("evaluation", without={"block_size"})}
+        return {"the training": artefact_key("fit", self.fit_parts), **self.floor_parts}
 
-    def _values(self, section: str, *, without: set[str] | None = None) -> dict[str, Any]:
-        return _flat(section, getattr(self.recipe, section).model_dump(mode="json", exclude=without))
+    @cached_property
+    def floor_parts(self) -> dict[str, Any]:
+        """What the metrics of the floor are made from: the data, which metrics and systems there are, [evaluation]."""
+        return {
+            "the toolkit's file format": FORMAT_VERSION,
+            "the data": self._fingerprint(),
+            "the metrics": metric_names(),
+            "the floor": floor_systems(),
+            **evaluation_parts(self.recipe),
+        }
 
     @property
     def is_synthetic(self) -> bool:
@@ -184,11 +184,3 @@ def writing_stage(stage: Stage[Given, Result]) -> Stage[Given, Result]:
             return stage(workspace, *args, **kwargs)
 
     return only_writer
-
-
-def _flat(prefix: str, table: dict[str, Any]) -> dict[str, Any]:
-    """A table and the tables inside it as one, by dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat |= _flat(f"{prefix}.{key}", value) if isinstance(value, dict) else {f"{prefix}.{key}": value}
-    return flat

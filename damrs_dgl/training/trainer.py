@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -53,6 +54,25 @@ class Progress:
     def finished(self, schedule: Schedule) -> bool:
         """Whether the schedule asks for no further epoch."""
         return self.epoch >= schedule.epochs or self.stale >= schedule.patience
+
+    def is_whole(self, schedule: Schedule) -> bool:
+        """Whether a training from scratch under this schedule ends exactly here.
+
+        One that was resumed with more epochs or another patience may have gone on where such a training would not.
+        """
+        best, stale, column = -math.inf, 0, f"validation_{schedule.monitor}"
+        for position, row in enumerate(self.history, start=1):
+            in_turn = position % schedule.evaluate_every == 0
+            if (column in row) != (in_turn or position == schedule.epochs):
+                return False
+            if column in row and row[column] > best:
+                best, stale = row[column], 0
+            elif in_turn:
+                stale += 1
+            ended = position >= schedule.epochs or stale >= schedule.patience
+            if ended != (position == self.epoch):
+                return False
+        return bool(self.history)
 
 
 class Trainer:

@@ -21,6 +21,7 @@ USERS, ITEMS = 40, 30
 def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     """`damrs-dgl` in an empty folder, without options."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("damrs_dgl.studies.workers.usable_cores", lambda: 1)  # studies train in this process
     return CommandLine(capsys, monkeypatch, tmp_path)
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from damrs_dgl.studies.stress import Cell, StressStudy
+from damrs_dgl.studies.cells import Cell
+from damrs_dgl.studies.results import CellResult
+from damrs_dgl.studies.training import CellTrainer
 from tests.cli_runner import CommandLine
 
 ONE_EPOCH = ("-o", "training.epochs=1")
@@ -24,28 +26,28 @@ def _rows(folder: Path) -> list[dict[str, str]]:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
     """The cells that were trained, as they come."""
     cells: list[Cell] = []
-    real: Callable[..., dict[str, float]] = StressStudy._train
+    real: Callable[..., CellResult] = CellTrainer.train
 
-    def train(study: StressStudy, cell: Cell) -> dict[str, float]:
+    def train(trainer: CellTrainer, cell: Cell) -> CellResult:
         cells.append(cell)
-        return real(study, cell)
+        return real(trainer, cell)
 
-    monkeypatch.setattr(StressStudy, "_train", train)
+    monkeypatch.setattr(CellTrainer, "train", train)
     return cells
 
 
 def test_finished_trainings_survive_an_interruption(
     tiny: CommandLine, trained: list[Cell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = StressStudy._train
+    real = CellTrainer.train
 
-    def stopped(study: StressStudy, cell: Cell) -> dict[str, float]:
+    def stopped(trainer: CellTrainer, cell: Cell) -> CellResult:
         if len(trained) == 1:
             raise KeyboardInterrupt
-        return real(study, cell)
+        return real(trainer, cell)
 
     with monkeypatch.context() as patch:
-        patch.setattr(StressStudy, "_train", stopped)
+        patch.setattr(CellTrainer, "train", stopped)
         result = tiny(*TWO_MODELS)
     assert result.code == 130
     assert result.err.splitlines()[-1] == "stopped; the same command goes on after what is finished"
@@ -53,10 +55,10 @@ def test_finished_trainings_survive_an_interruption(
 
     assert "stress: 1 of 4 trainings are there already" in tiny.ok(*TWO_MODELS).err
     assert trained == [
-        Cell("mf", "none", 0.0, 0),
-        Cell("lightgcn", "none", 0.0, 0),
-        Cell("mf", "feedback", 0.2, 0),
-        Cell("lightgcn", "feedback", 0.2, 0),
+        Cell("mf"),
+        Cell("lightgcn"),
+        Cell("mf", noise="feedback", ratio=0.2),
+        Cell("lightgcn", noise="feedback", ratio=0.2),
     ]
     first = (tiny.folder / "run" / "stress.csv").read_bytes()
     assert "stress: up to date" in tiny.ok(*TWO_MODELS).err
@@ -67,7 +69,7 @@ def test_finished_trainings_survive_an_interruption(
 def test_an_interrupted_study_gives_the_same_numbers(tiny: CommandLine, trained: list[Cell]) -> None:
     tiny.ok(*TWO_MODELS)
     whole = {(row["model"], row["ratio"]): row["recall@20"] for row in _rows(tiny.folder)}
-    cells = sorted((tiny.folder / "run" / "stress" / "cells").iterdir())
+    cells = sorted((tiny.folder / "run" / "cells").glob("*.json"))
     for path in cells[:2]:
         path.unlink()
     tiny.ok(*TWO_MODELS)
@@ -105,12 +107,28 @@ def test_recall_at_20_is_there_whatever_the_recipe_scores(tiny: CommandLine) -> 
     assert {"recall@5", "recall@20", "ndcg@20", "drop_recall@20"} <= set(_rows(tiny.folder)[0])
 
 
-def test_a_damaged_result_is_one_line(tiny: CommandLine) -> None:
+@pytest.mark.parametrize("what", ["half a file", "another number", "other users", "no users"])
+def test_a_damaged_result_is_one_line_and_made_anew(tiny: CommandLine, trained: list[Cell], what: str) -> None:
     clean = (*ONE_EPOCH, "stress", "--ratio", "0", "--models", "mf")
     tiny.ok(*clean)
-    (cell,) = (tiny.folder / "run" / "stress" / "cells").iterdir()
-    cell.write_text("{")
-    tiny.refused(*clean, saying=(cell.name, "delete it and run `stress` again"))
+    sound = _rows(tiny.folder)[0]["recall@20"]
+    (cell,) = (tiny.folder / "run" / "cells").glob("*.json")
+    users = cell.with_suffix(".parquet")
+    if what == "half a file":
+        cell.write_text("{")
+    elif what == "another number":
+        cell.write_text(cell.read_text().replace(sound, "0.99"))
+    elif what == "other users":
+        users.write_bytes(users.read_bytes()[:-1] + b"?")
+    else:
+        users.unlink()
+    damaged = cell if what in ("half a file", "another number") else users
+    warnings = [line for line in tiny.ok(*clean).err.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == 1
+    assert damaged.name in warnings[0] and "made anew" in warnings[0]
+    assert len(trained) == 2
+    assert _rows(tiny.folder)[0]["recall@20"] == sound
+    assert "stress: up to date" in tiny.ok(*clean).err
 
 
 def test_an_unknown_model_is_refused_before_any_training(tiny: CommandLine, trained: list[Cell]) -> None:

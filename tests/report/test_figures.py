@@ -62,11 +62,11 @@ def test_lines_bands_and_words(tmp_path: Path, drawn: list[Any]) -> None:
     np.testing.assert_allclose(first.lines[1].get_xdata(), [0, 10, 20])
     np.testing.assert_allclose(first.lines[1].get_ydata(), [0.093, 0.083, 0.073])
     band = first.collections[1].get_paths()[0].vertices
-    spread = 0.002 / np.sqrt(2)  # of two values 0.002 apart, n - 1
+    spread = 0.001  # of two values 0.002 apart: s = 0.002 / sqrt(2), over sqrt(2)
     assert band[:, 1].max() == pytest.approx(0.093 + spread)
     assert band[:, 1].min() == pytest.approx(0.073 - spread)
     words = " ".join(text.get_text() for text in figure.texts)
-    assert "synthetic data; line: mean over seeds, band: one standard deviation" in words
+    assert "synthetic data; line: mean over seeds, band: its standard error" in words
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["model 0", "model 1"]
     assert len({(line.get_color(), line.get_marker()) for line in first.lines}) == 2
 

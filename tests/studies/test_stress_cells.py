@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 
+from damrs_dgl.errors import DamrsError
 from damrs_dgl.recipe import load_recipe
-from damrs_dgl.studies.stress import CLEAN, Cell, plan_cells, stress_rows, systems_of
+from damrs_dgl.studies.cells import CLEAN, Cell
+from damrs_dgl.studies.results import CellResult
+from damrs_dgl.studies.stress import plan_cells, stress_rows, systems_of
 
 
 @pytest.mark.parametrize(
@@ -32,10 +36,10 @@ def test_no_such_system() -> None:
 def test_clean_data_is_trained_once_for_all_kinds_of_noise() -> None:
     cells = plan_cells(["a", "b"], ["feedback", "visual"], [0.2, 0.0, 0.1, 0.2], [0, 1])
     assert cells[:4] == [
-        Cell("a", CLEAN, 0.0, 0),
-        Cell("b", CLEAN, 0.0, 0),
-        Cell("a", CLEAN, 0.0, 1),
-        Cell("b", CLEAN, 0.0, 1),
+        Cell("a", noise=CLEAN, ratio=0.0, seed=0),
+        Cell("b", noise=CLEAN, ratio=0.0, seed=0),
+        Cell("a", noise=CLEAN, ratio=0.0, seed=1),
+        Cell("b", noise=CLEAN, ratio=0.0, seed=1),
     ]
     assert len(cells) == len(set(cells)) == 4 + 2 * 2 * 2 * 2
     assert [cell.ratio for cell in cells[4:12]] == [0.1] * 4 + [0.2] * 4
@@ -48,16 +52,18 @@ def test_trainings_on_the_same_data_are_neighbours() -> None:
     assert changes == len(set(data)) - 1
 
 
-def test_rows_and_what_was_lost() -> None:
-    def scores(value: float) -> dict[str, float]:
-        return {"recall@5": value / 2, "recall@20": value, "ndcg@20": 2 * value, "epochs": 3}
+def _scores(value: float) -> CellResult:
+    test = {"recall@5": value / 2, "recall@20": value, "ndcg@20": 2 * value}
+    return CellResult({}, test, best_epoch=2, epochs=3, seconds=1.5, wall_seconds=2.0, per_user_path=Path("none"))
 
-    results = [
-        (Cell("a", CLEAN, 0.0, 0), scores(0.4)),
-        (Cell("a", "feedback", 0.1, 0), {**scores(0.3), "model": "a", "noise": "feedback", "ratio": 0.1, "seed": 0}),
-        (Cell("a", "visual", 0.1, 0), scores(0.5)),
-    ]
-    rows = stress_rows(results, ["feedback", "visual"])
+
+def _noisy(noise: str) -> Cell:
+    return Cell("a", noise=noise, ratio=0.1)
+
+
+def test_rows_and_what_was_lost() -> None:
+    outcomes = {Cell("a"): _scores(0.4), _noisy("feedback"): _scores(0.3), _noisy("visual"): _scores(0.5)}
+    rows = stress_rows(outcomes, ["feedback", "visual"])
     assert [(row["noise"], row["ratio"]) for row in rows] == [
         ("feedback", 0.0), ("feedback", 0.1), ("visual", 0.0), ("visual", 0.1),
     ]  # fmt: skip
@@ -65,9 +71,17 @@ def test_rows_and_what_was_lost() -> None:
     assert rows[1]["drop_ndcg@20"] == pytest.approx(0.25)
     assert "drop_recall@5" not in rows[0]
     assert list(rows[0])[:4] == ["model", "noise", "ratio", "seed"]
+    assert (rows[0]["best_epoch"], rows[0]["epochs"], rows[0]["seconds"]) == (2, 3, 1.5)
 
 
 def test_nothing_to_lose_is_no_division_by_zero() -> None:
-    zero = {"recall@20": 0.0, "ndcg@20": 0.0}
-    rows = stress_rows([(Cell("a", CLEAN, 0.0, 0), zero), (Cell("a", "visual", 0.1, 0), zero)], ["visual"])
+    rows = stress_rows({Cell("a"): _scores(0.0), _noisy("visual"): _scores(0.0)}, ["visual"])
     assert rows[1]["drop_recall@20"] == 0
+
+
+def test_a_failed_training_has_its_error_and_a_failed_clean_one_leaves_no_drop() -> None:
+    failed = DamrsError("no room", where="here")
+    rows = stress_rows({Cell("a"): failed, _noisy("visual"): _scores(0.5)}, ["visual"])
+    assert rows[0] == {"model": "a", "noise": "visual", "ratio": 0.0, "seed": 0, "error": "here: no room"}
+    assert rows[1]["recall@20"] == 0.5
+    assert "drop_recall@20" not in rows[1]

@@ -352,3 +352,32 @@ def test_every_optimiser_has_its_own_state(tmp_path: Path) -> None:
     second.resume()
     second.fit()
     assert_same_training(second, whole)
+
+
+@pytest.mark.parametrize(
+    ("scores", "schedule", "whole"),
+    [
+        ([0.1, 0.3, 0.2], Schedule(3, 5), True),
+        ([0.1, 0.3, 0.2], Schedule(4, 5), False),  # asks for more
+        ([0.1, 0.3, 0.2], Schedule(2, 5), False),  # would have ended before
+        ([0.1, 0.3, 0.2, 0.1], Schedule(9, 2), True),
+        ([0.1, 0.3, 0.2, 0.4, 0.1], Schedule(5, 1), False),  # a patience of 1 ends after the third
+        ([None, 0.3, None, 0.2], Schedule(4, 5, evaluate_every=2), True),
+        ([None, 0.3, 0.2, 0.1], Schedule(4, 5, evaluate_every=2), False),  # the end of a shorter one stays in it
+        ([None, 0.3, 0.2], Schedule(3, 5, evaluate_every=2), True),
+        ([], Schedule(3, 5), False),
+    ],
+)
+def test_a_whole_training_ends_where_one_from_scratch_does(
+    scores: list[float | None], schedule: Schedule, whole: bool
+) -> None:
+    history = [
+        {"epoch": float(n), **({} if score is None else {"validation_recall@20": score})}
+        for n, score in enumerate(scores, start=1)
+    ]
+    assert Progress(epoch=len(scores), history=history).is_whole(schedule) is whole
+
+
+def test_a_training_in_one_go_is_whole() -> None:
+    trainer = make_trainer(training__epochs=6, training__patience=2, training__evaluate_every=2)
+    assert trainer.fit().is_whole(trainer.schedule)

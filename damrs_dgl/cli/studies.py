@@ -1,0 +1,75 @@
+"""Studies, many trainings and one table: compare, ablate, stress."""
+
+from __future__ import annotations
+
+import click
+
+from damrs_dgl.cli.command import Command, names
+
+_seeds = click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each system.")
+_jobs = click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Trainings side by side, a core each; the numbers are the same for any. [by cores and memory; 1 on a GPU]",
+)
+_format = click.option(
+    "--format", type=click.Choice(["md", "latex", "csv"]), help="Print the table as Markdown, LaTeX or CSV."
+)
+
+
+@click.command()
+@click.option("--models", metavar="A,B", help="Systems, by commas; WRAPPER:BACKBONE for one with what it wraps.")
+@_seeds
+@_jobs
+@_format
+@click.pass_obj
+def compare(command: Command, models: str | None, seeds: int, jobs: int | None, format: str | None) -> None:
+    """Systems on the recipe's data, beside simple ones and the paper's figures where there are some.
+
+    Every training is kept, and shared with the other studies: the same command goes on after what is finished.
+    """
+    from damrs_dgl.stages import compare as stage
+
+    stage(command.workspace, models=names(models), seeds=seeds, jobs=jobs, format=format)
+
+
+@click.command()
+@_seeds
+@_jobs
+@_format
+@click.pass_obj
+def ablate(command: Command, seeds: int, jobs: int | None, format: str | None) -> None:
+    """The recipe's system with parts of it taken away, beside the paper's Tables 3 and 4."""
+    from damrs_dgl.stages import ablate as stage
+
+    stage(command.workspace, seeds=seeds, jobs=jobs, format=format)
+
+
+@click.command()
+@click.option(
+    "--noise", "noises", multiple=True, metavar="KIND", help="feedback, feedback-removed, or a modality; repeatable."
+)
+@click.option(
+    "--ratio",
+    "ratios",
+    type=click.FloatRange(0, 1),
+    multiple=True,
+    metavar="R",
+    help="Share of it, 0 to 1; repeatable.",
+)
+@click.option("--models", metavar="A,B", help="Systems to compare, by commas.")
+@click.option("--seeds", type=click.IntRange(min=1), help="Runs per cell.")
+@_jobs
+@click.pass_obj
+def stress(
+    command: Command,
+    noises: tuple[str, ...],
+    ratios: tuple[float, ...],
+    models: str | None,
+    seeds: int | None,
+    jobs: int | None,
+) -> None:
+    """Corrupt the clean training data, train each system anew, and show what it loses."""
+    from damrs_dgl.stages import stress as stage
+
+    stage(command.workspace, noises=noises, ratios=ratios, models=names(models), seeds=seeds, jobs=jobs)

@@ -1,0 +1,55 @@
+"""What graphs, trainings and metrics are made from: named values, the data by their fingerprint.
+
+Block sizes change time and memory, not the numbers, and are not among them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from damrs_dgl.recipe.schema import Recipe
+from damrs_dgl.run import FORMAT_VERSION
+
+FREE_ON_RESUME: Final = frozenset({"epochs", "patience"})  # of [training]: may change when a training is resumed
+_BLOCK_SIZE: Final = frozenset({"block_size"})
+
+
+def graphs_parts(recipe: Recipe[Any], data: str) -> dict[str, Any]:
+    """What the graphs are made from: the data (their fingerprint) and [graphs]."""
+    return {
+        "the toolkit's file format": FORMAT_VERSION,
+        "the data": data,
+        **_values(recipe, "graphs", without=_BLOCK_SIZE),
+    }
+
+
+def fit_parts(recipe: Recipe[Any], data: str) -> dict[str, Any]:
+    """What a training is made from, but for what may change when it is resumed: epochs, patience and the device."""
+    return {
+        **graphs_parts(recipe, data),
+        **_values(recipe, "model"),
+        **_values(recipe, "training", without=FREE_ON_RESUME),
+    }
+
+
+def evaluation_parts(recipe: Recipe[Any]) -> dict[str, Any]:
+    """What metrics depend on beside the training."""
+    return _values(recipe, "evaluation", without=_BLOCK_SIZE)
+
+
+def result_parts(recipe: Recipe[Any], data: str) -> dict[str, Any]:
+    """What the numbers of a training that runs to its end are made from."""
+    schedule = {f"training.{key}": getattr(recipe.training, key) for key in sorted(FREE_ON_RESUME)}
+    return {**fit_parts(recipe, data), **schedule, **evaluation_parts(recipe)}
+
+
+def _values(recipe: Recipe[Any], section: str, *, without: frozenset[str] = frozenset()) -> dict[str, Any]:
+    return dotted(section, getattr(recipe, section).model_dump(mode="json", exclude=set(without)))
+
+
+def dotted(prefix: str, table: dict[str, Any]) -> dict[str, Any]:
+    """A table and the tables inside it as one, by dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= dotted(f"{prefix}.{key}", value) if isinstance(value, dict) else {f"{prefix}.{key}": value}
+    return flat

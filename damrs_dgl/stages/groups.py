@@ -1,0 +1,84 @@
+"""`groups`: the metrics by users' activity and by items' popularity, for the trained model and the floor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from damrs_dgl.files import write_csv
+from damrs_dgl.report.bars import groups_figure
+from damrs_dgl.scoring import Scorer
+from damrs_dgl.stages.shown_table import show_table
+from damrs_dgl.stages.workspace import Workspace, writing_stage
+from damrs_dgl.studies.groups import (
+    AUTHORS_GROUPS,
+    ITEMS,
+    USERS,
+    Group,
+    group_rows,
+    groups_at,
+    item_counts,
+    popularity_thirds,
+    span_text,
+)
+from damrs_dgl.studies.judging import Judge, floor_label, trained_floor
+
+COLUMNS = ("by", "group", "low", "high", "counted", "system", "metric", "value", "standard_error", "users")
+
+
+@writing_stage
+def groups(
+    workspace: Workspace, *, cuts: Sequence[int] = (), item_cuts: Sequence[int] = (), format: str | None = None
+) -> list[dict[str, Any]]:
+    """Judge the trained model and the floor group by group; writes `groups.csv` and `groups.png`, prints the table.
+
+    `cuts`: users between these numbers of training interactions; without them the groups of the authors' cold-start
+    study. `item_cuts`: items between these; without them three groups of about as many items.
+    """
+    recipe, dataset, run = workspace.recipe, workspace.dataset, workspace.run
+    chosen = [
+        *(groups_at(cuts, USERS) if cuts else AUTHORS_GROUPS),
+        *(groups_at(item_cuts, ITEMS) if item_cuts else popularity_thirds(item_counts(dataset))),
+    ]
+    judge = Judge(recipe, dataset)
+    rows: list[dict[str, Any]] = []
+    for name, scorer in _systems(workspace):
+        rows += group_rows(name, judge(scorer), dataset, chosen, recipe.evaluation.ks)
+    write_csv(run.groups_table, rows, COLUMNS)
+    synthetic = ", synthetic data" if workspace.is_synthetic else ""
+    monitor = recipe.training.monitor
+    drawn = monitor if monitor.startswith("recall@") else f"recall@{monitor.partition('@')[2]}"  # items have no other
+    groups_figure(rows, run.groups_plot, metric=drawn, subtitle=f"{recipe.name}{synthetic}")
+    title = f"{recipe.name}: test {drawn} by group{synthetic}"
+    columns, shown = _table(chosen, rows, drawn)
+    show_table(workspace.console, title, columns, shown, format)
+    workspace.console.notice(f"groups: {len(chosen)} groups ({run.groups_table}, {run.groups_plot})")
+    return rows
+
+
+def _systems(workspace: Workspace) -> Iterator[tuple[str, Scorer]]:
+    """The trained model and the floor, one after the other, each under its name."""
+    own = workspace.recipe.model.name
+    yield own, workspace.fitted.scorer
+    for system in trained_floor(workspace.recipe, workspace.dataset, workspace.graph, workspace.device):
+        if not system.is_own:
+            yield floor_label(system.name, own), system.scorer
+
+
+def _table(chosen: Sequence[Group], rows: Sequence[dict[str, Any]], metric: str) -> tuple[list[str], list[list[Any]]]:
+    """(columns, cells): a row per group, a column per system."""
+    systems = list(dict.fromkeys(row["system"] for row in rows))
+    found = {(row["by"], row["group"], row["system"]): row for row in rows if row["metric"] == metric}
+    cells = []
+    for group in chosen:
+        own = [found[group.by, group.name, system] for system in systems]
+        bounds = f"{span_text(own[0]['low'], own[0]['high'])}, {group.counted}"
+        cells.append([group.by, group.name, bounds, f"{own[0]['users']:,}", *map(_with_error, own)])
+    return ["by", "group", "interactions", "users", *systems], cells
+
+
+def _with_error(row: dict[str, Any]) -> str | None:
+    if row["value"] is None:
+        return None
+    error = "" if row["standard_error"] is None else f" ±{row['standard_error']:.4f}"
+    return f"{row['value']:.4f}{error}"

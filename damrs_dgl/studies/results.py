@@ -1,0 +1,118 @@
+"""What a finished cell leaves on disk: its numbers as JSON, every user's own as Parquet, both with a checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from damrs_dgl.errors import RunError
+from damrs_dgl.evaluation.metrics import RankingResult
+from damrs_dgl.files import read_json, whole_file, write_json, write_text
+from damrs_dgl.training.checkpoint import CheckpointStore
+
+PER_USER_K = 20  # the length of list that users' own numbers are kept for
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """The numbers of a finished cell.
+
+    validation, test: metrics of the best epoch.  seconds: of training.  wall_seconds: of the cell from data to metrics.
+    per_user_path: the Parquet file of every user's own test metrics.
+    """
+
+    validation: Mapping[str, float]
+    test: Mapping[str, float]
+    best_epoch: int
+    epochs: int
+    seconds: float
+    wall_seconds: float
+    per_user_path: Path
+
+    def per_user(self) -> dict[str, np.ndarray]:
+        """Columns by name: `user` (index in the data set, ascending) and the metrics at 20, float64."""
+        table = pq.read_table(self.per_user_path)
+        return {name: table[name].to_numpy() for name in table.column_names}
+
+
+class ResultStore:
+    """The results in one folder, each under the key of all that it depends on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+
+    def path(self, key: str) -> Path:
+        """The JSON file of a result; the Parquet file stands beside it."""
+        return self.folder / f"{key}.json"
+
+    def training(self, key: str) -> CheckpointStore:
+        """Where the training of an unfinished cell keeps its last full epoch."""
+        return CheckpointStore(self.folder / key, key)
+
+    def write(self, key: str, facts: Mapping[str, Any], test: RankingResult) -> CellResult:
+        """Keep a finished cell; `facts` are the numbers of `CellResult` and whatever else a reader should know."""
+        users = self._per_user_path(key)
+        assert test.per_user is not None and test.users is not None
+        columns = {name: values for name, values in test.per_user.items() if name.endswith(f"@{PER_USER_K}")}
+        with whole_file(users) as temporary:
+            table = {"user": test.users.numpy(), **{name: values.cpu().numpy() for name, values in columns.items()}}
+            pq.write_table(pa.table(table), temporary)
+        content = {**facts, "test": test.metrics, "per_user": _file_digest(users)}
+        write_json(self.path(key), {**content, "checksum": _digest(content)})
+        self._trace_path(key).unlink(missing_ok=True)
+        shutil.rmtree(self.folder / key, ignore_errors=True)
+        return _result(content, users)
+
+    def read(self, key: str) -> CellResult | None:
+        """A finished cell, None where there is none. Raises RunError where one of its files is damaged or missing."""
+        path, users = self.path(key), self._per_user_path(key)
+        if not path.exists():
+            return None
+        content = read_json(path, fix="it is made anew")
+        checksum = content.pop("checksum", None)
+        if checksum != _digest(content):
+            raise RunError("is damaged (its checksum does not fit)", where=path, fix="it is made anew")
+        try:
+            intact = _file_digest(users) == content["per_user"]
+        except OSError:
+            intact = False
+        if not intact:
+            raise RunError("is damaged or missing", where=users, fix="it is made anew")
+        return _result(content, users)
+
+    def write_trace(self, key: str, trace: str) -> Path:
+        """Keep the stack trace of a cell that failed by our fault."""
+        write_text(self._trace_path(key), trace)
+        return self._trace_path(key)
+
+    def _per_user_path(self, key: str) -> Path:
+        return self.folder / f"{key}.parquet"
+
+    def _trace_path(self, key: str) -> Path:
+        return self.folder / f"{key}.trace.txt"
+
+
+def _result(content: Mapping[str, Any], users: Path) -> CellResult:
+    numbers = ("validation", "test", "best_epoch", "epochs", "seconds", "wall_seconds")
+    return CellResult(**{name: content[name] for name in numbers}, per_user_path=users)
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()

@@ -1,0 +1,63 @@
+"""Systems side by side on clean data: the rows of a comparison or an ablation, and what may be said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from damrs_dgl.errors import DamrsError
+from damrs_dgl.studies.results import CellResult
+from damrs_dgl.studies.statistics import Marks, best_and_second
+from damrs_dgl.studies.study import Cell, Outcome
+
+HEADLINE = ("recall@20", "ndcg@20")
+
+
+def clean_cells(systems: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
+    """Every system with every seed; a first row of all systems comes before a second seed."""
+    return [Cell(system, seed=seed) for seed in seeds for system in systems]
+
+
+def system_rows(outcomes: Mapping[Cell, Outcome], paper: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+    """A row per system and seed, systems in the order they come: test metrics, validation ones, the paper's figures.
+
+    The row of a cell that failed has its error and no metrics.
+    """
+    systems = list(dict.fromkeys(cell.system for cell in outcomes))
+    ordered = sorted(outcomes.items(), key=lambda item: systems.index(item[0].system))
+    return [_row(cell, outcome, paper.get(cell.system, {})) for cell, outcome in ordered]
+
+
+def _row(cell: Cell, outcome: Outcome, paper: Mapping[str, float]) -> dict[str, Any]:
+    row: dict[str, Any] = {"system": cell.system, "seed": cell.seed}
+    published = {f"paper_{name}": value for name, value in paper.items()}
+    if isinstance(outcome, DamrsError):
+        return {**row, **published, "error": str(outcome)}
+    validation = {f"validation_{name}": value for name, value in outcome.validation.items()}
+    training = {"best_epoch": outcome.best_epoch, "epochs": outcome.epochs, "seconds": outcome.seconds}
+    return {**row, **outcome.test, **validation, **training, **published}
+
+
+def results_of(outcomes: Mapping[Cell, Outcome]) -> dict[str, list[CellResult]]:
+    """The results of every system over its seeds, without those that failed."""
+    found: dict[str, list[CellResult]] = {cell.system: [] for cell in outcomes}
+    for cell, outcome in outcomes.items():
+        if isinstance(outcome, CellResult):
+            found[cell.system].append(outcome)
+    return found
+
+
+def per_user_table(results: Mapping[str, Sequence[CellResult]]) -> dict[str, dict[str, np.ndarray]]:
+    """metric -> system -> [seeds, users] of the headline metrics; systems without a result are left out."""
+    loaded = {system: [result.per_user() for result in runs] for system, runs in results.items() if runs}
+    return {
+        metric: {system: np.stack([run[metric] for run in runs]) for system, runs in loaded.items()}
+        for metric in HEADLINE
+    }
+
+
+def marks_of(results: Mapping[str, Sequence[CellResult]]) -> dict[str, Marks]:
+    """Who is best and second best in each headline metric, where the paired tests over users say so."""
+    return best_and_second(per_user_table(results))
