@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import click
 
 from damrs_dgl.cli.command import Command, names
+
+
+class Share(click.FloatRange):
+    """A number in a range; "nan", which is in every range for click, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
 
 
 @click.command()
@@ -14,13 +27,13 @@ from damrs_dgl.cli.command import Command, names
 @click.option(
     "--ratio",
     "ratios",
-    type=click.FloatRange(0, 1),
+    type=Share(0, 1),
     multiple=True,
     metavar="R",
     help="Share of it, 0 to 1; repeatable.",
 )
 @click.option("--models", metavar="A,B", help="Systems to compare, by commas.")
-@click.option("--seeds", type=click.IntRange(min=1), help="Runs per cell.")
+@click.option("--seeds", type=click.IntRange(min=1, max=1000), help="Runs per cell.")
 @click.pass_obj
 def stress(
     command: Command, noises: tuple[str, ...], ratios: tuple[float, ...], models: str | None, seeds: int | None

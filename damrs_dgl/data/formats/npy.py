@@ -16,6 +16,7 @@ from damrs_dgl.errors import DataError
 
 _FIX = "save it again with numpy.save"
 _MAGIC = b"\x93NUMPY"
+_VERSIONS = ((1, 0), (2, 0), (3, 0))
 
 
 def open_npy(path: str | Path) -> tuple[ModalityFeatures, list[Finding]]:
@@ -54,6 +55,8 @@ def _header(file: Path) -> tuple[tuple[int, ...], bool, np.dtype, int]:
         stream.seek(0)
         try:
             version = npy_format.read_magic(stream)
+            if version not in _VERSIONS:
+                raise ValueError(f"no version {version[0]}.{version[1]} of the format is known")
             read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
             shape, fortran, dtype = read(stream)  # of 3.0 the header differs in names of fields alone
         except Exception as error:  # numpy evaluates the header as Python, which may end in any error at all
