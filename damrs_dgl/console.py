@@ -7,6 +7,8 @@ full width. rich is imported at the first line printed, not with this module: `d
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 # Wide enough that rich, told of it, never folds or cuts a piped table.
 _UNLIMITED_WIDTH = 1_000_000
+_GAP = 3  # between two columns; a framed table has 1 at each side
+_WORD = 24  # a longer word, such as a path, may be broken on a narrow terminal
 
 
 class ProgressBar:
@@ -90,9 +94,11 @@ class Console:
         """``error: ...`` in one line on standard error, without a stack trace."""
         self._print(self._stderr, f"error: {error}", style="red")
 
-    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, keys: int = 1) -> None:
         """A table on standard output: numbers to the right, nothing cut.
 
+        On a terminal that is too narrow, text is wrapped between words, and what still has no room goes into further
+        tables below, each with the first `keys` columns again.
         Cells may be of any type: floats get four decimals, None is shown as "-", yes and no stand for booleans.
         """
         out = self._stdout
@@ -100,12 +106,29 @@ class Console:
         if title:
             self._print(out, title, style="bold")
         if out.is_terminal:
-            out.print(_layout(columns, cells, framed=True))
+            for chosen in _parts(columns, cells, out.width, keys):
+                part = [[row[place] for place in chosen] for row in cells]
+                out.print(_layout([columns[place] for place in chosen], part, out.width))
             return
         plain = _rich_console(file=StringIO(), width=_UNLIMITED_WIDTH)
-        plain.print(_layout(columns, cells, framed=False))
+        plain.print(_layout(columns, cells, None))
         text = plain.file.getvalue()  # type: ignore[attr-defined]
         self._print(out, "\n".join(line.rstrip() for line in text.splitlines()))
+
+    @staticmethod
+    def flush() -> None:
+        """Write what standard output still holds. Raises OSError where it cannot be written."""
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+    @staticmethod
+    def drop_output() -> None:
+        """Let go what standard output does not take, so that Python does not try again at its end and fail."""
+        try:
+            Console.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def progress(self, label: str, total: int | None) -> ProgressBar:
         """A bar with the share done, the fields last given to ``advance`` and the time left.
@@ -193,15 +216,67 @@ def _new_bars(stderr: rich.console.Console) -> rich.progress.Progress:
     )
 
 
-def _layout(columns: Sequence[str], cells: list[list[str]], *, framed: bool) -> rich.table.Table:
+def _parts(columns: Sequence[str], cells: list[list[str]], width: int, keys: int) -> list[list[int]]:
+    """Which columns stand side by side on a terminal so wide: all, or a few behind the first `keys` in each part."""
+    least = [_least_width(column, [row[place] for row in cells]) + _GAP for place, column in enumerate(columns)]
+    full = width - 2 + _GAP
+    keys = min(keys, len(columns) - 1)
+    while keys and sum(least[:keys]) + max(least[keys:]) > full:
+        keys -= 1
+    repeated = list(range(keys))
+    parts: list[list[int]] = []
+    room = -1
+    for place in range(len(repeated), len(columns)):
+        room -= least[place]
+        if room < 0:
+            parts.append([*repeated])
+            room = full - sum(least[key] for key in repeated) - least[place]
+        parts[-1].append(place)
+    return parts
+
+
+def _least_width(column: str, values: list[str]) -> int:
+    """The fewest signs that a column can do with: a number whole, text by its longest word up to `_WORD`."""
+    from rich.cells import cell_len
+
+    if _is_numeric(values):
+        return max(map(cell_len, [*column.split(), *values]), default=0)
+    longest = max((cell_len(word) for value in values for word in value.split()), default=0)
+    return max([*map(cell_len, column.split()), min(longest, _WORD)], default=0)
+
+
+def _is_numeric(values: list[str]) -> bool:
+    return any(value != "-" for value in values) and all(map(_looks_numeric, values))
+
+
+def _widths(columns: Sequence[str], cells: list[list[str]], width: int) -> list[int]:
+    """Signs for each column on a terminal so wide: the least that it can do with, and of the rest what it can use."""
+    from rich.cells import cell_len
+
+    by_column = [[row[place] for row in cells] for place in range(len(columns))]
+    widths = [_least_width(column, values) for column, values in zip(columns, by_column, strict=True)]
+    wanted = [max(map(cell_len, [column, *values])) for column, values in zip(columns, by_column, strict=True)]
+    rest = max(0, width - 2 + _GAP - sum(widths) - _GAP * len(widths))
+    order = sorted(range(len(widths)), key=lambda place: wanted[place] - widths[place])
+    for done, place in enumerate(order):  # who wants little gets all of it, the others share what is left
+        more = min(wanted[place] - widths[place], rest // (len(order) - done))
+        widths[place] += more
+        rest -= more
+    return [min(size, max(width - 2, 1)) for size in widths]
+
+
+def _layout(columns: Sequence[str], cells: list[list[str]], width: int | None) -> rich.table.Table:
+    """A table in a frame for a terminal of so many signs, or without frame and as wide as it is."""
     from rich import box
     from rich.table import Table
 
+    framed = width is not None
+    widths: Sequence[int | None] = [None] * len(columns) if width is None else _widths(columns, cells, width)
     table = Table(box=box.SIMPLE_HEAD if framed else None, pad_edge=False, header_style="bold" if framed else "")
     for position, column in enumerate(columns):
         values = [row[position] for row in cells]
-        numeric = any(value != "-" for value in values) and all(map(_looks_numeric, values))
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        numeric = _is_numeric(values)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold", width=widths[position])
     for row in cells:
         table.add_row(*row)
     return table

@@ -5,12 +5,13 @@ Each file here holds a few commands; `COMMANDS` are all of them.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 
 import click
 
-from damrs_dgl.cli.command import Command, StageGroup
+from damrs_dgl.cli.command import Command, StageGroup, refuse_too_little_memory
 from damrs_dgl.cli.groups import groups
 from damrs_dgl.cli.recipes import doctor, recipes
 from damrs_dgl.cli.stages import build_graphs, describe, evaluate, fit, recommend
@@ -56,6 +57,7 @@ def cli(
       damrs-dgl --recipe my.toml fit recommend --top 10          your own data
       damrs-dgl stress --noise feedback --ratio 0.1              what noise does
     """
+    refuse_too_little_memory()
     seeded = (*overrides, f"training.seed={seed}") if seed is not None else overrides
     ctx.obj = Command(recipe, run, seeded, device)
 
@@ -70,21 +72,30 @@ def main() -> None:
     bound_waiting()
     try:
         cli.main(sys.argv[1:] or ["--help"], prog_name="damrs-dgl", standalone_mode=False)
+        console.flush()  # a disk that is full is told here, not at Python's end
     except (click.exceptions.Abort, KeyboardInterrupt) as stop:
         reason = stop.__cause__ or stop  # click turns Ctrl-C into an Abort
         console.notice(str(reason) or "stopped; the same command goes on after what is finished")
         raise SystemExit(INTERRUPTED) from None
     except click.ClickException as error:
-        console.error(_usage_error(error))
+        _tell(_usage_error(error))
         raise SystemExit(error.exit_code) from None
     except BrokenPipeError:
+        console.drop_output()
         raise SystemExit(1) from None
     except Exception as error:
         if debug:
             raise
         known = error if isinstance(error, DamrsError) else unexpected(error)
-        console.error(known)
+        _tell(known)
         raise SystemExit(known.exit_code) from None
+
+
+def _tell(error: DamrsError) -> None:
+    """The error's line; nothing where standard error cannot be written, for the exit code tells too."""
+    with contextlib.suppress(OSError):
+        console.error(error)
+    console.drop_output()
 
 
 def _usage_error(error: click.ClickException) -> DamrsError:

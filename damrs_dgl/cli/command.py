@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 import click
 
 from damrs_dgl.console import console
+from damrs_dgl.errors import DamrsError
+
+LEAST_ADDRESS_SPACE = 1 << 30  # torch and dgl are loaded in less; how much more is needed is for the data to say
 
 if TYPE_CHECKING:
     from damrs_dgl.recipe import Recipe
@@ -43,6 +46,18 @@ class Command:
         from damrs_dgl.stages import Workspace
 
         return Workspace(recipe, run=self.run, device=self.device, console=console)
+
+
+def refuse_too_little_memory() -> None:
+    """DamrsError where a limit on this process leaves no room for torch, which would end it without a word."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESS_SPACE:
+        what = f"not enough memory (this process may have {limit >> 20:,} MiB of address space)"
+        raise DamrsError(what, fix=f"raise that limit, `ulimit -v`, to {LEAST_ADDRESS_SPACE >> 10} or more")
 
 
 def warn_of_unusable_systems() -> None:

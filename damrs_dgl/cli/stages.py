@@ -58,7 +58,13 @@ def evaluate(command: Command, per_user: bool, table_format: str | None) -> None
 
 
 @click.command()
-@click.option("--users", default="all", metavar="FILE|all", show_default=True, help="A file of user ids, one a line.")
+@click.option(
+    "--users",
+    default="all",
+    metavar="FILE|all",
+    show_default=True,
+    help="A file of user ids, one a line; - is standard input.",
+)
 @click.option("--top", type=click.IntRange(min=1), default=20, show_default=True, help="Items per user.")
 @click.option("--export-vectors", is_flag=True, help="Also write user and item vectors for an index of your own.")
 @click.pass_obj

@@ -31,5 +31,6 @@ def describe(workspace: Workspace) -> dict[str, Any]:
                 *(f"{value:.4f}" for value in summary["mean_similarity"].values()),
             ]
         ],
+        keys=0,
     )
     return summary
