@@ -9,6 +9,7 @@ import click
 
 from damrs_dgl.cli.command import Command, names
 
+
 class Share(click.FloatRange):
     """A number in a range; "nan", which is in every range for click, is none."""
 
@@ -19,7 +20,9 @@ class Share(click.FloatRange):
         return number
 
 
-_seeds = click.option("--seeds", type=click.IntRange(min=1, max=1000), default=1, show_default=True, help="Runs of each system.")
+_seeds = click.option(
+    "--seeds", type=click.IntRange(min=1, max=1000), default=1, show_default=True, help="Runs of each system."
+)
 _jobs = click.option(
     "--jobs",
     type=click.IntRange(min=1),
