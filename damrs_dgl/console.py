@@ -26,15 +26,17 @@ if TYPE_CHECKING:
 _UNLIMITED_WIDTH = 1_000_000
 _GAP = 3  # between two columns; a framed table has 1 at each side
 _WORD = 24  # a longer word, such as a path, may be broken on a narrow terminal
+_LINE_SHARE, _LINE_SECONDS = 0.1, 30.0  # where there is no bar, a line after so much of the whole or such a time
 
 
 class ProgressBar:
-    """A bar to be used in a ``with`` statement; silent where there is no terminal. Made by ``Console.progress``."""
+    """A bar to be used in a ``with`` statement; without a terminal silent or lines. Made by ``Console.progress``."""
 
-    def __init__(self, console: Console, label: str, total: int | None) -> None:
+    def __init__(self, console: Console, label: str, total: int | None, *, lines_of: str = "") -> None:
         self._console = console
         self._label = label
         self._total = total
+        self._lines = _Lines(f"{label}: {lines_of} ", total) if lines_of else None
         self._shown: dict[str, Any] = {}
         self._task: rich.progress.TaskID | None = None
         self._outermost = False
@@ -56,10 +58,18 @@ class ProgressBar:
     def advance(self, n: int = 1, **fields: Any) -> None:
         """Go on by ``n`` and show ``fields`` behind the bar until changed, e.g. ``advance(loss=0.31, best=0.09)``."""
         self._shown |= fields
-        if self._bars is None or self._task is None:
-            return
         text = "  ".join(f"{key.replace('_', ' ')} {_cell(value)}" for key, value in self._shown.items())
-        self._bars.update(self._task, advance=n, text=text)
+        if self._bars is not None and self._task is not None:
+            self._bars.update(self._task, advance=n, text=text)
+        elif self._lines is not None and (line := self._lines.after(n, text)):
+            self._console.notice(line)
+
+    def skip(self, n: int) -> None:
+        """Count ``n`` as done before this began, so that the time left is not judged by it."""
+        if self._bars is not None and self._task is not None:
+            self._bars.update(self._task, completed=n)
+        elif self._lines is not None:
+            self._lines.skip(n)
 
     def expect(self, seconds: float | None) -> None:
         """Say how long the rest will take, where a steady pace is not to be expected; None: not known yet."""
@@ -69,6 +79,39 @@ class ProgressBar:
     @property
     def _bars(self) -> rich.progress.Progress | None:
         return self._console.bars
+
+
+class _Lines:
+    """What stands for a bar in a pipe or a notebook: a line at every tenth of the whole, or every half minute."""
+
+    def __init__(self, beginning: str, total: int | None) -> None:
+        self._beginning, self._total = beginning, total
+        self._done = self._skipped = self._told_done = 0
+        self._began = self._told_at = time.monotonic()
+
+    def skip(self, n: int) -> None:
+        self._done = self._skipped = self._told_done = n
+
+    def after(self, n: int, text: str) -> str | None:
+        """The line to write after ``n`` more, None where it is not yet time for one."""
+        self._done += n
+        now, total = time.monotonic(), self._total
+        much = total is not None and n > 0 and self._done - self._told_done >= _LINE_SHARE * total
+        if not (much or self._done == total or now - self._told_at >= _LINE_SECONDS):
+            return None
+        self._told_done, self._told_at = self._done, now
+        of = "" if total is None else f"/{total}"
+        return f"{self._beginning}{self._done}{of}  {text}{self._left(now)}"
+
+    def _left(self, now: float) -> str:
+        """ "  at most 3:20 left", by the pace so far; nothing where that is not known."""
+        made = self._done - self._skipped
+        if self._total is None or made <= 0 or self._done >= self._total:
+            return ""
+        seconds = round((now - self._began) / made * (self._total - self._done))
+        hours, minutes = seconds // 3600, seconds // 60 % 60
+        clock = f"{hours}:{minutes:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"
+        return f"  at most {clock} left"
 
 
 class Console:
@@ -130,13 +173,14 @@ class Console:
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-    def progress(self, label: str, total: int | None) -> ProgressBar:
+    def progress(self, label: str, total: int | None, *, lines_of: str = "") -> ProgressBar:
         """A bar with the share done, the fields last given to ``advance`` and the time left.
 
         One inside another is fine; ``total`` None means unknown. Where standard error is not a terminal, nothing is
-        written.
+        written, or with ``lines_of``, which says what is counted ("epoch"), a line at every tenth of the whole and at
+        least every half minute.
         """
-        return ProgressBar(self, label, total)
+        return ProgressBar(self, label, total, lines_of=lines_of)
 
     def open_bars(self) -> rich.progress.Progress | None:
         """The live display that bars are drawn in, started where there is none yet; None without a terminal."""

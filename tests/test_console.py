@@ -108,6 +108,33 @@ def test_progress_is_silent_when_piped(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr() == ("", "")
 
 
+def test_progress_with_lines_writes_one_at_every_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+    with Console().progress("fit", 40, lines_of="epoch") as bar:
+        bar.skip(8)  # of an earlier call
+        for epoch in range(9, 41):
+            bar.advance(1, loss=epoch / 100)
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert out == ""
+    assert [line.split("  ")[0] for line in lines] == [f"fit: epoch {epoch}/40" for epoch in range(12, 41, 4)]
+    assert lines[0] == "fit: epoch 12/40  loss 0.1200  at most 0:00 left"
+    assert lines[-1] == "fit: epoch 40/40  loss 0.4000"
+
+
+def test_progress_with_lines_writes_one_at_least_every_half_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("damrs_dgl.console.time.monotonic", lambda: clock[0])
+    with Console().progress("fit", 1000, lines_of="epoch") as bar:
+        for _ in range(10):
+            clock[0] += 7
+            bar.advance(1)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[2] for line in lines] == ["5/1000", "10/1000"]
+    assert lines[0].endswith("at most 1:56:05 left")  # 995 epochs of 7 seconds
+
+
 def test_a_bar_shows_its_fields_on_a_terminal_and_lines_pass_it() -> None:
     written = run_on_a_terminal(ON_A_TERMINAL)
     for part in (
