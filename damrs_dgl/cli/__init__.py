@@ -14,6 +14,7 @@ import click
 from damrs_dgl.cli.command import Command, StageGroup, refuse_too_little_memory
 from damrs_dgl.cli.groups import groups
 from damrs_dgl.cli.recipes import doctor, recipes
+from damrs_dgl.cli.report import report
 from damrs_dgl.cli.stages import build_graphs, describe, evaluate, fit, recommend
 from damrs_dgl.cli.studies import ablate, compare, stress
 from damrs_dgl.console import console
@@ -21,7 +22,20 @@ from damrs_dgl.errors import DamrsError, unexpected
 from damrs_dgl.threads import bound_waiting
 
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
-COMMANDS = (describe, build_graphs, fit, evaluate, recommend, groups, compare, ablate, stress, doctor, recipes)
+COMMANDS = (
+    describe,
+    build_graphs,
+    fit,
+    evaluate,
+    recommend,
+    groups,
+    compare,
+    ablate,
+    stress,
+    report,
+    doctor,
+    recipes,
+)
 
 
 @click.group(cls=StageGroup, chain=True, context_settings={"help_option_names": ["-h", "--help"]})

@@ -84,7 +84,7 @@ def content_agreement(
     width = max((part.dim for part in dataset.features.values()), default=1)
     size = sample if sample is not None else affordable_sample(dataset.num_items, width)
     chosen = sample_items(_with_any_content(dataset), size, generator)
-    users_of = _users_of_items(dataset)
+    users_of = users_of_items(dataset)
     neighbors: dict[str, Tensor] = {}
     found: dict[str, ContentAgreement] = {}
     for name, features in dataset.features.items():
@@ -137,7 +137,7 @@ def _of_modality(
     present = table.present.cpu()
     sizes = torch.bincount(table.duplicate_of.cpu()[present], minlength=1)
     k = neighbors.shape[1]
-    share, chances = _against_chance(_trained_edges(chosen, neighbors, users_of), users_of, seed)
+    share, chances = _against_chance(trained_edges(chosen, neighbors, users_of), users_of, seed)
     chance = float(np.mean(chances)) if chances else None
     return ContentAgreement(
         mean_similarity=table.mean,
@@ -155,7 +155,7 @@ def _of_modality(
     )
 
 
-def _trained_edges(chosen: Tensor, neighbors: Tensor, users_of: sparse.csr_matrix) -> Edges:
+def trained_edges(chosen: Tensor, neighbors: Tensor, users_of: sparse.csr_matrix) -> Edges:
     """The edges between items that have training users: the others can have none in common."""
     items, others = (part.numpy() for part in (chosen[:, None].expand_as(neighbors).flatten(), neighbors.flatten()))
     trained = np.diff(users_of.indptr) > 0
@@ -177,7 +177,7 @@ def _against_chance(edges: Edges, users_of: sparse.csr_matrix, seed: int) -> tup
     return co_consumed_share(edges, users_of), shares
 
 
-def _users_of_items(dataset: MultimodalDataset) -> sparse.csr_matrix:
+def users_of_items(dataset: MultimodalDataset) -> sparse.csr_matrix:
     """Ones where a training user [I, U] has the item."""
     pairs = (dataset.train.items.numpy(), dataset.train.users.numpy())
     ones = np.ones(len(pairs[0]), dtype=np.int32)

@@ -13,15 +13,7 @@ from damrs_dgl.stages.workspace import Workspace
 
 def describe(workspace: Workspace) -> dict[str, Any]:
     """Print and store what the data set holds; returns the same as a dictionary (`dataset.json`)."""
-    dataset = workspace.dataset
-    found = _agreement(workspace)
-    summary: dict[str, Any] = {"name": workspace.recipe.name, **dataset.describe()}
-    summary["synthetic"] = workspace.is_synthetic
-    summary["mean_similarity"] = {name: agreement.mean_similarity for name, agreement in found.items()}
-    summary["content"] = {name: asdict(agreement) for name, agreement in found.items()}
-    summary["verdicts"] = [verdict(name, agreement) for name, agreement in found.items()]
-    summary["findings"] = [vars(finding) for finding in dataset.findings]
-    write_json(workspace.run.dataset_summary, summary)
+    dataset, summary = workspace.dataset, summary_of(workspace)
     similarities = [f"avg. sim. {name}" for name in dataset.modalities]
     workspace.console.table(
         f"{workspace.recipe.name}{' (synthetic)' if workspace.is_synthetic else ''}",
@@ -38,7 +30,22 @@ def describe(workspace: Workspace) -> dict[str, Any]:
         ],
         keys=0,
     )
-    _show_content(workspace, found, summary["verdicts"])
+    _show_content(workspace, summary["content"], summary["verdicts"])
+    return summary
+
+
+def summary_of(workspace: Workspace) -> dict[str, Any]:
+    """What the data set holds, stored as `dataset.json`."""
+    dataset = workspace.dataset
+    found = _agreement(workspace)
+    summary: dict[str, Any] = {"name": workspace.recipe.name, **dataset.describe()}
+    summary["synthetic"] = workspace.is_synthetic
+    summary["mean_similarity"] = {name: agreement.mean_similarity for name, agreement in found.items()}
+    summary["content"] = {name: asdict(agreement) for name, agreement in found.items()}
+    summary["verdicts"] = [verdict(name, agreement) for name, agreement in found.items()]
+    summary["findings"] = [vars(finding) for finding in dataset.findings]
+    write_json(workspace.run.dataset_summary, summary)
+    workspace.run.record("describe", workspace.describe_parts)
     return summary
 
 
@@ -55,26 +62,26 @@ def _agreement(workspace: Workspace) -> dict[str, ContentAgreement]:
         )
 
 
-def _show_content(workspace: Workspace, found: Mapping[str, ContentAgreement], verdicts: list[str]) -> None:
+def _show_content(workspace: Workspace, found: Mapping[str, Mapping[str, Any]], verdicts: list[str]) -> None:
     """A row a modality, and what it means in words."""
     if not found:
         return
     rows = [
         [
             name,
-            f"{agreement.missing:,}",
-            f"{agreement.duplicated:,}",
-            _shares(agreement.overlap, agreement.overlap_by_chance),
-            _percent(agreement.co_consumed),
-            _percent(agreement.co_consumed_by_chance),
-            None if agreement.lift is None else f"{agreement.lift:.2f}",
+            f"{agreement['missing']:,}",
+            f"{agreement['duplicated']:,}",
+            _shares(agreement["overlap"], agreement["overlap_by_chance"]),
+            _percent(agreement["co_consumed"]),
+            _percent(agreement["co_consumed_by_chance"]),
+            None if agreement["lift"] is None else f"{agreement['lift']:.2f}",
         ]
         for name, agreement in found.items()
     ]
     first = next(iter(found.values()))
-    which = f"a sample of {first.sampled_items:,} items" if first.is_sample else "all items"
+    which = f"a sample of {first['sampled_items']:,} items" if first["is_sample"] else "all items"
     workspace.console.table(
-        f"content and behaviour: the {first.k} nearest of {which}",
+        f"content and behaviour: the {first['k']} nearest of {which}",
         ["modality", "without", "duplicated", "also near in", "share a user", "by chance", "lift"],
         rows,
     )
