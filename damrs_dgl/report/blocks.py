@@ -54,13 +54,17 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Table:
-    """A table that scrolls inside its box. `folded`: shown when asked for. `strong`: rows to stand out."""
+    """A table that scrolls inside its box. `folded`: shown when asked for. `strong`: rows to stand out.
+
+    `cards`: on a narrow screen each row is a card with its columns' names, for tables that are read row by row.
+    """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     folded: bool = False
     strong: frozenset[int] = frozenset()
+    cards: bool = False
     kind: ClassVar[str] = "table"
 
     def cells(self) -> list[list[tuple[str | Picture, str]]]:

@@ -17,7 +17,7 @@ from damrs_dgl.factory import prepare_training
 from damrs_dgl.files import read_json
 from damrs_dgl.graphs.build import load_graph
 from damrs_dgl.graphs.schema import ITEM, item_relations
-from damrs_dgl.models.base import RankingModel
+from damrs_dgl.models.base import ClosedFormModel, RankingModel
 from damrs_dgl.recipe import recipe_text
 from damrs_dgl.report.html import write_report
 from damrs_dgl.report.inputs import ReportInputs, Row, audit_tables, study_tables
@@ -131,21 +131,21 @@ def _views(workspace: Workspace) -> list[VectorView]:
     named: list[tuple[str, str, Tensor]] = []
     for name, part in {"": model, **model.members()}.items():
         start = fresh if not name else fresh.members()[name]
-        named = _stages_of(part, start)
+        named = _stages_of(part, start, called=f"{part.name}, a member of the {model.name}" if name else part.name)
         if named:
             break
     return vector_views(named, workspace.dataset, seed=workspace.recipe.training.seed)
 
 
-def _stages_of(model: RankingModel, start: RankingModel) -> list[tuple[str, str, Tensor]]:
+def _stages_of(model: RankingModel, start: RankingModel, *, called: str) -> list[tuple[str, str, Tensor]]:
     """(name, meaning, item vectors) of a system that ranks by vectors and is trained by steps; none of another."""
-    if model.members() or not model.can_be_wrapped:
+    if isinstance(model, ClosedFormModel):
         return []
     last = _item_vectors(model)
     first = _item_vectors(start)
     if last is None or first is None:
         return []
-    found = [("before training", f"{model.name} as it starts: the same seed, no step taken.", first)]
+    found = [("before training", f"{called} as it starts: the same seed, no step taken.", first)]
     backbone = getattr(model, "backbone", None)
     inner = _item_vectors(backbone) if isinstance(backbone, RankingModel) else None
     if (
@@ -155,7 +155,7 @@ def _stages_of(model: RankingModel, start: RankingModel) -> list[tuple[str, str,
     ):
         meaning = f"The trained {backbone.name} inside {model.name}: no item-item relation has been joined to it."
         found.append(("without the relations", meaning, inner))
-    found.append(("as they rank", f"The trained {model.name}, all of it: what recommendations are made with.", last))
+    found.append(("as they rank", f"All of the trained {called}: what it recommends with.", last))
     return found
 
 

@@ -91,7 +91,7 @@ def _top_table(
         values = [_three(row.get(name)) for name in ("suspicion", *numbers)]
         shown.append([*picture, *ids, *values, reason(row)])
     heads = [*(["picture"] if pictures is not None else []), *names, "suspicion", *numbers, "why"]
-    return Table(title, heads, shown)
+    return Table(title, heads, shown, cards=True)
 
 
 def click_reason(row: Record) -> str:

@@ -29,7 +29,8 @@ def _of_system(title: str, history: Sequence[Row], monitor: str) -> list[Block]:
             f"{key.replace('_', ' ')} {value:g}" for key, value in history[0].items() if _is_choice(key, value)
         )
         tail = f" Chosen on validation: {chosen}." if chosen else ""
-        return [Paragraph(f"{title}computed in closed form, no curve to draw ({values}{seconds:.1f} s).{tail}")]
+        text = f"{title}computed in closed form, no curve to draw ({values}{seconds:.1f} s).{tail}"
+        return [Paragraph(f"{text[:1].upper()}{text[1:]}")]
     epochs = [row["epoch"] for row in history]
     figures: list[Figure] = []
     words = []
