@@ -168,7 +168,7 @@ def _item_vectors(model: RankingModel) -> Tensor | None:
 
 def _commands(workspace: Workspace) -> list[str]:
     """What repeats the run from the recipe that the page holds."""
-    again = shlex.quote(f"{workspace.run.path}-again")
+    again = shlex.quote(f"runs/{workspace.recipe.name}-again")
     start = f"damrs-dgl --recipe recipe.toml --run {again}"
     return [
         f"pip install damrs-dgl=={importlib.metadata.version('damrs-dgl')}",

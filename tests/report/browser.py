@@ -75,10 +75,13 @@ class Browser:
         for domain in ("Page", "Network", "Runtime", "Log"):
             self._call(f"{domain}.enable")
 
-    def look(self, path: Path, *, width: int, dark: bool, screenshot: Path | None = None) -> Seen:
-        """Open a file at a width in a colour scheme, wait until nothing happens any more, and look at it."""
+    def look(self, path: Path, *, width: int, dark: bool, paper: bool = False, screenshot: Path | None = None) -> Seen:
+        """Open a file at a width in a colour scheme, or as on paper, wait until all is still, and look at it."""
         scheme = "dark" if dark else "light"
-        self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        medium = "print" if paper else "screen"
+        self._call(
+            "Emulation.setEmulatedMedia", media=medium, features=[{"name": "prefers-color-scheme", "value": scheme}]
+        )
         self._call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         self._events.clear()
         self._call("Page.navigate", url=path.resolve().as_uri())

@@ -115,6 +115,12 @@ def test_a_browser_shows_it_whole(chrome: Browser, page_file: Path, width: int, 
     assert HOSTILE in facts["text"]
 
 
+def test_paper_shows_it_whole_and_white(chrome: Browser, page_file: Path) -> None:
+    facts = chrome.look(page_file, width=720, dark=True, paper=True).facts  # A4 within usual margins
+    assert facts["scrollWidth"] == 720
+    assert facts["background"] == "rgb(255, 255, 255)" and facts["ink"] == "rgb(0, 0, 0)"
+
+
 def test_the_browser_sees_what_is_wrong(chrome: Browser, tmp_path: Path) -> None:
     bad = tmp_path / "bad.html"
     bad.write_text(

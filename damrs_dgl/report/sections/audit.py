@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from damrs_dgl.report.blocks import Block, Cell, Figures, Paragraph, Section, Table
+from damrs_dgl.report.blocks import Block, Cell, Figure, Figures, Paragraph, Section, Table
 from damrs_dgl.report.charts import bar_chart
 from damrs_dgl.report.inputs import ReportInputs
 from damrs_dgl.report.pictures import PictureFolder
@@ -33,12 +33,10 @@ def audit_section(inputs: ReportInputs) -> Section | None:
             "not a verdict: even the first of the list may be right."
         )
     ]
-    figures = [
-        _spread(title, tables[name])
-        for name, title in (("interactions", "Clicks"), ("content", "Contents"))
-        if name in tables
-    ]
-    blocks.append(Figures(figures))
+    names = (("interactions", "Clicks"), ("content", "Contents"))
+    figures = [figure for name, title in names if name in tables and (figure := _spread(title, tables[name]))]
+    if figures:
+        blocks.append(Figures(figures))
     if "interactions" in tables:
         rows = top(tables["interactions"])
         blocks.append(_top_table("The most suspicious clicks", ["user", "item"], rows, click_reason, pictures))
@@ -60,9 +58,12 @@ def top(table: pa.Table, count: int = _SHOWN) -> list[Record]:
     return found
 
 
-def _spread(title: str, table: pa.Table) -> Any:
+def _spread(title: str, table: pa.Table) -> Figure | None:
+    """How suspicion is spread; None where it is a rank, which is evenly spread by its nature."""
     values = np.asarray(table["suspicion"].drop_null().to_numpy(), dtype=np.float64)
     counts = np.histogram(values, bins=10, range=(0.0, 1.0))[0].tolist()
+    if max(counts) - min(counts) <= 2:
+        return None
     labels = [f"{tenth / 10:g}" for tenth in range(10)]
     caption = f"{len(values):,} in all; each bar begins at its number."
     return bar_chart(

@@ -33,7 +33,8 @@ def metrics_section(inputs: ReportInputs) -> Section | None:
     blocks.append(
         Paragraph(
             f"All items are ranked for every user (protocol “{metrics['protocol']}”); seed {metrics['seed']}, best "
-            f"epoch {metrics['best_epoch']} of {metrics['epochs']}, {metrics['seconds']:,.1f} s on {metrics['device']}."
+            f"epoch {metrics['best_epoch']} of {metrics['epochs']}, {metrics['seconds']:,.1f}\u00a0s on "
+            f"{metrics['device']}."
         )
     )
     return Section("metrics", "What it is worth", blocks)

@@ -69,9 +69,13 @@ def _against_floor(inputs: ReportInputs) -> str:
     best = max(floor, key=lambda name: decide[name][metric])
     simple = floor[best][metric]
     if score <= decide[best][metric]:
-        return f"{own} and does not beat {best} ({simple:.4f}), which needs no training: it is not worth its work here."
-    more = f", {test[metric] / simple - 1:+.0%}" if simple else ""
-    return f"{own}; {best}, the better of the simple systems, {simple:.4f}{more.replace('+', '')}."
+        scores = f"{score:.4f} against {decide[best][metric]:.4f}"
+        return f"{own}. By validation ({scores}) it does not beat {best}, which needs no training (test {simple:.4f})."
+    if not simple:
+        return f"{own}; {best}, the better of the simple systems, finds nothing."
+    more = test[metric] / simple - 1
+    where = f"{abs(more):.0%} {'above' if more >= 0 else 'below'} {best} ({simple:.4f})"
+    return f"{own}, {where}, the better of the simple systems."
 
 
 def _under_stress(inputs: ReportInputs) -> str | None:

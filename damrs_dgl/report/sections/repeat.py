@@ -14,8 +14,12 @@ def repeat_section(inputs: ReportInputs) -> Section:
     metrics = inputs.metrics
     if metrics is not None:
         rows: list[list[str | int | float]] = [[name, version] for name, version in metrics["versions"].items()]
-        rows += [["seed", metrics["seed"]], ["device", metrics["device"]], ["training, s", metrics["seconds"]]]
-        rows.append(["peak memory, MiB", metrics["peak_memory_mb"]])
+        rows += [
+            ["seed", metrics["seed"]],
+            ["device", metrics["device"]],
+            ["training, s", f"{metrics['seconds']:,.1f}"],
+        ]
+        rows.append(["peak memory, MiB", f"{metrics['peak_memory_mb']:,.0f}"])
         blocks.append(Table("Versions and circumstances", ["what", "value"], rows))
     blocks.append(Code("The recipe, all keys written out", inputs.recipe_text, folded=True))
     return Section("repeat", "How to repeat it", blocks)
