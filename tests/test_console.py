@@ -135,6 +135,18 @@ def test_progress_with_lines_writes_one_at_least_every_half_minute(
     assert lines[0].endswith("at most 1:56:05 left")  # 995 epochs of 7 seconds
 
 
+def test_the_time_left_goes_by_the_pace_of_this_call_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("damrs_dgl.console.time.monotonic", lambda: clock[0])
+    with Console().progress("fit", 100, lines_of="epoch") as bar:
+        bar.skip(50)
+        clock[0] = 10.0
+        bar.advance(10)
+    assert capsys.readouterr().err == "fit: epoch 60/100    at most 0:40 left\n"
+
+
 def test_a_bar_shows_its_fields_on_a_terminal_and_lines_pass_it() -> None:
     written = run_on_a_terminal(ON_A_TERMINAL)
     for part in (

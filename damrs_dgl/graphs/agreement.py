@@ -83,7 +83,9 @@ def content_agreement(
     k = max(1, min(k, dataset.num_items - 1))
     width = max((part.dim for part in dataset.features.values()), default=1)
     size = sample if sample is not None else affordable_sample(dataset.num_items, width)
-    chosen = sample_items(_with_any_content(dataset), size, generator)
+    with_content = _with_any_content(dataset)
+    chosen = sample_items(with_content, size, generator)
+    is_sample = len(chosen) < int(with_content.sum())
     users_of = users_of_items(dataset)
     neighbors: dict[str, Tensor] = {}
     found: dict[str, ContentAgreement] = {}
@@ -91,7 +93,7 @@ def content_agreement(
         table = CosineTable(features, device=device)
         on_block = None if progress is None else _labelled(progress, name)
         neighbors[name] = sampled_neighbors(table, chosen, k, progress=on_block)
-        found[name] = _of_modality(table, chosen, neighbors[name], users_of, dataset.num_items, size, seed)
+        found[name] = _of_modality(table, chosen, neighbors[name], users_of, is_sample, seed)
     for name, agreement in found.items():
         agreement.overlap.update(
             {other: overlap(neighbors[name], neighbors[other]) for other in found if other != name}
@@ -130,8 +132,7 @@ def _of_modality(
     chosen: Tensor,
     neighbors: Tensor,
     users_of: sparse.csr_matrix,
-    num_items: int,
-    size: int,
+    is_sample: bool,
     seed: int,
 ) -> ContentAgreement:
     present = table.present.cpu()
@@ -145,13 +146,13 @@ def _of_modality(
         duplicated=int(sizes[sizes > 1].sum()),
         largest_duplicate=int(sizes.max()),
         sampled_items=int(present[chosen].sum()),
-        is_sample=len(chosen) == size and size < num_items,
+        is_sample=is_sample,
         k=k,
         co_consumed=share,
         co_consumed_by_chance=chance,
         chance_spread=float(np.std(chances, ddof=1)) if chances else None,
         lift=share / chance if share is not None and chance else None,
-        overlap_by_chance=k / max(num_items - 1, 1),
+        overlap_by_chance=k / max(table.num_items - 1, 1),
     )
 
 
