@@ -26,15 +26,19 @@ if TYPE_CHECKING:
 
 # Wide enough that rich, told of it, never folds or cuts a piped table.
 _UNLIMITED_WIDTH = 1_000_000
+_GAP = 3  # between two columns; a framed table has 1 at each side
+_WORD = 24  # a longer word, such as a path, may be broken on a narrow terminal
+_LINE_SHARE, _LINE_SECONDS = 0.1, 30.0  # where there is no bar, a line after so much of the whole or such a time
 
 
 class ProgressBar:
-    """A bar to be used in a ``with`` statement; silent where there is no terminal. Made by ``Console.progress``."""
+    """A bar to be used in a ``with`` statement; without a terminal silent or lines. Made by ``Console.progress``."""
 
-    def __init__(self, console: Console, label: str, total: int | None) -> None:
+    def __init__(self, console: Console, label: str, total: int | None, *, lines_of: str = "") -> None:
         self._console = console
         self._label = label
         self._total = total
+        self._lines = _Lines(f"{label}: {lines_of} ", total) if lines_of else None
         self._shown: dict[str, Any] = {}
         self._task: rich.progress.TaskID | None = None
         self._outermost = False
@@ -56,10 +60,18 @@ class ProgressBar:
     def advance(self, n: int = 1, **fields: Any) -> None:
         """Go on by ``n`` and show ``fields`` behind the bar until changed, e.g. ``advance(loss=0.31, best=0.09)``."""
         self._shown |= fields
-        if self._bars is None or self._task is None:
-            return
         text = "  ".join(f"{key.replace('_', ' ')} {_cell(value)}" for key, value in self._shown.items())
-        self._bars.update(self._task, advance=n, text=text)
+        if self._bars is not None and self._task is not None:
+            self._bars.update(self._task, advance=n, text=text)
+        elif self._lines is not None and (line := self._lines.after(n, text)):
+            self._console.notice(line)
+
+    def skip(self, n: int) -> None:
+        """Count ``n`` as done before this began, so that the time left is not judged by it."""
+        if self._bars is not None and self._task is not None:
+            self._bars.update(self._task, completed=n)
+        elif self._lines is not None:
+            self._lines.skip(n)
 
     def expect(self, seconds: float | None) -> None:
         """Say how long the rest will take, where a steady pace is not to be expected; None: not known yet."""
@@ -69,6 +81,39 @@ class ProgressBar:
     @property
     def _bars(self) -> rich.progress.Progress | None:
         return self._console.bars
+
+
+class _Lines:
+    """What stands for a bar in a pipe or a notebook: a line at every tenth of the whole, or every half minute."""
+
+    def __init__(self, beginning: str, total: int | None) -> None:
+        self._beginning, self._total = beginning, total
+        self._done = self._skipped = self._told_done = 0
+        self._began = self._told_at = time.monotonic()
+
+    def skip(self, n: int) -> None:
+        self._done = self._skipped = self._told_done = n
+
+    def after(self, n: int, text: str) -> str | None:
+        """The line to write after ``n`` more, None where it is not yet time for one."""
+        self._done += n
+        now, total = time.monotonic(), self._total
+        much = total is not None and n > 0 and self._done - self._told_done >= _LINE_SHARE * total
+        if not (much or self._done == total or now - self._told_at >= _LINE_SECONDS):
+            return None
+        self._told_done, self._told_at = self._done, now
+        of = "" if total is None else f"/{total}"
+        return f"{self._beginning}{self._done}{of}  {text}{self._left(now)}"
+
+    def _left(self, now: float) -> str:
+        """ "  at most 3:20 left", by the pace so far; nothing where that is not known."""
+        made = self._done - self._skipped
+        if self._total is None or made <= 0 or self._done >= self._total:
+            return ""
+        seconds = round((now - self._began) / made * (self._total - self._done))
+        hours, minutes = seconds // 3600, seconds // 60 % 60
+        clock = f"{hours}:{minutes:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"
+        return f"  at most {clock} left"
 
 
 class Console:
@@ -94,9 +139,11 @@ class Console:
         """``error: ...`` in one line on standard error, without a stack trace."""
         self._print(self._stderr, f"error: {error}", style="red")
 
-    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, keys: int = 1) -> None:
         """A table on standard output: numbers to the right, nothing cut.
 
+        On a terminal that is too narrow, text is wrapped between words, and what still has no room goes into further
+        tables below, each with the first `keys` columns again.
         Cells may be of any type: floats get four decimals, None is shown as "-", yes and no stand for booleans.
         """
         out = self._stdout
@@ -105,20 +152,23 @@ class Console:
             self._print(out, title, style="bold")
         if out.is_terminal:
             with self._writing(out):
-                out.print(_layout(columns, cells, framed=True))
+                for chosen in _parts(columns, cells, out.width, keys):
+                    part = [[row[place] for place in chosen] for row in cells]
+                    out.print(_layout([columns[place] for place in chosen], part, out.width))
             return
         plain = _rich_console(file=StringIO(), width=_UNLIMITED_WIDTH)
-        plain.print(_layout(columns, cells, framed=False))
+        plain.print(_layout(columns, cells, None))
         text = plain.file.getvalue()  # type: ignore[attr-defined]
         self._print(out, "\n".join(line.rstrip() for line in text.splitlines()))
 
-    def progress(self, label: str, total: int | None) -> ProgressBar:
+    def progress(self, label: str, total: int | None, *, lines_of: str = "") -> ProgressBar:
         """A bar with the share done, the fields last given to ``advance`` and the time left.
 
         One inside another is fine; ``total`` None means unknown. Where standard error is not a terminal, nothing is
-        written.
+        written, or with ``lines_of``, which says what is counted ("epoch"), a line at every tenth of the whole and at
+        least every half minute.
         """
-        return ProgressBar(self, label, total)
+        return ProgressBar(self, label, total, lines_of=lines_of)
 
     def open_bars(self) -> rich.progress.Progress | None:
         """The live display that bars are drawn in, started where there is none yet; None without a terminal."""
@@ -252,15 +302,67 @@ def _new_bars(stderr: rich.console.Console) -> rich.progress.Progress:
     )
 
 
-def _layout(columns: Sequence[str], cells: list[list[str]], *, framed: bool) -> rich.table.Table:
+def _parts(columns: Sequence[str], cells: list[list[str]], width: int, keys: int) -> list[list[int]]:
+    """Which columns stand side by side on a terminal so wide: all, or a few behind the first `keys` in each part."""
+    least = [_least_width(column, [row[place] for row in cells]) + _GAP for place, column in enumerate(columns)]
+    full = width - 2 + _GAP
+    keys = min(keys, len(columns) - 1)
+    while keys and sum(least[:keys]) + max(least[keys:]) > full:
+        keys -= 1
+    repeated = list(range(keys))
+    parts: list[list[int]] = []
+    room = -1
+    for place in range(len(repeated), len(columns)):
+        room -= least[place]
+        if room < 0:
+            parts.append([*repeated])
+            room = full - sum(least[key] for key in repeated) - least[place]
+        parts[-1].append(place)
+    return parts
+
+
+def _least_width(column: str, values: list[str]) -> int:
+    """The fewest signs that a column can do with: a number whole, text by its longest word up to `_WORD`."""
+    from rich.cells import cell_len
+
+    if _is_numeric(values):
+        return max(map(cell_len, [*column.split(), *values]), default=0)
+    longest = max((cell_len(word) for value in values for word in value.split()), default=0)
+    return max([*map(cell_len, column.split()), min(longest, _WORD)], default=0)
+
+
+def _is_numeric(values: list[str]) -> bool:
+    return any(value != "-" for value in values) and all(map(_looks_numeric, values))
+
+
+def _widths(columns: Sequence[str], cells: list[list[str]], width: int) -> list[int]:
+    """Signs for each column on a terminal so wide: the least that it can do with, and of the rest what it can use."""
+    from rich.cells import cell_len
+
+    by_column = [[row[place] for row in cells] for place in range(len(columns))]
+    widths = [_least_width(column, values) for column, values in zip(columns, by_column, strict=True)]
+    wanted = [max(map(cell_len, [column, *values])) for column, values in zip(columns, by_column, strict=True)]
+    rest = max(0, width - 2 + _GAP - sum(widths) - _GAP * len(widths))
+    order = sorted(range(len(widths)), key=lambda place: wanted[place] - widths[place])
+    for done, place in enumerate(order):  # who wants little gets all of it, the others share what is left
+        more = min(wanted[place] - widths[place], rest // (len(order) - done))
+        widths[place] += more
+        rest -= more
+    return [min(size, max(width - 2, 1)) for size in widths]
+
+
+def _layout(columns: Sequence[str], cells: list[list[str]], width: int | None) -> rich.table.Table:
+    """A table in a frame for a terminal of so many signs, or without frame and as wide as it is."""
     from rich import box
     from rich.table import Table
 
+    framed = width is not None
+    widths: Sequence[int | None] = [None] * len(columns) if width is None else _widths(columns, cells, width)
     table = Table(box=box.SIMPLE_HEAD if framed else None, pad_edge=False, header_style="bold" if framed else "")
     for position, column in enumerate(columns):
         values = [row[position] for row in cells]
-        numeric = any(value != "-" for value in values) and all(map(_looks_numeric, values))
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        numeric = _is_numeric(values)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold", width=widths[position])
     for row in cells:
         table.add_row(*row)
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 
@@ -28,7 +29,8 @@ class DamrsError(Exception):
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         cure = f"; {self.fix}" if self.fix else ""
-        return " ".join(f"{place}{self.what}{cure}".split())
+        line = " ".join(f"{place}{self.what}{cure}".split())
+        return re.sub(r"(\S{100})\S{200,}(\S{20})", r"\1...\2", line)  # numbers and names of thousands of signs
 
 
 class DataError(DamrsError, ValueError):
@@ -68,10 +70,18 @@ class InternalError(DamrsError):
 
 
 def unexpected(error: Exception) -> DamrsError:
-    """What to say of an error that nothing recognised: memory that ran out is the user's to mend, the rest is ours."""
+    """What to say of an error that nothing recognised: memory, disk and files are the user's to mend, the rest ours."""
     what = f"{type(error).__name__}: {error}"
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error):
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _of_memory(str(error)):
         fix = "lower training.batch_size, model.anchors, evaluation.block_size or graphs.block_size"
         return DamrsError(f"not enough memory ({what.splitlines()[0]})", fix=fix)
+    if isinstance(error, OSError) and error.strerror:  # no room, a name too long, a folder that may not be read
+        place = error.filename if isinstance(error.filename, str) else "a file or the output"
+        return DamrsError(f"cannot be read or written ({error.strerror})", where=place, fix="mend that and run again")
     fix = "this is a fault of damrs-dgl: run again with --debug and report the trace"
     return InternalError(f"internal error: {what}", fix=fix)
+
+
+def _of_memory(message: str) -> bool:
+    """Whether a library's message means that memory ran out: in its allocator, or while its code was loaded."""
+    return any(text in message for text in ("allocate memory", "failed to map segment", "bad_alloc"))

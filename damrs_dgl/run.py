@@ -100,6 +100,10 @@ class RunDirectory:
         return self.path / "vectors.safetensors"
 
     @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
     def cells(self) -> Path:
         """The finished trainings of all studies."""
         return self.path / "cells"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,45 @@ def test_progress_is_silent_when_piped(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr() == ("", "")
 
 
+def test_progress_with_lines_writes_one_at_every_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+    with Console().progress("fit", 40, lines_of="epoch") as bar:
+        bar.skip(8)  # of an earlier call
+        for epoch in range(9, 41):
+            bar.advance(1, loss=epoch / 100)
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert out == ""
+    assert [line.split("  ")[0] for line in lines] == [f"fit: epoch {epoch}/40" for epoch in range(12, 41, 4)]
+    assert lines[0] == "fit: epoch 12/40  loss 0.1200  at most 0:00 left"
+    assert lines[-1] == "fit: epoch 40/40  loss 0.4000"
+
+
+def test_progress_with_lines_writes_one_at_least_every_half_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("damrs_dgl.console.time.monotonic", lambda: clock[0])
+    with Console().progress("fit", 1000, lines_of="epoch") as bar:
+        for _ in range(10):
+            clock[0] += 7
+            bar.advance(1)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[2] for line in lines] == ["5/1000", "10/1000"]
+    assert lines[0].endswith("at most 1:56:05 left")  # 995 epochs of 7 seconds
+
+
+def test_the_time_left_goes_by_the_pace_of_this_call_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("damrs_dgl.console.time.monotonic", lambda: clock[0])
+    with Console().progress("fit", 100, lines_of="epoch") as bar:
+        bar.skip(50)
+        clock[0] = 10.0
+        bar.advance(10)
+    assert capsys.readouterr().err == "fit: epoch 60/100    at most 0:40 left\n"
+
+
 def test_a_bar_shows_its_fields_on_a_terminal_and_lines_pass_it() -> None:
     written = run_on_a_terminal(ON_A_TERMINAL)
     for part in (
@@ -160,3 +200,38 @@ def test_importing_the_console_imports_no_rich() -> None:
         "import sys, damrs_dgl.console; sys.exit(any(name.split('.')[0] in ('rich', 'torch') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[1], check=False).returncode == 0
+
+
+TABLES = """
+from damrs_dgl.console import Console
+console = Console()
+metrics = [f"{name}@{k}" for name in ("Recall", "Precision", "NDCG", "MAP") for k in (5, 10, 20, 50)]
+console.table("scores", ["split", *metrics], [["validation", *[0.12345] * 16], ["test", *[0.2] * 16]])
+console.table("shop", ["observations", "users", "items", "sparsity", "train", "validation", "test", "avg. sim. visual"],
+    [["21,664", "2,000", "1,200", "0.9910", "16,962", "2,351", "2,351", "0.1171"]], keys=0)
+console.table("noise", ["noise", "ratio", "model", "Recall@20", "change", "NDCG@20", "change"],
+    [["feedback-removed", "20%", "damrs:lightgcn", "0.8800 ±0.0123", "-10.0%", "0.5430 ±0.0011", "-12.5%"]], keys=3)
+console.table("long", ["name", "what"], [["x" * 200, "several words " * 20], ["short", "word"]])
+console.table("", ["nothing"], [])
+"""
+
+
+@pytest.mark.parametrize("width", [80, 40, 200])
+def test_tables_are_whole_on_a_narrow_terminal(width: int) -> None:
+    """No line is longer than the terminal, and every cell that has room for itself is there unbroken."""
+    written = run_on_a_terminal(TABLES, COLUMNS=str(width), PYTHONPATH=".", PYTHONIOENCODING="utf-8")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", written).splitlines()
+    assert max(map(len, lines)) <= width
+    for value, times in (
+        ("0.1235", 16),
+        ("0.2000", 16),
+        ("Precision@50", 1),
+        ("MAP@50", 1),
+        ("0.1171", 1),
+        ("2,351", 2),
+    ):
+        assert sum(line.count(value) for line in lines) == times, value
+    for value in ("0.5430", "±0.0011", "-12.5%", "feedback-removed", "20%", "visual"):
+        assert any(value in line for line in lines), value
+    assert "".join(lines).count("x") == 200
+    assert sum(line.count("several") for line in lines) == 20

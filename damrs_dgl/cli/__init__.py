@@ -10,9 +10,10 @@ from pathlib import Path
 
 import click
 
-from damrs_dgl.cli.command import Command, StageGroup
+from damrs_dgl.cli.command import Command, StageGroup, refuse_too_little_memory
 from damrs_dgl.cli.groups import groups
 from damrs_dgl.cli.recipes import doctor, recipes
+from damrs_dgl.cli.report import report
 from damrs_dgl.cli.stages import build_graphs, describe, evaluate, fit, recommend, verify
 from damrs_dgl.cli.studies import ablate, compare, stress
 from damrs_dgl.console import console, open_standard_streams
@@ -20,7 +21,21 @@ from damrs_dgl.errors import DamrsError, ReaderGone, unexpected
 from damrs_dgl.interrupts import exit_code, stopping_in_order
 from damrs_dgl.threads import bound_waiting
 
-COMMANDS = (describe, build_graphs, fit, evaluate, recommend, verify, groups, compare, ablate, stress, doctor, recipes)
+COMMANDS = (
+    describe,
+    build_graphs,
+    fit,
+    evaluate,
+    recommend,
+    verify,
+    groups,
+    compare,
+    ablate,
+    stress,
+    report,
+    doctor,
+    recipes,
+)
 
 
 @click.group(cls=StageGroup, chain=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -56,6 +71,7 @@ def cli(
       damrs-dgl --recipe my.toml fit recommend --top 10          your own data
       damrs-dgl stress --noise feedback --ratio 0.1              what noise does
     """
+    refuse_too_little_memory()
     seeded = (*overrides, f"training.seed={seed}") if seed is not None else overrides
     ctx.obj = Command(recipe, run, seeded, device)
     ctx.call_on_close(ctx.obj.close)

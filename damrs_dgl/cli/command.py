@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from damrs_dgl.console import console
+from damrs_dgl.errors import DamrsError
+
+LEAST_ADDRESS_SPACE = 1 << 30  # torch and dgl are loaded in less; how much more is needed is for the data to say
 
 if TYPE_CHECKING:
     from damrs_dgl.recipe import Recipe
@@ -53,6 +56,18 @@ class Command:
         """What is done when the last stage has ended, however it did."""
         if "workspace" in vars(self):
             self.workspace.close()
+
+
+def refuse_too_little_memory() -> None:
+    """DamrsError where a limit on this process leaves no room for torch, which would end it without a word."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESS_SPACE:
+        what = f"not enough memory (this process may have {limit >> 20:,} MiB of address space)"
+        raise DamrsError(what, fix=f"raise that limit, `ulimit -v`, to {LEAST_ADDRESS_SPACE >> 10} or more")
 
 
 def warn_of_unusable_systems() -> None:

@@ -10,7 +10,11 @@ from damrs_dgl.cli.command import Command, table_format
 @click.command()
 @click.pass_obj
 def describe(command: Command) -> None:
-    """The data set: sizes, sparsity, average similarity per modality, what cleaning met."""
+    """The data set: sizes, sparsity, what cleaning met, and whether the content can help.
+
+    By modality: average similarity, items without content and with another's, whether its neighbours are neighbours in
+    the other modalities and chosen by the same users, beside chance.
+    """
     from damrs_dgl.stages import describe as stage
 
     stage(command.workspace)
@@ -58,7 +62,13 @@ def evaluate(command: Command, per_user: bool, table_format: str | None) -> None
 
 
 @click.command()
-@click.option("--users", default="all", metavar="FILE|all", show_default=True, help="A file of user ids, one a line.")
+@click.option(
+    "--users",
+    default="all",
+    metavar="FILE|all",
+    show_default=True,
+    help="A file of user ids, one a line; - is standard input.",
+)
 @click.option("--top", type=click.IntRange(min=1), default=20, show_default=True, help="Items per user.")
 @click.option("--export-vectors", is_flag=True, help="Also write user and item vectors for an index of your own.")
 @click.pass_obj

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import click
 
 from damrs_dgl.cli.command import Command, names
 
-_seeds = click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each system.")
+
+class Share(click.FloatRange):
+    """A number in a range; "nan", which is in every range for click, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
+
+
+_seeds = click.option(
+    "--seeds", type=click.IntRange(min=1, max=1000), default=1, show_default=True, help="Runs of each system."
+)
 _jobs = click.option(
     "--jobs",
     type=click.IntRange(min=1),
@@ -52,13 +68,13 @@ def ablate(command: Command, seeds: int, jobs: int | None, format: str | None) -
 @click.option(
     "--ratio",
     "ratios",
-    type=click.FloatRange(0, 1),
+    type=Share(0, 1),
     multiple=True,
     metavar="R",
     help="Share of it, 0 to 1; repeatable.",
 )
 @click.option("--models", metavar="A,B", help="Systems to compare, by commas.")
-@click.option("--seeds", type=click.IntRange(min=1), help="Runs per cell.")
+@click.option("--seeds", type=click.IntRange(min=1, max=1000), help="Runs per cell.")
 @_jobs
 @click.pass_obj
 def stress(

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from damrs_dgl.data.cleaning import clean_splits, first_occurrences
-from damrs_dgl.data.columns import encode_ids, find_ids, to_numbers
+from damrs_dgl.data.columns import differ_in_spaces, encode_ids, find_ids, to_numbers
 from damrs_dgl.data.content import as_features
 from damrs_dgl.data.parts import DatasetParts, Finding, ModalityFeatures
 from damrs_dgl.data.splits import k_core as k_core_rows
@@ -75,6 +75,8 @@ def parts_from_ids(
     else:
         split = labels[rows]
     clean = clean_splits(user_codes, item_codes, split, user_ids=user_ids, item_ids=all_items, where=where)
+    for what, ids in (("user", user_ids), ("item", all_items)):
+        notes.extend(_nearly_equal(ids, what, where))
     aligned = {}
     for modality, table in (features or {}).items():
         aligned[modality], note = _align(table, all_items)
@@ -206,6 +208,15 @@ def _item_universe(
     if len({part.type for part in parts}) > 1:
         parts = [part.cast(pa.string()) for part in parts]
     return encode_ids(pa.chunked_array(parts), what="item ids", where=where)[1]
+
+
+def _nearly_equal(ids: pa.Array, what: str, where: str) -> list[Finding]:
+    """Ids that are written twice, once with spaces around them: perhaps two, perhaps one."""
+    spaced = differ_in_spaces(ids)
+    if not spaced:
+        return []
+    kind = f"{what} ids that differ from others in spaces alone, such as {spaced[0]!r}"
+    return [Finding(kind, len(spaced), where, "kept apart")]
 
 
 def _align(table: FeatureTable, item_ids: pa.Array) -> tuple[ModalityFeatures, list[Finding]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ def to_arrow(values: Any, *, what: str, where: str | None = None) -> pa.Array:
 def encode_ids(values: Any, *, what: str, where: str | None = None) -> tuple[np.ndarray, pa.Array]:
     """An id column as (codes int64 [n], the distinct ids ascending); ids become int64, or text if not numbers.
 
-    Raises DataError for a null id, naming how many and the first row, and for ids neither whole numbers nor text.
+    Raises DataError for a null or empty id, naming how many and the first row, and for ids neither whole numbers nor
+    text.
     """
     try:
         column = _convert(values)
@@ -41,7 +43,7 @@ def encode_ids(values: Any, *, what: str, where: str | None = None) -> tuple[np.
     known = encoded.dictionary
     empty = pc.is_null(known, nan_is_null=True).to_numpy(zero_copy_only=False)
     codes[np.append(empty, True)[codes]] = -1
-    _refuse_nulls(codes, what, where)
+    _refuse(codes < 0, f"null {what}", where)
     used = np.bincount(codes, minlength=len(known)) > 0  # a pandas Categorical may list values that do not occur
     ids = _normalise(known.filter(pa.array(used)), what, where)
     order = pc.sort_indices(ids).to_numpy(zero_copy_only=False)
@@ -49,7 +51,24 @@ def encode_ids(values: Any, *, what: str, where: str | None = None) -> tuple[np.
     rank[order] = np.arange(len(ids))
     position = np.full(len(known), -1, dtype=np.int64)
     position[used] = rank
-    return position[codes], ids.take(pa.array(order))
+    codes = position[codes]
+    blank = _blank(ids)
+    if blank.any():
+        _refuse(blank[order][codes], f"empty {what}", where)
+    return codes, ids.take(pa.array(order))
+
+
+def differ_in_spaces(ids: pa.Array) -> list[str]:
+    """Of distinct ids those, as text, that become equal to another without the spaces around them, such as "c1 "."""
+    if not is_text(ids.type):
+        return []
+    plain = pc.utf8_trim_whitespace(ids)
+    spaced = ids.filter(pc.not_equal(ids, plain))
+    if len(spaced) == 0:
+        return []
+    counts = pc.value_counts(plain)
+    repeated = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+    return spaced.filter(pc.is_in(pc.utf8_trim_whitespace(spaced), value_set=repeated)).to_pylist()
 
 
 def find_ids(wanted: pa.Array, known: pa.Array) -> np.ndarray:
@@ -65,24 +84,46 @@ def find_ids(wanted: pa.Array, known: pa.Array) -> np.ndarray:
     return pc.fill_null(positions, -1).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def to_numbers(values: Any, *, what: str, where: str | None = None) -> np.ndarray:
-    """A column of numbers or dates as int64 or float64 (dates count from 1970); DataError for nulls, other types."""
+def to_numbers(values: Any, *, what: str, where: str | None = None, dates: bool = True) -> np.ndarray:
+    """A column of numbers, or with ``dates`` of dates, as int64 or float64; dates count from 1970.
+
+    Text is read as numbers where all of it are numbers. Raises DataError for nulls, infinity, and other types.
+    """
     column = to_arrow(values, what=what, where=where)
+    kinds = "neither numbers nor dates" if dates else "not numbers"
+    fix = "write numbers or ISO dates" if dates else "write numbers"
     try:
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            column = column.cast(pa.timestamp("us"))
+        if is_text(column.type):
+            column = _parsed(column)
+        if pa.types.is_temporal(column.type) and not dates:
+            raise DataError(f"{what} is {kinds} but {column.type}", where=where, fix=fix)
         if pa.types.is_date(column.type):
             column = column.cast(pa.timestamp("ms"))
         if pa.types.is_temporal(column.type):
             column = column.cast(pa.int64())
-        column = column.cast(pa.float64() if pa.types.is_floating(column.type) else pa.int64())
+        real = pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)
+        column = column.cast(pa.float64() if real else pa.int64())
     except pa.ArrowException as error:
-        raise DataError(
-            f"{what} is neither numbers nor dates ({first_line(error)})", where=where, fix="write numbers or ISO dates"
-        ) from error
+        raise DataError(f"{what} is {kinds} ({first_line(error)[:300]})", where=where, fix=fix) from error
     empty = pc.is_null(column, nan_is_null=True).to_numpy(zero_copy_only=False)
-    _refuse_nulls(np.where(empty, -1, 0), f"values of {what}", where)
-    return column.to_numpy(zero_copy_only=False)
+    _refuse(empty, f"null values of {what}", where)
+    numbers = column.to_numpy(zero_copy_only=False)
+    _refuse(np.isinf(numbers), f"infinite values of {what}", where)
+    return numbers
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether an Arrow type is text."""
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _parsed(text: pa.Array) -> pa.Array:
+    """Text as whole numbers, else as numbers, else as times; the first way that all of it allows."""
+    for kind, form in ((pa.int64(), r"^-?[0-9]+$"), (pa.float64(), r"^[-+.0-9eEinfatyINFATY]+$")):
+        if pc.all(pc.match_substring_regex(text, form)).as_py():  # Arrow by itself would read 0x10 as 16
+            with contextlib.suppress(pa.ArrowInvalid):
+                return text.cast(kind)
+    return text.cast(pa.timestamp("us"))
 
 
 def first_line(error: Exception) -> str:
@@ -91,6 +132,16 @@ def first_line(error: Exception) -> str:
 
 
 def _convert(values: Any) -> pa.Array | pa.ChunkedArray:
+    column = _as_arrow(values)
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    views = {
+        "string_view": pa.large_string(),
+        "binary_view": pa.large_binary(),
+    }  # of polars; Arrow computes little on them
+    return column.cast(views[str(kind)]) if str(kind) in views else column
+
+
+def _as_arrow(values: Any) -> pa.Array | pa.ChunkedArray:
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
         return values
     if hasattr(values, "to_arrow"):  # polars
@@ -107,12 +158,20 @@ def _convert(values: Any) -> pa.Array | pa.ChunkedArray:
     return pa.array(array, from_pandas=True)
 
 
-def _refuse_nulls(codes: np.ndarray, what: str, where: str | None) -> None:
-    empty = np.flatnonzero(codes < 0)
-    if len(empty):
+def _refuse(rows: np.ndarray, what: str, where: str | None) -> None:
+    """DataError that counts the rows of a mask and names the first."""
+    wrong = np.flatnonzero(rows)
+    if len(wrong):
         raise DataError(
-            f"{len(empty):,} null {what}, the first in row {empty[0] + 1:,}", where=where, fix="fill or drop those rows"
+            f"{len(wrong):,} {what}, the first in row {wrong[0] + 1:,}", where=where, fix="fill or drop those rows"
         )
+
+
+def _blank(ids: pa.Array) -> np.ndarray:
+    """Which ids are text without a sign in it but spaces; bool [n]."""
+    if not is_text(ids.type):
+        return np.zeros(len(ids), dtype=bool)
+    return pc.equal(pc.utf8_trim_whitespace(ids), "").to_numpy(zero_copy_only=False)
 
 
 def _normalise(ids: pa.Array, what: str, where: str | None) -> pa.Array:

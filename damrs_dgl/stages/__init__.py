@@ -8,6 +8,7 @@ from damrs_dgl.stages.evaluate import evaluate
 from damrs_dgl.stages.fit import fit
 from damrs_dgl.stages.groups import groups
 from damrs_dgl.stages.recommend import recommend
+from damrs_dgl.stages.report import report
 from damrs_dgl.stages.stress import stress
 from damrs_dgl.stages.verify import verify
 from damrs_dgl.stages.workspace import Workspace
@@ -22,6 +23,7 @@ __all__ = [
     "fit",
     "groups",
     "recommend",
+    "report",
     "stress",
     "verify",
 ]

@@ -1,22 +1,19 @@
-"""`describe`: the data set's table, with the columns of the paper's Table 1."""
+"""`describe`: the data set's table, with the columns of the paper's Table 1, and whether its content can help."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from damrs_dgl.files import write_json
-from damrs_dgl.graphs.similarity import CosineTable
+from damrs_dgl.graphs.agreement import ContentAgreement, content_agreement, verdict
 from damrs_dgl.stages.workspace import Workspace
 
 
 def describe(workspace: Workspace) -> dict[str, Any]:
     """Print and store what the data set holds; returns the same as a dictionary (`dataset.json`)."""
-    dataset = workspace.dataset
-    summary: dict[str, Any] = {"name": workspace.recipe.name, **dataset.describe()}
-    summary["synthetic"] = workspace.is_synthetic
-    summary["mean_similarity"] = {name: CosineTable(features).mean for name, features in dataset.features.items()}
-    summary["findings"] = [vars(finding) for finding in dataset.findings]
-    _store(workspace, summary)
+    dataset, summary = workspace.dataset, summary_of(workspace)
     similarities = [f"avg. sim. {name}" for name in dataset.modalities]
     workspace.console.table(
         f"{workspace.recipe.name}{' (synthetic)' if workspace.is_synthetic else ''}",
@@ -31,7 +28,23 @@ def describe(workspace: Workspace) -> dict[str, Any]:
                 *(f"{value:.4f}" for value in summary["mean_similarity"].values()),
             ]
         ],
+        keys=0,
     )
+    _show_content(workspace, summary["content"], summary["verdicts"])
+    return summary
+
+
+def summary_of(workspace: Workspace) -> dict[str, Any]:
+    """What the data set holds, stored as `dataset.json` where that can be."""
+    dataset = workspace.dataset
+    found = _agreement(workspace)
+    summary: dict[str, Any] = {"name": workspace.recipe.name, **dataset.describe()}
+    summary["synthetic"] = workspace.is_synthetic
+    summary["mean_similarity"] = {name: agreement.mean_similarity for name, agreement in found.items()}
+    summary["content"] = {name: asdict(agreement) for name, agreement in found.items()}
+    summary["verdicts"] = [verdict(name, agreement) for name, agreement in found.items()]
+    summary["findings"] = [vars(finding) for finding in dataset.findings]
+    _store(workspace, summary)
     return summary
 
 
@@ -42,5 +55,55 @@ def _store(workspace: Workspace, summary: dict[str, Any]) -> None:
         if refusal is not None:
             workspace.console.notice(f"describe: shown, not stored ({refusal.where}: {refusal.what})")
             return
-        with workspace.run.making("dataset", {"the data": workspace.dataset.fingerprint()}, path):
+        with workspace.run.making("describe", workspace.describe_parts, path):
             write_json(path, summary)
+
+
+def _agreement(workspace: Workspace) -> dict[str, ContentAgreement]:
+    """What the content is like and how it goes with behaviour, looked at with a bar."""
+    recipe = workspace.recipe
+    with workspace.console.progress("describe", None) as bar:
+        return content_agreement(
+            workspace.dataset,
+            k=recipe.graphs.k,
+            seed=recipe.training.seed,
+            device=workspace.device,
+            progress=lambda done, total, name: bar.advance(0, step=f"neighbours by {name} {done:,}/{total:,}"),
+        )
+
+
+def _show_content(workspace: Workspace, found: Mapping[str, Mapping[str, Any]], verdicts: list[str]) -> None:
+    """A row a modality, and what it means in words."""
+    if not found:
+        return
+    rows = [
+        [
+            name,
+            f"{agreement['missing']:,}",
+            f"{agreement['duplicated']:,}",
+            _shares(agreement["overlap"], agreement["overlap_by_chance"]),
+            _percent(agreement["co_consumed"]),
+            _percent(agreement["co_consumed_by_chance"]),
+            None if agreement["lift"] is None else f"{agreement['lift']:.2f}",
+        ]
+        for name, agreement in found.items()
+    ]
+    first = next(iter(found.values()))
+    which = f"a sample of {first['sampled_items']:,} items" if first["is_sample"] else "all items"
+    workspace.console.table(
+        f"content and behaviour: the {first['k']} nearest of {which}",
+        ["modality", "without", "duplicated", "also near in", "share a user", "by chance", "lift"],
+        rows,
+    )
+    for line in verdicts:
+        workspace.console.info(line)
+
+
+def _shares(overlap: Mapping[str, float], chance: float) -> str | None:
+    """ "textual 27.8%, by chance 0.8%"; None where there is no other modality."""
+    shares = ", ".join(f"{other} {share:.1%}" for other, share in overlap.items())
+    return f"{shares} (by chance {chance:.1%})" if shares else None
+
+
+def _percent(share: float | None) -> str | None:
+    return None if share is None else f"{share:.1%}"

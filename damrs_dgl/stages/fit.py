@@ -16,6 +16,7 @@ from damrs_dgl.locking import RunBusyError
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.run import change_text
 from damrs_dgl.stages.evaluate import current_metrics
+from damrs_dgl.stages.fit_display import closed_form_report, epoch_fields, report_members
 from damrs_dgl.stages.fitted import Fitted
 from damrs_dgl.stages.tracking import Tracking
 from damrs_dgl.stages.workspace import Workspace
@@ -53,9 +54,10 @@ def _fit(workspace: Workspace, refusal: DamrsError | None, tracking: Tracking) -
     trainer = prepare_training(
         workspace.recipe, workspace.dataset, workspace.graph, device=workspace.device, store=store
     )
-    bar = console.progress("fit", trainer.schedule.epochs)
+    bar = console.progress("fit", trainer.schedule.epochs, lines_of="epoch")
     trainer.on_epoch = _EpochReport(workspace, bar)
-    trainer.on_closed_form = lambda done, total, label: bar.advance(0, step=f"{label} {done:,}/{total:,}")
+    trainer.on_closed_form = closed_form_report(bar)
+    report_members(trainer, console)
     trainer.resume()
     if not changed and not trainer.progress.epoch and store.last_path.exists():
         console.notice(f"fit: {store.last_path} is of other settings, training anew")
@@ -72,7 +74,7 @@ def _fit(workspace: Workspace, refusal: DamrsError | None, tracking: Tracking) -
         run.forget("metrics")
         run.record("fit", workspace.fit_parts)
         with bar:
-            bar.advance(trainer.progress.epoch)
+            bar.skip(trainer.progress.epoch)
             _train(trainer)
         monitor, best = trainer.schedule.monitor, trainer.progress.best
         console.notice(f"fit: {_epochs(trainer)}, validation {monitor} {best[monitor]:.4f} ({run.history})")
@@ -123,8 +125,7 @@ class _EpochReport:
 
     def __call__(self, progress: Progress, schedule: Schedule) -> None:
         write_history(self.path, progress, self.validation)
-        best = f"{schedule.monitor} {progress.best.get(schedule.monitor, 0.0):.4f} (epoch {progress.best_epoch})"
-        self.bar.advance(1, loss=f"{progress.history[-1]['loss']:.4f}", best=best)
+        self.bar.advance(1, **epoch_fields(progress, schedule))
 
 
 def write_history(path: Path, progress: Progress, validation: Sequence[str]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from damrs_dgl.data.columns import first_line
+from damrs_dgl.data.columns import first_line, to_arrow
+from damrs_dgl.data.formats.files import is_pipe, read_pipe, require_file
 from damrs_dgl.errors import DataError, RunError
 from damrs_dgl.evaluation.ranking import Ranking, SeenItems, rank_scorer
 from damrs_dgl.factory import known_interactions
@@ -22,7 +25,7 @@ from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.training.checkpoint import save_tensors
 
 SHOWN_USERS, SHOWN_ITEMS = 3, 5  # printed; the file has all
-HEADERS = ("user", "users", "user_id", "userid")  # a first line that names the column and is no id
+HEADERS = ("user", "users", "user_id", "userid")  # names of the column, beside the data set's own
 
 
 @writing_stage
@@ -33,7 +36,8 @@ def recommend(workspace: Workspace, *, users: str = "all", top: int = 20, export
 
     Parameters
     ----------
-    users: `all`, or a text, CSV or Parquet file whose first column holds user ids.
+    users: `all`, or a text, CSV or Parquet file of user ids, `-` for standard input: in the column that has the name of
+        the data set's column of users, else in the first.
     top: how many items per user; fewer where a user has fewer left.
     export_vectors: also write user and item vectors (`vectors.safetensors`) with their id lists beside them.
     """
@@ -43,6 +47,7 @@ def recommend(workspace: Workspace, *, users: str = "all", top: int = 20, export
     if export_vectors:
         vectors_of(scorer)  # refuse before an hour of ranking
     seen = SeenItems.from_pairs(*known_interactions(dataset), dataset.num_users)
+    top = min(top, dataset.num_items)
     ranking = rank_scorer(scorer, top, users=chosen, seen=seen, block_size=workspace.recipe.evaluation.block_size)
     user_ids = dataset.user_ids.take(pa.array(chosen.numpy()))
     table = recommendation_table(ranking, user_ids, dataset.item_ids)
@@ -80,7 +85,8 @@ def _chosen_users(workspace: Workspace, users: str) -> torch.Tensor:
     dataset, name = workspace.dataset, workspace.recipe.name
     if users == "all":
         return torch.arange(dataset.num_users)
-    asked = read_ids(Path(users))
+    named = getattr(workspace.recipe.data, "user", None)
+    asked = read_ids(Path(users), (named,) if isinstance(named, str) else ())
     found = torch.from_numpy(dataset.user_indices(asked))
     unknown = (found < 0).nonzero().flatten()
     if len(unknown) == len(asked):
@@ -102,34 +108,56 @@ def _distinct(indices: np.ndarray) -> np.ndarray:
     return indices[np.sort(first)]
 
 
-def read_ids(path: Path) -> pa.Array:
-    """The first column of a Parquet, CSV or plain text file, nulls and empty lines left out.
+def read_ids(path: Path, names: Sequence[str] = ()) -> pa.Array:
+    """The user ids of a Parquet, CSV, TSV or plain text file, nulls and empty lines left out; `-`: standard input.
 
-    Text is kept as it stands, so that "007" stays "007"; a header such as `user` is skipped. Raises DataError.
+    They stand in the column that has one of `names` or of HEADERS, else in the first, of which no line is a header
+    then. Text is kept as it stands, so that "007" stays "007". Raises DataError.
     """
-    if not path.is_file():
-        raise DataError("no such file", where=path, fix="name a file of user ids, or `all`")
+    pipe = is_pipe(path)
+    if not pipe:
+        require_file(path)
+    known = (*names, *HEADERS)
     try:
-        column = _parquet_column(path) if path.suffix == ".parquet" else _text_column(path)
-    except (pa.ArrowException, csv.Error, OSError, UnicodeDecodeError) as error:
+        if path.suffix in (".parquet", ".pq") and not pipe:
+            column = _parquet_column(path, known)
+        else:
+            text = (read_pipe(path) if pipe else path.read_bytes()).decode("utf-8-sig")
+            column = _text_column(text, known)
+    except (pa.ArrowException, csv.Error, OSError, ValueError) as error:
         raise DataError(
-            f"cannot be read as a list of ids ({first_line(error)})", where=path, fix="one id a line, or a Parquet file"
+            f"cannot be read as a list of ids ({first_line(error)[:200]})",
+            where=path,
+            fix="one id a line, or a Parquet file",
         ) from error
     if not len(column):
         raise DataError("holds no ids", where=path, fix="write one user id a line")
     return column
 
 
-def _parquet_column(path: Path) -> pa.Array:
-    file = pq.ParquetFile(path)
-    names = file.schema_arrow.names
-    return file.read(columns=names[:1]).column(0).combine_chunks().drop_null() if names else pa.array([], pa.string())
+def _parquet_column(path: Path, known: Sequence[str]) -> pa.Array:
+    with pq.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        if not names:
+            return pa.array([], pa.string())
+        column = file.read(columns=[names[_column_of(names, known) or 0]]).column(0)
+    column.validate(full=True)
+    return to_arrow(column.drop_null(), what="user ids")
 
 
-def _text_column(path: Path) -> pa.Array:
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        ids = [row[0].strip() for row in csv.reader(lines) if row and row[0].strip()]
-    return pa.array(ids[1:] if ids and ids[0].lower() in HEADERS else ids, pa.string())
+def _text_column(text: str, known: Sequence[str]) -> pa.Array:
+    first = text.partition("\n")[0]
+    delimiter = "\t" if "\t" in first else ","
+    rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row]
+    named = _column_of(rows[0], known) if rows else None
+    ids = [row[named or 0].strip() for row in rows[named is not None :] if len(row) > (named or 0)]
+    return pa.array([user for user in ids if user], pa.string())
+
+
+def _column_of(header: Sequence[str], known: Sequence[str]) -> int | None:
+    """Which column has a known name, None where none has; the first of `known` counts most."""
+    lower = [name.strip().lower() for name in header]
+    return next((lower.index(name.lower()) for name in known if name.lower() in lower), None)
 
 
 def vectors_of(scorer: Scorer) -> DotProduct:

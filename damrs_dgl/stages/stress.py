@@ -77,4 +77,4 @@ def _show(workspace: Workspace, rows: Sequence[dict[str, Any]]) -> None:
         table.append(cells)
     synthetic = ", synthetic data" if workspace.is_synthetic else ""
     columns = ["noise", "ratio", "model", "test Recall@20", "change", "test NDCG@20", "change"]
-    workspace.console.table(f"{workspace.recipe.name}: test metrics under noise{synthetic}", columns, table)
+    workspace.console.table(f"{workspace.recipe.name}: test metrics under noise{synthetic}", columns, table, keys=3)

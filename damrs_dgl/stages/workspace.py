@@ -144,6 +144,16 @@ class Workspace:
         return self.run.fingerprint
 
     @cached_property
+    def describe_parts(self) -> dict[str, Any]:
+        """What `dataset.json` is made from: the data, the neighbours looked at, the seed of samples."""
+        return {
+            "the toolkit's file format": FORMAT_VERSION,
+            "the data": self._fingerprint(),
+            "graphs.k": self.recipe.graphs.k,
+            "training.seed": self.recipe.training.seed,
+        }
+
+    @cached_property
     def graphs_parts(self) -> dict[str, Any]:
         """What the graphs are made from: the data and [graphs]."""
         return graphs_parts(self.recipe, self._fingerprint())

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from damrs_dgl.evaluation import own_metrics
+from damrs_dgl.manifest import Manifest
 from damrs_dgl.studies import judging
 from tests.cli_runner import CommandLine
 
@@ -82,6 +83,10 @@ def test_a_model_that_loses_is_told(fitted: CommandLine) -> None:
             metrics["floor"][name]["validation"]["recall@20"] = value
             metrics["floor"][name]["test"]["recall@20"] = 1 - value
         path.write_text(json.dumps(metrics))
+        manifest = Manifest(path.parent)
+        for artefact in ("metrics", "floor"):  # as if it had been written so
+            manifest.enter(artefact, manifest.parts(artefact) or {}, [path])
+        manifest.write()
         return [line for line in fitted.ok("evaluate").err.splitlines() if line.startswith("warning")]
 
     assert warnings(0.0, 0.0) == []  # though both have 1.0 on test
@@ -95,13 +100,13 @@ def test_a_model_that_loses_is_told(fitted: CommandLine) -> None:
 
 
 def test_metrics_of_an_older_version_are_worked_out_anew(fitted: CommandLine) -> None:
-    path = fitted.folder / "run" / "run.json"
-    manifest = json.loads(path.read_text())
-    for name in ("the metrics", "the floor"):
-        del manifest["artefacts"]["metrics"][name]
-    del manifest["artefacts"]["floor"]
-    path.write_text(json.dumps(manifest))
-    (fitted.folder / "run" / "metrics.json").write_text('{"validation": {}}')
+    manifest, path = Manifest(fitted.folder / "run"), fitted.folder / "run" / "metrics.json"
+    path.write_text('{"validation": {}}')
+    parts = manifest.parts("metrics") or {}
+    without = {name: value for name, value in parts.items() if name not in ("the metrics", "the floor")}
+    manifest.enter("metrics", without, [path])
+    del manifest.artefacts["floor"]
+    manifest.write()
     assert "evaluate: written" in fitted.ok("evaluate").err
 
 

@@ -4,64 +4,120 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow import csv
 
-from damrs_dgl.data.columns import first_line
+from damrs_dgl.data.columns import encode_ids, find_ids, first_line
+from damrs_dgl.data.formats.files import is_pipe, read_pipe
+from damrs_dgl.data.formats.pandas_index import without_index
+from damrs_dgl.data.formats.text_table import TextTable, reason
 from damrs_dgl.errors import DataError
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".inter": "\t"}
 _PARQUET = (".parquet", ".pq")
+_ID = pa.dictionary(pa.int32(), pa.string())  # so that millions of rows cost a number each
 
 
 def read_columns(file: Path, ids: list[str], others: list[str]) -> pa.Table:
     """The columns ``ids`` (dictionary-encoded text, or int64 where every value reads as one) and ``others`` of a table.
 
-    Raises DataError for another kind of file, a column that is missing or doubled, or text that does not parse.
+    The table may come through a pipe (``-``, /dev/stdin), as CSV or TSV. Raises DataError for another kind of file, a
+    column that is missing or doubled, or text that does not parse.
     """
     wanted = list(dict.fromkeys([*ids, *others]))
-    if file.suffix in _PARQUET:
-        try:
-            _check_names(pq.read_schema(file).names, wanted, file)
-            return pq.read_table(file, columns=wanted)
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"not a readable Parquet file ({first_line(error)})", where=file) from error
-    if file.suffix not in _DELIMITERS:
-        known = ", ".join((*_DELIMITERS, *_PARQUET))
-        raise DataError(f"a table in a {file.suffix or 'nameless'} file", where=file, fix=f"give one of {known}")
-    _check_names(_header(file), wanted, file)
-    table = _read_text(file, csv.ReadOptions(), ids, wanted)
+    if file.suffix in _PARQUET and not is_pipe(file):
+        return read_parquet(file, wanted)
+    source = _text_table(file)
+    _check_names(source.header(), wanted, file)
+    table = _read_text(source, ids, others)
     for name in ids:
         table = table.set_column(table.schema.get_field_index(name), name, _numbers_if_all(table[name]))
     return table
 
 
-def read_id_list(file: Path, column: str | None, rows: int) -> pa.ChunkedArray:
-    """The ids of feature rows: the only column of a table, or the one named.
+def read_parquet(file: Path, wanted: list[str]) -> pa.Table:
+    """Columns of a Parquet file. Raises DataError for a damaged one, a missing column, text that is not UTF-8."""
+    try:
+        _check_names(pq.read_schema(file).names, wanted, file)
+        table = pq.read_table(file, columns=wanted)
+        for column in table.columns:
+            column.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"not a readable Parquet file ({first_line(error)})", where=file) from error
+    return table
 
-    A .txt has one id per line and no header. A .csv of one column may have a header or not: ``rows`` tells which.
+
+def read_id_list(file: Path, column: str | None, *, item: str, known: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The ids of feature rows: the column named, else the one called ``item``, else the only one.
+
+    A text of one column has a header where its first line is that name, and else none. As a header of another name
+    would be taken for an id, and with one id too few every vector would move to another item, a first line that is no
+    item of the interactions (``known``), while others are, is a DataError.
     """
-    if file.suffix == ".txt":
-        return _numbers_if_all(_read_text(file, csv.ReadOptions(column_names=["id"]), ["id"], ["id"])["id"])
-    names = pq.read_schema(file).names if file.suffix in _PARQUET else _header(file)
-    if column is None and len(names) != 1:
-        raise DataError(f"{len(names)} columns ({', '.join(names)[:120]})", where=file, fix="name one as id_column")
-    if column is None and file.suffix not in _PARQUET:
-        ids = _read_text(file, csv.ReadOptions(column_names=["id"]), ["id"], ["id"])["id"]
-        has_header = len(ids) != rows
-        return _numbers_if_all(ids.slice(1).cast(pa.string()).dictionary_encode() if has_header else ids)
-    name = names[0] if column is None else column
-    return read_columns(file, [name], [])[name]
+    parquet = file.suffix in _PARQUET
+    names = _parquet_names(file) if parquet else _text_table(file).header()
+    name = column if column is not None else item if item in names else None
+    if name is None and len(names) != 1:
+        own = without_index(names)
+        if len(own) != 1:
+            shown = ", ".join(names)[:120]
+            raise DataError(f"{len(names)} columns ({shown})", where=file, fix="name one as id_column")
+        name = own[0]
+    if parquet:
+        name = names[0] if name is None else name
+        return read_parquet(file, [name])[name]
+    source = _text_table(file)
+    if name is not None:
+        _check_names(names, [name], file)
+        return _numbers_if_all(_without_empty_end(_read_text(source, [name], [], empty_lines=len(names) == 1)[name]))
+    table = _read_text(source, ["id"], [], names=["id"], empty_lines=True)
+    ids = _numbers_if_all(_without_empty_end(table["id"]))
+    _refuse_header(ids, known, item, file)
+    return ids
 
 
-def _header(file: Path) -> list[str]:
-    delimiter = _DELIMITERS.get(file.suffix, ",")
-    with file.open("rb") as stream:
-        line = stream.readline(1 << 16)
-    names = line.decode("utf-8-sig", errors="replace").rstrip("\r\n").split(delimiter)
-    return [name.strip('"') for name in names]
+def _refuse_header(ids: pa.ChunkedArray, known: pa.ChunkedArray, item: str, file: Path) -> None:
+    """DataError where the first id may be the name of the column."""
+    items = encode_ids(known, what="item ids")[1]
+    _, distinct = encode_ids(ids.drop_null(), what="feature ids", where=str(file))
+    first = ids[0].as_py() if len(ids) else None
+    if first is None or find_ids(pa.array([first]), items)[0] >= 0 or (find_ids(distinct, items) < 0).all():
+        return
+    raise DataError(
+        f"the first line, {str(first)[:60]!r}, is neither the column's name {item!r} nor an item of the interactions",
+        where=file,
+        fix=f"write id_column = {str(first)[:60]!r} if it is a header, and the line {item} before it if it is an id",
+    )
+
+
+def _without_empty_end(ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Without the empty lines that a file ends with; those between ids are ids that are missing."""
+    present = np.flatnonzero(ids.is_valid().to_numpy())
+    return ids.slice(0, int(present[-1]) + 1 if len(present) else 0)
+
+
+def _text_table(file: Path) -> TextTable:
+    if is_pipe(file):
+        content = read_pipe(file)
+        first = content[: 1 << 16].partition(b"\n")[0]
+        if first.startswith(b"PAR1"):
+            raise DataError("Parquet through a pipe", where=file, fix="name the file itself, or send CSV")
+        return TextTable(file, "\t" if b"\t" in first else ",", content=content)
+    if file.suffix not in _DELIMITERS:
+        known = ", ".join((*_DELIMITERS, *_PARQUET))
+        raise DataError(f"a table in a {file.suffix or 'nameless'} file", where=file, fix=f"give one of {known}")
+    return TextTable(file, _DELIMITERS[file.suffix])
+
+
+def _parquet_names(file: Path) -> list[str]:
+    try:
+        return list(pq.read_schema(file).names)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"not a readable Parquet file ({first_line(error)})", where=file) from error
 
 
 def _check_names(names: list[str], wanted: list[str], file: Path) -> None:
@@ -73,23 +129,31 @@ def _check_names(names: list[str], wanted: list[str], file: Path) -> None:
             raise DataError(f"column {name!r} is there {names.count(name)} times", where=file, fix="keep one")
 
 
-def _read_text(file: Path, read: csv.ReadOptions, ids: list[str], columns: list[str]) -> pa.Table:
-    """Ids dictionary-encoded, so that millions of rows cost a number each; an empty id is null."""
-    text = pa.dictionary(pa.int32(), pa.string())
+def _read_text(
+    source: TextTable,
+    ids: list[str],
+    others: list[str],
+    *,
+    names: list[str] | None = None,
+    empty_lines: bool = False,
+) -> pa.Table:
+    """Ids dictionary-encoded; ``others`` as Arrow infers them, or as text where it would be wrong about them.
+
+    Arrow infers a type from the first block, which a later value may not have, and takes 0x10 for 16.
+    """
+    wanted = list(dict.fromkeys([*ids, *others]))
+    typed = dict.fromkeys(ids, _ID)
+    texts = typed | {name: pa.string() for name in others if name not in ids}
     try:
-        return csv.read_csv(
-            file,
-            read_options=read,
-            parse_options=csv.ParseOptions(delimiter=_DELIMITERS.get(file.suffix, ",")),
-            convert_options=csv.ConvertOptions(
-                include_columns=columns,
-                column_types=dict.fromkeys(ids, text),
-                null_values=[""],
-                strings_can_be_null=True,
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        raise DataError(f"not a readable table ({first_line(error)})", where=file) from error
+        try:
+            types = texts if others and source.holds_hexadecimal else typed
+            return source.read(wanted, types, names=names, empty_lines=empty_lines)
+        except pa.ArrowInvalid as error:
+            if not others or "conversion error" not in str(error):
+                raise
+            return source.read(wanted, texts, names=names, empty_lines=empty_lines)
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise DataError(f"not a readable table ({reason(error)})", where=source.file) from error
 
 
 def _numbers_if_all(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -1,4 +1,4 @@
-"""Feature files: .npy (memory-mapped) and Parquet, checked so that nothing wrong gets as far as a graph."""
+"""Feature files of Parquet, checked so that nothing wrong gets as far as a graph."""
 
 from __future__ import annotations
 
@@ -12,24 +12,10 @@ import pyarrow.parquet as pq
 
 from damrs_dgl.data.columns import first_line
 from damrs_dgl.data.content import as_features
-from damrs_dgl.data.formats.files import require_file
+from damrs_dgl.data.formats.files import exists, require_file
+from damrs_dgl.data.formats.pandas_index import index_columns
 from damrs_dgl.data.parts import Finding, ModalityFeatures
 from damrs_dgl.errors import DataError
-
-
-def open_npy(path: str | Path) -> tuple[ModalityFeatures, list[Finding]]:
-    """A .npy file [items, values]; float16 and float32 stay on disk and are mapped.
-
-    Raises DataError for no such file, for a pickle or text (neither is ever loaded), a truncated file, a wrong shape.
-    """
-    file = require_file(path)
-    try:
-        values = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(_why_unreadable(file, error), where=file, fix="save it again with numpy.save") from error
-    if not isinstance(values, np.ndarray):
-        raise DataError("is an archive of arrays (.npz)", where=file, fix="save one array with numpy.save")
-    return as_features(values, where=file.name)
 
 
 def open_parquet(
@@ -37,16 +23,19 @@ def open_parquet(
 ) -> tuple[ModalityFeatures, pa.ChunkedArray, list[Finding]]:
     """A Parquet file with an id column and one vector column (lists of one length) or a numeric column per value.
 
-    ``vector_column`` None takes the only list column, or else all numeric columns but the id in the file's order.
-    A null vector is a missing row.
+    ``vector_column`` None takes the only list column, or else all numeric columns but the id and a pandas index, in
+    the file's order. A null vector is a missing row.
     """
     file = require_file(path)
     try:
         schema = pq.read_schema(file)
-        columns = _value_columns(schema, id_column, vector_column, file)
+        columns, notes = _value_columns(schema, id_column, vector_column, file)
         table = _read_table(file, schema, id_column, columns)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"not a readable Parquet file ({first_line(error)})", where=file) from error
+        table[id_column].validate(full=True)  # text that is not UTF-8
+    except DataError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise DataError(f"not a readable Parquet file ({first_line(error)[:300]})", where=file) from error
     if len(columns) == 1 and _is_list(schema.field(columns[0]).type):
         values = _stack_lists(table[columns[0]], f"{file.name}: {columns[0]}")
     else:
@@ -55,7 +44,7 @@ def open_parquet(
         for position, name in enumerate(columns):
             values[:, position] = table[name].to_numpy()
     content, findings = as_features(values, where=file.name)
-    return content, table[id_column], findings
+    return content, table[id_column], [*notes, *findings]
 
 
 def present_modalities(
@@ -66,34 +55,32 @@ def present_modalities(
     findings: list[Finding] = []
     for modality, name in modalities.items():
         file = folder / name
-        if optional and not file.exists():
+        if optional and not exists(file):
             findings.append(Finding(f"absent feature file of {modality!r}", 1, str(name), "modality left out"))
         else:
             found[modality] = require_file(file)
     return found, findings
 
 
-def _why_unreadable(file: Path, error: Exception) -> str:
-    with file.open("rb") as stream:
-        start = stream.read(6)
-    if not start:
-        return "is empty"
-    if start != b"\x93NUMPY":
-        return "is not a .npy file (text, a pickle or another format)"
-    if "Object arrays" in str(error) or "Python objects" in str(error):
-        return "holds Python objects (a pickle), which are never loaded"
-    return f"is truncated or damaged ({first_line(error)})"
-
-
 def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    plain = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return plain or _is_list_view(kind)
+
+
+def _is_list_view(kind: pa.DataType) -> bool:
+    return str(kind).startswith(("list_view", "large_list_view"))  # older versions of pyarrow have no name for them
 
 
 def _is_number(kind: pa.DataType) -> bool:
     return pa.types.is_integer(kind) or pa.types.is_floating(kind)
 
 
-def _value_columns(schema: pa.Schema, id_column: str, vector_column: str | None, file: Path) -> list[str]:
+def _value_columns(
+    schema: pa.Schema, id_column: str, vector_column: str | None, file: Path
+) -> tuple[list[str], list[Finding]]:
+    """The columns of the values, and what was left out."""
+    if repeated := [name for name in dict.fromkeys(schema.names) if schema.names.count(name) > 1]:
+        raise DataError(f"column {repeated[0]!r} is there more than once", where=file, fix="keep one")
     for name in (id_column, vector_column):
         if name is not None and name not in schema.names:
             raise DataError(f"no column {name!r}", where=file, fix=f"it has {', '.join(schema.names)}")
@@ -101,21 +88,28 @@ def _value_columns(schema: pa.Schema, id_column: str, vector_column: str | None,
         kind = schema.field(vector_column).type
         if not _is_list(kind):
             raise DataError(f"column {vector_column!r} is {kind}, expected lists of numbers", where=file)
-        return [vector_column]
-    others = [field for field in schema if field.name != id_column]
+        return [vector_column], []
+    index = [name for name in index_columns(schema) if name != id_column]
+    others = [field for field in schema if field.name != id_column and field.name not in index]
     lists = [field.name for field in others if _is_list(field.type)]
     if len(lists) > 1:
         raise DataError(f"{len(lists)} list columns ({', '.join(lists)})", where=file, fix="name one as vector_column")
     numbers = [field.name for field in others if _is_number(field.type)]
     if not lists and not numbers:
         raise DataError("neither a list column nor numeric columns", where=file, fix="name the vector_column")
-    return lists or numbers
+    if lists or not index:
+        return lists or numbers, []
+    found = Finding(f"columns of a pandas index ({', '.join(index)[:80]})", len(index), file.name, "left out")
+    return numbers, [found]
 
 
 def _read_table(file: Path, schema: pa.Schema, id_column: str, columns: list[str]) -> pa.Table:
     """The id column and ``columns`` in this order, lists of a fixed size as plain lists."""
     fixed = [name for name in columns if pa.types.is_fixed_size_list(schema.field(name).type)]
     table = pq.read_table(file, columns=[id_column, *(name for name in columns if name not in fixed)])
+    for position, field in enumerate(table.schema):
+        if _is_list_view(field.type):
+            table = table.set_column(position, field.name, table[position].cast(pa.large_list(field.type.value_type)))
     for name in fixed:
         table = table.append_column(name, _read_plain_lists(file, name))
     return table
@@ -154,6 +148,8 @@ def _stack_lists(column: pa.ChunkedArray, where: str) -> np.ndarray:
         raise DataError("all vectors are null", where=where)
     lengths = filled.value_lengths().to_numpy(zero_copy_only=False)
     width = int(lengths[0])
+    if not lengths.any():
+        raise DataError("all vectors are empty", where=where, fix="give one number or more per item")
     if (lengths != width).any():
         row = int(np.flatnonzero(lengths != width)[0])
         raise DataError(

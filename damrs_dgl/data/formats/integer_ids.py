@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from damrs_dgl.data.cleaning import clean_splits
 from damrs_dgl.data.dataset import MultimodalDataset
-from damrs_dgl.data.formats.features import open_npy, present_modalities
+from damrs_dgl.data.formats.features import present_modalities
 from damrs_dgl.data.formats.files import require_folder
+from damrs_dgl.data.formats.npy import open_npy
 from damrs_dgl.data.parts import Finding, ModalityFeatures
 from damrs_dgl.errors import DataError
 

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv
 
-from damrs_dgl.data.columns import first_line
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.formats.files import require_file
 from damrs_dgl.data.formats.integer_ids import features_by_item, integer_dataset
+from damrs_dgl.data.formats.text_table import TextTable, reason
 from damrs_dgl.errors import DataError
 
 COLUMNS = ("userID", "itemID", "x_label")
@@ -53,7 +52,7 @@ def _interactions_file(folder: Path, name: str | None) -> Path:
         return require_file(folder / name)
     found = sorted(folder.glob("*.inter"))
     if len(found) == 1:
-        return found[0]
+        return require_file(found[0])
     if not found:
         raise DataError("no .inter file", where=folder, fix="name the file with interactions")
     names = ", ".join(file.name for file in found)
@@ -62,17 +61,20 @@ def _interactions_file(folder: Path, name: str | None) -> Path:
 
 def _read_columns(file: Path) -> dict[str, np.ndarray]:
     """The three columns as int64 arrays of non-negative numbers."""
-    _check_header(file)
+    source = TextTable(file, "\t", quotes=False)
+    _check_header(source)
+    if source.holds_hexadecimal:
+        _explain_non_integers(source)
     try:
-        table = _read_csv(file, pa.int64())
-    except pa.ArrowInvalid as error:
-        _explain_non_integers(file)
-        raise DataError(f"not a readable TSV file ({first_line(error)})", where=file) from error
+        table = source.read(list(COLUMNS), dict.fromkeys(COLUMNS, pa.int64()))
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        _explain_non_integers(source)
+        raise DataError(f"not a readable TSV file ({reason(error)})", where=file) from error
     columns = {}
     for name in COLUMNS:
         column = table[name].combine_chunks()
         if column.null_count:
-            _explain_non_integers(file)
+            _explain_non_integers(source)
         columns[name] = column.to_numpy(zero_copy_only=False)
         negative = np.flatnonzero(columns[name] < 0)
         if len(negative):
@@ -85,10 +87,8 @@ def _read_columns(file: Path) -> dict[str, np.ndarray]:
     return columns
 
 
-def _check_header(file: Path) -> None:
-    with file.open("rb") as stream:
-        line = stream.readline(1 << 16)
-    header = line.decode("utf-8-sig", errors="replace").rstrip("\r\n").split("\t")
+def _check_header(source: TextTable) -> None:
+    file, header = source.file, source.header()
     for name in COLUMNS:
         if header.count(name) > 1:
             raise DataError(f"column {name!r} is there {header.count(name)} times", where=file, fix="keep one")
@@ -101,21 +101,11 @@ def _check_header(file: Path) -> None:
             )
 
 
-def _read_csv(file: Path, kind: pa.DataType) -> pa.Table:
-    return csv.read_csv(
-        file,
-        parse_options=csv.ParseOptions(delimiter="\t", quote_char=False),
-        convert_options=csv.ConvertOptions(
-            include_columns=list(COLUMNS), column_types=dict.fromkeys(COLUMNS, kind), null_values=[""]
-        ),
-    )
-
-
-def _explain_non_integers(file: Path) -> None:
+def _explain_non_integers(source: TextTable) -> None:
     """Read the columns as text and raise for the first that is not whole numbers; silent for a file without a table."""
     try:
-        table = _read_csv(file, pa.string())
-    except pa.ArrowInvalid:
+        table = source.read(list(COLUMNS), dict.fromkeys(COLUMNS, pa.string()))
+    except (pa.ArrowException, UnicodeDecodeError):
         return
     for name in COLUMNS:
         column = table[name].combine_chunks()
@@ -123,8 +113,9 @@ def _explain_non_integers(file: Path) -> None:
         wrong = np.flatnonzero(~good.to_numpy(zero_copy_only=False))
         if len(wrong):
             first = int(wrong[0])
+            found = repr(column[first].as_py())[:60]
             raise DataError(
-                f"{len(wrong):,} values are not integers, the first {column[first].as_py()!r} in line {first + 2:,}",
-                where=f"{file}: {name}",
+                f"{len(wrong):,} values are not integers, the first {found} in line {first + 2:,}",
+                where=f"{source.file}: {name}",
                 fix='number from 0, or read the file with format = "tables"',
             )

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from damrs_dgl.data.columns import first_line
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.formats.files import require_file
 from damrs_dgl.data.formats.integer_ids import features_by_item, integer_dataset
@@ -48,25 +49,40 @@ def _read_json(file: Path) -> tuple[np.ndarray, np.ndarray, int]:
     """Users and items of one split, int64 [n] each, and the highest user id, which may have no items."""
     try:
         lists = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_refuse_repeats)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(f"not readable JSON ({error})", where=file) from error
     except _RepeatedKeyError as error:
         raise DataError(
-            f"user {error.key!r} is there more than once", where=file, fix="keep one list per user"
+            f"user {error.key[:60]!r} is there more than once", where=file, fix="keep one list per user"
         ) from error
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or an integer of thousands of digits
+        raise DataError(f"not readable JSON ({first_line(error)[:300]})", where=file) from error
     if not isinstance(lists, dict):
         raise DataError(
             f"holds a {type(lists).__name__}, expected an object", where=file, fix='write {"user": [items]}'
         )
     for key, listed in lists.items():
         if not (key.isascii() and key.isdigit() and len(key) <= 18):
-            raise DataError(f"user {key!r} is not a number from 0", where=file, fix='use format = "tables"')
+            raise DataError(f"user {key[:60]!r} is not a number from 0", where=file, fix='use format = "tables"')
         if not isinstance(listed, list):
-            raise DataError(f"user {key!r} has {str(listed)[:60]!r}, expected a list of items", where=file)
+            raise DataError(f"user {key[:60]!r} has {str(listed)[:60]!r}, expected a list of items", where=file)
     users = np.fromiter(map(int, lists), dtype=np.int64, count=len(lists))
+    _refuse_equal_users(list(lists), users, file)
     lengths = np.fromiter(map(len, lists.values()), dtype=np.int64, count=len(lists))
     items = _as_integers(list(itertools.chain.from_iterable(lists.values())), file)
     return np.repeat(users, lengths), items, int(users.max(initial=-1))
+
+
+def _refuse_equal_users(keys: list[str], users: np.ndarray, file: Path) -> None:
+    """DataError for keys such as "7" and "007", which are one number."""
+    if len(np.unique(users)) < len(users):
+        written: dict[int, str] = {}
+        for key, user in zip(keys, users.tolist(), strict=True):
+            if user in written:
+                raise DataError(
+                    f"users {written[user]!r} and {key!r} are one number",
+                    where=file,
+                    fix='keep one list per user, or use format = "tables"',
+                )
+            written[user] = key
 
 
 def _as_integers(values: list[Any], file: Path) -> np.ndarray:

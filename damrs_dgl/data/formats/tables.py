@@ -11,8 +11,9 @@ from damrs_dgl.data.builder import FeatureTable, feature_table, parts_from_ids
 from damrs_dgl.data.columns import to_numbers
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.formats.columnar import read_columns, read_id_list
-from damrs_dgl.data.formats.features import open_npy, open_parquet
-from damrs_dgl.data.formats.files import require_file, require_folder
+from damrs_dgl.data.formats.features import open_parquet
+from damrs_dgl.data.formats.files import exists, is_pipe, require_file, require_folder
+from damrs_dgl.data.formats.npy import open_npy
 from damrs_dgl.data.parts import Finding
 from damrs_dgl.data.splits import split_labels
 from damrs_dgl.errors import DataError
@@ -41,19 +42,21 @@ def read_tables(
     dropped, then what is outside the ``k_core``. ``split`` (0/1/2 or train/validation/test) is used as it is; without
     it each user is split 8:1:1, by time where ``timestamp`` is given, else by ``seed``.
     ``modalities``: {modality: file}, or {modality: {features, ids, id_column, vector_column}}. A .npy needs ``ids``, a
-    file with one id per row; Parquet has its ``id_column`` (default: the name of the item column). Items that only the
-    features know stay as items without interactions.
+    file with one id per row; both that file and Parquet have the ids in their ``id_column`` (default: the name of the
+    item column). Items that only the features know stay as items without interactions. ``interactions`` may be ``-``,
+    a CSV or TSV on standard input.
     """
     folder = require_folder(path)
-    file = require_file(folder / interactions)
+    file = Path(interactions) if is_pipe(interactions) else require_file(folder / interactions)
     if (rating is None) != (rating_threshold is None):
         given = "rating_threshold" if rating is None else "rating"
         raise DataError(f"{given} is given alone", where=file, fix="name both rating and rating_threshold, or neither")
     table = read_columns(file, [user, item], [name for name in (timestamp, rating, split) if name is not None])
     findings: list[Finding] = []
+    all_items = table[item]
     if rating is not None and rating_threshold is not None:
         table, findings = _keep_rated(table, rating, rating_threshold, file)
-    features, notes = _open_features(folder, modalities or {}, item, optional_modalities)
+    features, notes = _open_features(folder, modalities or {}, item, all_items, optional_modalities)
     parts = parts_from_ids(
         table[user],
         table[item],
@@ -70,7 +73,7 @@ def read_tables(
 
 
 def _keep_rated(table: pa.Table, rating: str, threshold: float, file: Path) -> tuple[pa.Table, list[Finding]]:
-    ratings = to_numbers(table[rating], what=rating, where=str(file))
+    ratings = to_numbers(table[rating], what=rating, where=str(file), dates=False)
     kept = ratings >= threshold
     if len(kept) and not kept.any():
         raise DataError(
@@ -85,7 +88,11 @@ def _keep_rated(table: pa.Table, rating: str, threshold: float, file: Path) -> t
 
 
 def _open_features(
-    folder: Path, modalities: Mapping[str, str | Mapping[str, str]], item: str, optional: bool
+    folder: Path,
+    modalities: Mapping[str, str | Mapping[str, str]],
+    item: str,
+    known: pa.ChunkedArray,
+    optional: bool,
 ) -> tuple[dict[str, FeatureTable], list[Finding]]:
     tables: dict[str, FeatureTable] = {}
     findings: list[Finding] = []
@@ -95,23 +102,26 @@ def _open_features(
         if unknown or "features" not in keys:
             wrong = f"unknown key {unknown[0]!r}" if unknown else "no key 'features'"
             raise DataError(f"{wrong} in modality {modality!r}", where=folder, fix=f"use {', '.join(FEATURE_KEYS)}")
-        absent = [keys[key] for key in ("features", "ids") if key in keys and not (folder / keys[key]).exists()]
+        absent = [keys[key] for key in ("features", "ids") if key in keys and not exists(folder / keys[key])]
         if optional and absent:
             findings.append(Finding(f"absent feature file of {modality!r}", 1, absent[0], "modality left out"))
             continue
-        tables[modality], notes = _open_one(folder, keys, item)
+        tables[modality], notes = _open_one(folder, keys, item, known)
         findings.extend(notes)
     return tables, findings
 
 
-def _open_one(folder: Path, keys: Mapping[str, str], item: str) -> tuple[FeatureTable, list[Finding]]:
+def _open_one(
+    folder: Path, keys: Mapping[str, str], item: str, known: pa.ChunkedArray
+) -> tuple[FeatureTable, list[Finding]]:
+    """One modality's vectors and ids; ``known``: the items of the interactions."""
     file = require_file(folder / keys["features"])
     if file.suffix == ".npy":
         if "ids" not in keys:
             raise DataError("a .npy has no item ids", where=file, fix='name a file that has them: ids = "ids.csv"')
         content, findings = open_npy(file)
         ids_file = require_file(folder / keys["ids"])
-        ids = read_id_list(ids_file, keys.get("id_column"), len(content))
+        ids = read_id_list(ids_file, keys.get("id_column"), item=item, known=known)
         return feature_table(content, ids, where=file.name, ids_where=ids_file.name), findings
     if file.suffix in (".parquet", ".pq"):
         if "ids" in keys:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from damrs_dgl.data import content
-from damrs_dgl.data.formats.features import open_npy
+from damrs_dgl.data.formats.npy import open_npy
 from damrs_dgl.errors import DataError
 
 
@@ -76,8 +76,8 @@ def test_bad_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.save("none.npy", np.ones((3, 0), dtype=np.float32))
     Path("folder.npy").mkdir()
     for name, words in {
-        "cut": "is truncated or damaged",
-        "head": "is truncated or damaged",
+        "cut": "is truncated",
+        "head": "has a damaged header",
         "empty": "is empty",
         "text": "is not a .npy file",
         "pickle": "is not a .npy file .*a pickle",

@@ -186,7 +186,7 @@ def test_no_vector_of_a_fixed_size(tmp_path: Path, ids: list[str]) -> None:
         ({"rating": "stars"}, "rating is given alone"),
         ({"rating_threshold": 3}, "rating_threshold is given alone"),
         ({"rating": "stars", "rating_threshold": 9}, "none of 12 ratings reaches 9; the highest is 5"),
-        ({"rating": "item", "rating_threshold": 1}, "item is neither numbers nor dates"),
+        ({"rating": "item", "rating_threshold": 1}, "item is not numbers"),
         ({"split": "stars"}, "9 split values are none of the known ones, the first 5 in row 1"),
         ({"modalities": {"v": "v.npy"}}, 'a .npy has no item ids; .*ids = "ids.csv"'),
         ({"modalities": {"v": "gone.parquet"}}, "gone.parquet: no such file"),

@@ -1,0 +1,107 @@
+"""What a report is made of, as it stands in a run's folder; and reading the tables that studies leave there."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.errors import RunError
+from damrs_dgl.report.item_vectors import VectorView
+
+Row = dict[str, Any]
+STUDIES = ("compare", "ablate", "stress", "groups", "tune")  # tables that studies leave in the run's folder
+AUDITS = ("interactions", "content", "links")
+
+
+@dataclass
+class ReportInputs:
+    """Everything that the sections look at; what was not made is None or empty.
+
+    Attributes
+    ----------
+    name, synthetic, system: the recipe's name, whether its numbers are made up, its [model] name.
+    recipe_text: the whole recipe as TOML.  commands: what to run to repeat the run, a line each.
+    dataset: the data.  summary: `dataset.json`.
+    graph_summary: `graphs/summary.json`.  degrees: {relation: neighbours that each item keeps, int64 [I]}.
+    histories: {system or member: rows, one an epoch, as in `history.csv`}.  monitor: the validation score that chose.
+    metrics: `metrics.json`.  tables: {study: rows of its CSV}.  audit: {table: Parquet table}.
+    views: item vectors at several points of the system.
+    pictures: a folder of pictures named by item id.
+    """
+
+    name: str
+    synthetic: bool
+    system: str
+    recipe_text: str
+    commands: Sequence[str]
+    dataset: MultimodalDataset
+    summary: Mapping[str, Any]
+    graph_summary: Mapping[str, Any] | None = None
+    degrees: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    histories: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    monitor: str = "recall@20"
+    metrics: Mapping[str, Any] | None = None
+    tables: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    audit: Mapping[str, pa.Table] = field(default_factory=dict)
+    views: Sequence[VectorView] = ()
+    pictures: Path | None = None
+
+    def item_popularity(self) -> np.ndarray:
+        """How many training users each item has, int64 [I]."""
+        return _counts(self.dataset.train.items, self.dataset.num_items)
+
+    def user_activity(self) -> np.ndarray:
+        """How many training items each user has, int64 [U]."""
+        return _counts(self.dataset.train.users, self.dataset.num_users)
+
+
+def _counts(indices: torch.Tensor, size: int) -> np.ndarray:
+    return torch.bincount(indices, minlength=size).numpy()
+
+
+def study_tables(folder: Path) -> dict[str, list[Row]]:
+    """The studies' CSV tables that stand in a folder; numbers as floats, empty cells as None."""
+    return {name: rows for name in STUDIES if (rows := read_table(folder / f"{name}.csv"))}
+
+
+def read_table(path: Path) -> list[Row]:
+    """The rows of a CSV file, none where there is no such file. Raises RunError where it is not a table."""
+    if not path.is_file():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            rows = list(csv.DictReader(lines))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RunError(f"cannot be read as a table ({error})", where=path, fix="delete it and make it anew") from error
+    return [{str(key): _value(value) for key, value in row.items() if key is not None} for row in rows]
+
+
+def _value(text: str | None) -> Any:
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def audit_tables(folder: Path) -> dict[str, pa.Table]:
+    """The audit's tables that stand in a run's folder. Raises RunError for one that cannot be read."""
+    found = {}
+    for name in AUDITS:
+        path = folder / "audit" / f"{name}.parquet"
+        if path.is_file():
+            try:
+                found[name] = pq.read_table(path)
+            except (pa.ArrowException, OSError) as error:
+                raise RunError(f"is damaged ({error})", where=path, fix="run `damrs-dgl audit` again") from error
+    return found

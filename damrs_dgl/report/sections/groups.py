@@ -1,0 +1,56 @@
+"""Metrics by groups: users by their activity, items by their popularity, each beside the simple systems."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from damrs_dgl.report.blocks import Figure, Figures, Paragraph, Section, Table
+from damrs_dgl.report.charts import Bar, ranked_bars
+from damrs_dgl.report.inputs import ReportInputs, Row
+from damrs_dgl.report.sections.metrics import headline, label_of
+from damrs_dgl.report.sections.systems import system_of
+
+_COLUMNS = ("by", "group", "low", "high", "counted", "system", "metric", "value", "standard_error", "users")
+
+
+def groups_section(inputs: ReportInputs) -> Section | None:
+    """From `groups.csv`: a row a group, system and metric, with the standard error over the group's users."""
+    rows = [row for row in inputs.tables.get("groups", ()) if {"by", "group", "metric", "value"} <= row.keys()]
+    shown = headline(dict.fromkeys(str(row["metric"]) for row in rows))
+    figures = [
+        figure
+        for by in dict.fromkeys(row["by"] for row in rows)
+        for metric in shown
+        if (figure := _chart(str(by), metric, rows, inputs.system)) is not None
+    ]
+    if not figures:
+        return None
+    numbers = Table(
+        "All groups and metrics", _COLUMNS, [[row.get(name) for name in _COLUMNS] for row in rows], folded=True
+    )
+    text = "Whiskers: one standard error over the group's users. Recall of an item group counts its items alone."
+    return Section(
+        "groups", "New and active users, rare and popular items", [Figures(figures), Paragraph(text), numbers]
+    )
+
+
+def _chart(by: str, metric: str, rows: Sequence[Row], system: str) -> Figure | None:
+    bars = [
+        Bar(system_of(row), row["value"], row.get("standard_error") or 0.0, system_of(row) == system, _group(row))
+        for row in rows
+        if row["by"] == by and row["metric"] == metric and isinstance(row["value"], float)
+    ]
+    order = list(dict.fromkeys(bar.group for bar in bars))
+    bars.sort(key=lambda bar: order.index(bar.group))  # the table goes system by system
+    return ranked_bars(f"By {by}: {label_of(metric)}", bars, value_label=label_of(metric)) if bars else None
+
+
+def _group(row: Row) -> str:
+    """ "new (up to 5 interactions)"."""
+    low, high = row.get("low"), row.get("high")
+    if not isinstance(low, float):
+        return str(row["group"])
+    span = (
+        f"{low:g} or more" if not isinstance(high, float) else f"up to {high:g}" if low == 0 else f"{low:g} to {high:g}"
+    )
+    return f"{row['group']} ({span})"

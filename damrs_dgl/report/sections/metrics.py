@@ -1,0 +1,106 @@
+"""The metrics, with the simple systems beside that any model has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from damrs_dgl.report.blocks import Block, Figures, Paragraph, Section, Table
+from damrs_dgl.report.charts import Bar, ranked_bars
+from damrs_dgl.report.inputs import ReportInputs
+
+LABELS = {"recall": "Recall", "ndcg": "NDCG", "precision": "Precision", "map": "MAP"}
+
+
+def metrics_section(inputs: ReportInputs) -> Section | None:
+    metrics = inputs.metrics
+    if metrics is None:
+        return None
+    floor = floor_of(metrics)
+    blocks: list[Block] = []
+    if floor:
+        names = headline(metrics["test"])
+        blocks.append(Figures([_beside(inputs, metrics["test"], floor, name) for name in names]))
+    else:
+        blocks.append(
+            Paragraph("popularity and itemknn are not beside it: this run's metrics.json has no floor.", tone="warning")
+        )
+    blocks.append(_table("Test", inputs.system, metrics["test"], floor))
+    blocks.append(_table("Validation, which chose the epoch", inputs.system, metrics["validation"], {}, folded=True))
+    beyond = _beyond(inputs.system, metrics)
+    if beyond:
+        blocks.append(beyond)
+    blocks.append(
+        Paragraph(
+            f"All items are ranked for every user (protocol “{metrics['protocol']}”); seed {metrics['seed']}, best "
+            f"epoch {metrics['best_epoch']} of {metrics['epochs']}, {metrics['seconds']:,.1f}\u00a0s on "
+            f"{metrics['device']}."
+        )
+    )
+    return Section("metrics", "What it is worth", blocks)
+
+
+def headline(values: Mapping[str, Any]) -> list[str]:
+    """Recall@20 and NDCG@20, or those at the K next to it that there is."""
+    ks = sorted({int(name.split("@")[1]) for name in values if name.partition("@")[2].isdigit()})
+    if not ks:
+        return []
+    k = min(ks, key=lambda found: abs(found - 20))
+    return [f"{name}@{k}" for name in ("recall", "ndcg") if f"{name}@{k}" in values]
+
+
+def floor_of(metrics: Mapping[str, Any], part: str = "test") -> dict[str, dict[str, float]]:
+    """{simple system: its metrics of a part}; nothing where the run was evaluated without."""
+    floor = metrics.get("floor") or {}
+    return {name: dict(found[part]) for name, found in floor.items() if part in found}
+
+
+def label_of(metric: str) -> str:
+    """ "recall@20" as "Recall@20"."""
+    name, at, k = metric.partition("@")
+    return f"{LABELS.get(name, name)}{at}{k}"
+
+
+def _beside(
+    inputs: ReportInputs, test: Mapping[str, float], floor: Mapping[str, Mapping[str, float]], metric: str
+) -> Any:
+    bars = [Bar(f"{inputs.system} (this run)", test[metric], strong=True)]
+    bars += [Bar(name, values[metric]) for name, values in floor.items() if metric in values]
+    bars.sort(key=lambda bar: -bar.value)
+    return ranked_bars(f"Test {label_of(metric)}", bars, value_label=label_of(metric))
+
+
+def _table(
+    title: str,
+    system: str,
+    values: Mapping[str, float],
+    floor: Mapping[str, Mapping[str, float]],
+    *,
+    folded: bool = False,
+) -> Table:
+    """A row a metric and system, a column a K."""
+    names = list(dict.fromkeys(name.partition("@")[0] for name in values if "@" in name))
+    ks = list(dict.fromkeys(name.partition("@")[2] for name in values if "@" in name))
+    rows: list[list[Any]] = []
+    strong = set()
+    for name in names:
+        strong.add(len(rows))
+        rows.append([LABELS.get(name, name), system, *(values.get(f"{name}@{k}") for k in ks)])
+        rows += [
+            [LABELS.get(name, name), other, *(found.get(f"{name}@{k}") for k in ks)] for other, found in floor.items()
+        ]
+    return Table(
+        title, ["metric", "system", *(f"@{k}" for k in ks)], rows, folded, frozenset(strong) if floor else frozenset()
+    )
+
+
+def _beyond(system: str, metrics: Mapping[str, Any]) -> Table | None:
+    """Metrics beyond accuracy of the test lists, a column a system."""
+    own = metrics.get("beyond_accuracy")
+    if not own:
+        return None
+    others = floor_of(metrics, "beyond_accuracy")
+    rows = [
+        [name.replace("_", " "), value, *(found.get(name) for found in others.values())] for name, value in own.items()
+    ]
+    return Table("Beyond accuracy: the test lists", ["metric", system, *others], rows, folded=True)

@@ -1,0 +1,100 @@
+"""The first screen: the run in figures and in sentences, and what the page does not have."""
+
+from __future__ import annotations
+
+from damrs_dgl.report.blocks import Block, Findings, Paragraph, Section, Tiles
+from damrs_dgl.report.inputs import ReportInputs
+from damrs_dgl.report.sections.metrics import floor_of, headline, label_of
+
+_COMMANDS = {
+    "compare": "compare (systems side by side)",
+    "ablate": "ablate (what each part adds)",
+    "stress": "stress (what noise does)",
+    "groups": "groups (new and active users, rare and popular items)",
+}
+
+
+def overview_section(inputs: ReportInputs) -> Section:
+    summary, metrics = inputs.summary, inputs.metrics
+    tiles = []
+    if metrics is not None:
+        tiles = [(f"test {label_of(name)}", f"{metrics['test'][name]:.4f}", "") for name in headline(metrics["test"])]
+    tiles += [
+        ("users", f"{summary['users']:,}", f"{summary['observations'] / max(summary['users'], 1):.1f} clicks each"),
+        ("items", f"{summary['items']:,}", f"{summary['observations'] / max(summary['items'], 1):.1f} clicks each"),
+        ("interactions", f"{summary['observations']:,}", f"{summary['sparsity']:.2%} of all cells are empty"),
+    ]
+    blocks: list[Block] = []
+    if inputs.synthetic:
+        text = "Its users, items and clicks are made up (the synthetic shop): the numbers say nothing of a real shop."
+        blocks.append(Paragraph(text, tone="warning"))
+    blocks += [Tiles(tiles), Findings(_sentences(inputs))]
+    missing = _missing(inputs)
+    if missing:
+        blocks.append(Paragraph(f"Not in this report, as it was not made yet: {'; '.join(missing)}."))
+    return Section("overview", "In short", blocks)
+
+
+def _sentences(inputs: ReportInputs) -> list[str]:
+    found = [_against_floor(inputs)] if inputs.metrics is not None else []
+    lifts = {
+        name: content["lift"] for name, content in (inputs.summary.get("content") or {}).items() if content.get("lift")
+    }
+    if lifts:
+        best = max(lifts, key=lambda name: lifts[name])
+        found.append(
+            f"Of the content, {best} tells most: items alike in it are chosen by the same user {lifts[best]:.1f} times "
+            "as often as chance would have it."
+        )
+    stressed = _under_stress(inputs)
+    if stressed:
+        found.append(stressed)
+    return found
+
+
+def _against_floor(inputs: ReportInputs) -> str:
+    """Whether the system is worth its machinery, by validation; the test score is told with it."""
+    assert inputs.metrics is not None
+    system, test = inputs.system, inputs.metrics["test"]
+    metric = next(iter(headline(test)), None)
+    if metric is None:
+        return f"{system} was evaluated."
+    own = f"{system} reaches a test {label_of(metric)} of {test[metric]:.4f}"
+    floor = {name: found for name, found in floor_of(inputs.metrics).items() if metric in found and name != system}
+    if not floor:
+        return f"{own}."
+    judged = floor_of(inputs.metrics, "validation")
+    decide = judged if all(metric in judged.get(name, {}) for name in floor) else floor
+    score = (inputs.metrics["validation"] if decide is judged else test)[metric]
+    best = max(floor, key=lambda name: decide[name][metric])
+    simple = floor[best][metric]
+    if score <= decide[best][metric]:
+        scores = f"{score:.4f} against {decide[best][metric]:.4f}"
+        return f"{own}. By validation ({scores}) it does not beat {best}, which needs no training (test {simple:.4f})."
+    if not simple:
+        return f"{own}; {best}, the better of the simple systems, finds nothing."
+    more = test[metric] / simple - 1
+    where = f"{abs(more):.0%} {'above' if more >= 0 else 'below'} {best} ({simple:.4f})"
+    return f"{own}, {where}, the better of the simple systems."
+
+
+def _under_stress(inputs: ReportInputs) -> str | None:
+    """What the most noise that was tried costs this system."""
+    rows = [row for row in inputs.tables.get("stress", ()) if (row.get("model") or row.get("system")) == inputs.system]
+    drops = [row for row in rows if isinstance(row.get("drop_recall@20"), float) and row.get("ratio")]
+    if not drops:
+        return None
+    worst = max(drops, key=lambda row: row["drop_recall@20"])
+    return (
+        f"Of the noise that was tried, {worst['ratio']:.0%} of {worst['noise']} costs it most: "
+        f"{worst['drop_recall@20']:.1%} of its Recall@20."
+    )
+
+
+def _missing(inputs: ReportInputs) -> list[str]:
+    missing = [text for name, text in _COMMANDS.items() if name not in inputs.tables]
+    if inputs.metrics is None:
+        missing.insert(0, "fit and evaluate (metrics, curves, vectors)")
+    if not inputs.audit:
+        missing.append("audit (which clicks and contents look wrong)")
+    return missing

@@ -1,0 +1,54 @@
+"""What growing noise does: a line a system, a chart for each noise and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from damrs_dgl.report.blocks import Figure, Figures, Paragraph, Section
+from damrs_dgl.report.charts import Series, line_chart
+from damrs_dgl.report.inputs import ReportInputs, Row
+from damrs_dgl.report.sections.metrics import headline, label_of
+from damrs_dgl.report.sections.systems import mean_and_error, system_of
+
+_NOISES = {
+    "feedback": ("Added wrong feedback", "added interactions, % of training"),
+    "feedback-removed": ("Removed feedback", "removed interactions, % of training"),
+}
+
+
+def stress_section(inputs: ReportInputs) -> Section | None:
+    rows = [
+        row for row in inputs.tables.get("stress", ()) if isinstance(row.get("ratio"), float) and not row.get("error")
+    ]
+    metrics = headline(rows[0]) if rows else []
+    if not metrics:
+        return None
+    noises = list(dict.fromkeys(str(row["noise"]) for row in rows if row["ratio"] or row.get("noise")))
+    systems = list(dict.fromkeys(system_of(row) for row in rows))
+    figures = [_chart(rows, noise, metric, systems) for noise in noises for metric in metrics]
+    seeds = len({row.get("seed") for row in rows})
+    band = f"Lines: means over {seeds} seeds, bands: one standard error. " if seeds > 1 else ""
+    text = f"{band}Each system is trained anew on the corrupted data and judged on the clean test split."
+    return Section(
+        "stress",
+        "What noise does",
+        [Paragraph(text), Figures([one for one in figures if one is not None], paired=True)],
+    )
+
+
+def _chart(rows: Sequence[Row], noise: str, metric: str, systems: Sequence[str]) -> Figure | None:
+    series = []
+    for system in systems:
+        points: dict[float, list[float]] = {}
+        for row in rows:
+            if str(row["noise"]) == noise and system_of(row) == system and isinstance(row.get(metric), float):
+                points.setdefault(100 * row["ratio"], []).append(row[metric])
+        ratios = sorted(points)
+        summary = [mean_and_error(points[ratio]) for ratio in ratios]
+        series.append(Series(system, ratios, [mean for mean, _ in summary], [error for _, error in summary]))
+    ratios = sorted({ratio for one in series for ratio in one.xs})
+    if not ratios:
+        return None
+    name, axis = _NOISES.get(noise, (f"Swapped {noise} content", "items with swapped features, %"))
+    marks = [(ratio, f"{ratio:g}") for ratio in ratios]
+    return line_chart(f"{name}: {label_of(metric)}", series, x_label=axis, y_label=label_of(metric), x_ticks=marks)

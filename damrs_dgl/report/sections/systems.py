@@ -1,0 +1,95 @@
+"""Systems side by side: the comparison, the ablation, the search; means over seeds with their standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean, stdev
+
+from damrs_dgl.report.blocks import Block, Figures, Paragraph, Section, Table
+from damrs_dgl.report.charts import Bar, ranked_bars
+from damrs_dgl.report.inputs import ReportInputs, Row
+from damrs_dgl.report.sections.metrics import headline, label_of
+
+_MOST_TRIALS = 20
+
+
+def comparison_section(inputs: ReportInputs) -> Section | None:
+    return _section(inputs, "compare", "Systems side by side", strong=inputs.system, sort=True)
+
+
+def ablation_section(inputs: ReportInputs) -> Section | None:
+    return _section(inputs, "ablate", "What each part adds", strong="da-mrs", sort=False)
+
+
+def system_of(row: Row) -> str:
+    """The name that a row's numbers belong to, whatever its column is called."""
+    for key in ("system", "model", "variant", "row"):
+        if row.get(key) is not None:
+            return str(row[key])
+    return "?"
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+    """The mean and its standard error, 0 for a single value."""
+    return fmean(values), stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
+
+
+def _section(inputs: ReportInputs, name: str, title: str, *, strong: str, sort: bool) -> Section | None:
+    rows = inputs.tables.get(name)
+    failed = [row for row in rows or () if row.get("error")]
+    rows = [row for row in rows or () if not row.get("error")]
+    metrics = headline(rows[0]) if rows else []
+    if not metrics:
+        return None
+    of: dict[str, list[Row]] = {}
+    for row in rows:
+        of.setdefault(system_of(row), []).append(row)
+    figures = []
+    for metric in metrics:
+        values = {
+            system: [row[metric] for row in own if isinstance(row.get(metric), float)] for system, own in of.items()
+        }
+        bars = [
+            Bar(system, *mean_and_error(found), strong=system == strong) for system, found in values.items() if found
+        ]
+        bars = sorted(bars, key=lambda bar: -bar.value) if sort else bars
+        figures.append(ranked_bars(f"Test {label_of(metric)}", bars, value_label=label_of(metric)))
+    seeds = max(len(own) for own in of.values())
+    spread = (
+        f"Means over up to {seeds} seeds; whiskers: one standard error." if seeds > 1 else "One seed: no spread known."
+    )
+    blocks: list[Block] = [Figures(figures), Paragraph(spread), _numbers(of)]
+    blocks += [Paragraph(f"{system_of(row)} is not there: {row['error']}", tone="warning") for row in failed]
+    return Section(name, title, blocks)
+
+
+def _numbers(of: dict[str, list[Row]]) -> Table:
+    first = next(iter(of.values()))[0]
+    metrics = [key for key in first if "@" in key and not key.startswith(("drop_", "validation_", "paper_"))]
+    published = [key for key in first if key.startswith("paper_")]
+    rows = []
+    for system, own in of.items():
+        cells: list[str | None] = []
+        for metric in metrics:
+            values = [row[metric] for row in own if isinstance(row.get(metric), float)]
+            mean, error = mean_and_error(values) if values else (0.0, 0.0)
+            cells.append((f"{mean:.4f}" + (f" ± {error:.4f}" if error else "")) if values else None)
+        rows.append([system, len(own), *cells, *(own[0].get(key) for key in published)])
+    papers = [f"paper: {label_of(key.removeprefix('paper_'))}" for key in published]
+    return Table("All metrics", ["system", "seeds", *map(label_of, metrics), *papers], rows, folded=True)
+
+
+def tuning_section(inputs: ReportInputs) -> Section | None:
+    """The trials of a search, best first, as its table has them."""
+    rows = inputs.tables.get("tune")
+    if not rows:
+        return None
+    columns = list(rows[0])
+    score = next(
+        (name for name in ("value", "score", "validation", f"validation_{inputs.monitor}") if name in columns), None
+    )
+    if score is not None:
+        rows = sorted(rows, key=lambda row: -(row[score] if isinstance(row[score], float) else float("-inf")))
+    shown = [[row.get(column) for column in columns] for row in rows[:_MOST_TRIALS]]
+    text = f"The first {len(shown)} of {len(rows)} trials; chosen on validation."
+    return Section("tune", "The search for settings", [Paragraph(text), Table("Trials", columns, shown)])

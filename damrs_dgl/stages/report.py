@@ -1,0 +1,177 @@
+"""`report`: one page of all that stands in a run's folder, for people to read."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from damrs_dgl.dgl_backend import dgl
+from damrs_dgl.errors import RunError
+from damrs_dgl.factory import prepare_training
+from damrs_dgl.files import read_json
+from damrs_dgl.graphs.build import load_graph
+from damrs_dgl.graphs.schema import ITEM, item_relations
+from damrs_dgl.models.base import ClosedFormModel, RankingModel
+from damrs_dgl.recipe import recipe_text
+from damrs_dgl.report.html import write_report
+from damrs_dgl.report.inputs import ReportInputs, Row, audit_tables, study_tables
+from damrs_dgl.report.item_vectors import VectorView, vector_views
+from damrs_dgl.report.pictures import PictureFolder
+from damrs_dgl.stages.describe import summary_of
+from damrs_dgl.stages.evaluate import current_metrics
+from damrs_dgl.stages.workspace import Workspace, writing_stage
+
+_AGAIN = "run `damrs-dgl report` again after what made it"
+
+
+@writing_stage
+def report(workspace: Workspace, *, pictures: Path | None = None) -> Path:
+    """Write `report.html`, a page that needs nothing else, of what the run's folder holds; returns its path.
+
+    What was not made yet is left out and named on the page. `pictures`: a folder of the items' pictures, each called
+    by its item's id, for thumbnails beside the audit's suspects. Raises DataError where that is no folder.
+    """
+    if pictures is not None:
+        PictureFolder(pictures)  # refused before a minute of drawing
+    run, recipe, console = workspace.run, workspace.recipe, workspace.console
+    fitted = _is_fitted(workspace)
+    graph, graph_summary = _graph(workspace)
+    with console.progress("report", None) as bar:
+        bar.advance(0, step="metrics")
+        metrics = current_metrics(workspace) if fitted else None
+        bar.advance(0, step="item vectors")
+        views = _views(workspace) if fitted else []
+        bar.advance(0, step="page")
+        inputs = ReportInputs(
+            name=recipe.name,
+            synthetic=workspace.is_synthetic,
+            system=recipe.model.name,
+            recipe_text=recipe_text(recipe),
+            commands=_commands(workspace),
+            dataset=workspace.dataset,
+            summary=_summary(workspace),
+            graph_summary=graph_summary,
+            degrees=_degrees(graph) if graph is not None else {},
+            histories=_histories(workspace) if fitted else {},
+            monitor=recipe.training.monitor,
+            metrics=metrics,
+            tables=study_tables(run.path),
+            audit=audit_tables(run.path),
+            views=views,
+            pictures=pictures,
+        )
+        write_report(inputs, run.report, version=importlib.metadata.version("damrs-dgl"))
+    if not fitted:
+        console.warning(
+            "nothing is trained in this run: the page has the data alone; `fit` and `evaluate` add the rest"
+        )
+    console.notice(f"report: {run.report} (one file; open it in a browser)")
+    return run.report
+
+
+def _is_fitted(workspace: Workspace) -> bool:
+    """Whether the run has a trained model that fits the recipe; says so where it has another."""
+    if not workspace.checkpoints.best_path.exists():
+        return False
+    try:
+        workspace.checkpoints.load_best()
+    except RunError as error:
+        workspace.console.warning(f"{error}; it is left out")
+        return False
+    return True
+
+
+def _summary(workspace: Workspace) -> Mapping[str, Any]:
+    """`dataset.json`, made first where it is not there or is of another data set or seed."""
+    run = workspace.run
+    if run.is_sound("describe", workspace.describe_parts, workspace.console.warning):
+        return read_json(run.dataset_summary, fix="delete it and run `describe` again")
+    return summary_of(workspace)
+
+
+def _graph(workspace: Workspace) -> tuple[dgl.DGLGraph | None, Mapping[str, Any] | None]:
+    """The stored graph and its summary, neither where they are not there or no longer fit the recipe."""
+    run = workspace.run
+    if not run.is_sound("graphs", workspace.graphs_parts, workspace.console.warning):
+        return None, None
+    return load_graph(run.graph, verified=True), read_json(run.graph_summary, fix=_AGAIN)
+
+
+def _degrees(graph: dgl.DGLGraph) -> dict[str, Tensor]:
+    """{item-item relation: how many other items keep each item as a neighbour}."""
+    found = {}
+    for relation in item_relations(graph):
+        neighbors, items = graph.edges(etype=relation)
+        others = neighbors[neighbors != items].long()
+        found[relation] = torch.bincount(others, minlength=graph.num_nodes(ITEM))
+    return found
+
+
+def _histories(workspace: Workspace) -> dict[str, Sequence[Row]]:
+    """The epochs of the system, and before it those of each member that was trained inside it."""
+    found: dict[str, Sequence[Row]] = {}
+    for name in workspace.fitted.model.members():
+        stored = workspace.checkpoints.inside("members", name).load_last()
+        if stored is not None:
+            found[name] = stored[1]["progress"]["history"]
+    found[workspace.recipe.model.name] = workspace.fitted.progress.history
+    return {name: rows for name, rows in found.items() if rows}
+
+
+@torch.no_grad()
+def _views(workspace: Workspace) -> list[VectorView]:
+    """Item vectors before training, of the wrapped system alone, and as they rank."""
+    model = workspace.fitted.model.eval()
+    fresh = prepare_training(workspace.recipe, workspace.dataset, workspace.graph, device=workspace.device).model.eval()
+    named: list[tuple[str, str, Tensor]] = []
+    for name, part in {"": model, **model.members()}.items():
+        start = fresh if not name else fresh.members()[name]
+        named = _stages_of(part, start, called=f"{part.name}, a member of the {model.name}" if name else part.name)
+        if named:
+            break
+    return vector_views(named, workspace.dataset, seed=workspace.recipe.training.seed)
+
+
+def _stages_of(model: RankingModel, start: RankingModel, *, called: str) -> list[tuple[str, str, Tensor]]:
+    """(name, meaning, item vectors) of a system that ranks by vectors and is trained by steps; none of another."""
+    if isinstance(model, ClosedFormModel):
+        return []
+    last = _item_vectors(model)
+    first = _item_vectors(start)
+    if last is None or first is None:
+        return []
+    found = [("before training", f"{called} as it starts: the same seed, no step taken.", first)]
+    backbone = getattr(model, "backbone", None)
+    inner = _item_vectors(backbone) if isinstance(backbone, RankingModel) else None
+    if (
+        isinstance(backbone, RankingModel)
+        and inner is not None
+        and not (inner.shape == last.shape and torch.equal(inner, last))
+    ):
+        meaning = f"The trained {backbone.name} inside {model.name}: no item-item relation has been joined to it."
+        found.append(("without the relations", meaning, inner))
+    found.append(("as they rank", f"All of the trained {called}: what it recommends with.", last))
+    return found
+
+
+def _item_vectors(model: RankingModel) -> Tensor | None:
+    try:
+        return model.embeddings().items
+    except TypeError:  # it ranks by no vectors
+        return None
+
+
+def _commands(workspace: Workspace) -> list[str]:
+    """What repeats the run from the recipe that the page holds."""
+    again = shlex.quote(f"runs/{workspace.recipe.name}-again")
+    start = f"damrs-dgl --recipe recipe.toml --run {again}"
+    return [
+        f"pip install damrs-dgl=={importlib.metadata.version('damrs-dgl')}",
+        f"{start} describe build-graphs fit evaluate report",
+    ]
