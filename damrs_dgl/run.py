@@ -128,6 +128,15 @@ class RunDirectory:
         return self.path / "ablate.png"
 
     @property
+    def audit(self) -> Path:
+        """The folder of the audit's tables."""
+        return self.path / "audit"
+
+    @property
+    def audit_plot(self) -> Path:
+        return self.path / "audit.png"
+
+    @property
     def _manifest_path(self) -> Path:
         return self.path / "run.json"
 

@@ -1,6 +1,7 @@
 """The stages of a run. Each takes a `Workspace`, reads and writes its run directory, and can be called alone."""
 
 from damrs_dgl.stages.ablate import ablate
+from damrs_dgl.stages.audit import audit
 from damrs_dgl.stages.build_graphs import build_graphs
 from damrs_dgl.stages.compare import compare
 from damrs_dgl.stages.describe import describe
@@ -15,6 +16,7 @@ from damrs_dgl.stages.workspace import Workspace
 __all__ = [
     "Workspace",
     "ablate",
+    "audit",
     "build_graphs",
     "compare",
     "describe",

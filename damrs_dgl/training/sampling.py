@@ -84,7 +84,7 @@ class PairSampler:
             keys = self.keys[chosen]
             users = torch.div(keys, self.num_items, rounding_mode="floor")
             positive = keys - users * self.num_items
-            negative = self._negatives(users, generator) if self.num_negatives else None
+            negative = self.negatives(users, generator) if self.num_negatives else None
             extra = self.extra(users, positive, negative, generator)
             yield Batch(
                 self._send(users),
@@ -97,8 +97,8 @@ class PairSampler:
     def _send(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, non_blocking=True)
 
-    def _negatives(self, users: Tensor, generator: torch.Generator) -> Tensor:
-        """One uniform unknown item per user [B]."""
+    def negatives(self, users: Tensor, generator: torch.Generator) -> Tensor:
+        """One uniform unknown item per user [B], all of whom have one."""
         uniform = torch.rand(len(users), generator=generator, dtype=torch.float64)
         place = (uniform * self.unknown_counts[users]).long()  # which of the user's unknown items, from 0
         found = torch.searchsorted(self.unknown_keys, users * (self.num_items + 1) + place, right=True)
