@@ -70,7 +70,7 @@ def noisy_data(recipe: Any, noise: str, ratio: float, seed: int) -> tuple[Any, n
 
 def _shop(recipe: Any, make: Any, corrupt: Any, noise: str, ratio: float, seed: int) -> Any:
     """The synthetic shop without noise of its own but for the kind that is asked for."""
-    own = recipe.data.model_dump(exclude={"format", "modalities"})
+    own = recipe.data.model_dump(exclude={"format", "modalities", "left_out"})
     own |= {"seed": seed, "swapped_share": 0.0, "noisy_click_share": 0.0}
     dims = {name: modality.dim for name, modality in recipe.data.modalities.items()}
     if noise == "real":
@@ -167,7 +167,7 @@ def click_rows(options: dict[str, Any]) -> list[dict[str, Any]]:
         found = detection(noise, suspicion_of(name, clicks), users, items)
         rows.append({"target": "click", "scorer": name, "count": len(noise), **_rounded(found), **shared})
     for row in rows:
-        row |= {"settings": _settings(recipe), "seconds": round(time.perf_counter() - started, 1)}
+        row |= {"settings": settings_of(recipe), "seconds": round(time.perf_counter() - started, 1)}
     return rows
 
 
@@ -195,7 +195,7 @@ def item_rows(options: dict[str, Any], dataset: Any, swapped: np.ndarray | None)
     return [{**row, "seconds": round(time.perf_counter() - started, 1)} for row in rows]
 
 
-def _settings(recipe: Any) -> str:
+def settings_of(recipe: Any) -> str:
     chosen = recipe.model.model_dump(exclude_unset=True), recipe.training.model_dump(exclude_unset=True)
     return json.dumps({**chosen[0], "training": chosen[1]})
 

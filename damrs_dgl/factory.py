@@ -7,12 +7,14 @@ these functions, everything below knows no recipe.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.formats import FORMATS
+from damrs_dgl.data.left_out import leave_out_file
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.dgl_backend import dgl
@@ -49,10 +51,12 @@ def load_dataset(recipe: Recipe[Any]) -> MultimodalDataset:
     data = recipe.data
     if data.format == "synthetic":
         dims = {name: modality.dim for name, modality in data.modalities.items()}
-        settings = data.model_dump(exclude={"format", "modalities"})
-        return synthetic_shop(**settings, dims=dims).dataset
-    settings = data.model_dump(exclude={"format", "path"}, exclude_none=True)
-    return FORMATS[data.format](recipe.data_path(), **settings)
+        settings = data.model_dump(exclude={"format", "modalities", "left_out"})
+        dataset = synthetic_shop(**settings, dims=dims).dataset
+    else:
+        settings = data.model_dump(exclude={"format", "path", "left_out"}, exclude_none=True)
+        dataset = FORMATS[data.format](recipe.data_path(), **settings)
+    return leave_out_file(dataset, Path(data.left_out)) if data.left_out else dataset
 
 
 def build_recipe_graph(recipe: Recipe[Any], dataset: MultimodalDataset, **options: Any) -> BuiltGraph:
@@ -125,16 +129,19 @@ class SplitEvaluator:
 def candidates_left_out(
     recipe: Recipe[Any], dataset: MultimodalDataset, split: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The (users, items) pairs left out of a split's ranking: training, and in `unseen` at test also validation."""
-    train, validation = dataset.train, dataset.validation
+    """The (users, items) pairs left out of a split's ranking: training, and in `unseen` at test also validation.
+
+    Training clicks that nothing learns from (`data.left_out`) are among them: their users know the items.
+    """
+    parts = [dataset.train, dataset.left_out]
     if split == "test" and recipe.evaluation.protocol == "unseen":
-        return torch.cat([train.users, validation.users]), torch.cat([train.items, validation.items])
-    return train.users, train.items
+        parts.append(dataset.validation)
+    return torch.cat([part.users for part in parts]), torch.cat([part.items for part in parts])
 
 
 def known_interactions(dataset: MultimodalDataset) -> tuple[torch.Tensor, torch.Tensor]:
-    """The (users, items) pairs of all splits: what a recommendation leaves out."""
-    parts = (dataset.train, dataset.validation, dataset.test)
+    """The (users, items) pairs of all splits and those left out: what no recommendation shows."""
+    parts = (dataset.train, dataset.validation, dataset.test, dataset.left_out)
     return torch.cat([part.users for part in parts]), torch.cat([part.items for part in parts])
 
 

@@ -177,6 +177,11 @@ class RunDirectory:
             return None
         return [name for name in {**made_from, **parts} if parts.get(name) != made_from.get(name)]
 
+    def made_from(self, artefact: str) -> Mapping[str, Any] | None:
+        """The parts that an artefact was made from; None where it is not there."""
+        found: Mapping[str, Any] | None = self._manifest["artefacts"].get(artefact)
+        return found
+
     def record(self, artefact: str, parts: Mapping[str, Any]) -> None:
         """Note that an artefact is complete and what it was made from (JSON values)."""
         self._manifest["artefacts"][artefact] = dict(parts)

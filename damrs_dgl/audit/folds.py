@@ -10,6 +10,7 @@ from torch import Tensor
 
 from damrs_dgl.audit.model_view import TERMS, ModelView
 from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.left_out import without_clicks
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import DataError
 
@@ -34,13 +35,6 @@ def fold_of_clicks(train: Interactions, folds: int, *, generator: torch.Generato
     fold = torch.empty(len(order), dtype=torch.int64)
     fold[order] = (place + first[users]) % folds
     return fold
-
-
-def without_clicks(dataset: MultimodalDataset, left_out: Tensor) -> MultimodalDataset:
-    """The data set without some training clicks (bool [n]), the others in their order."""
-    kept = ~left_out
-    train = Interactions(dataset.train.users[kept], dataset.train.items[kept])
-    return dataset.replace(train=train)
 
 
 def cross_fitted(dataset: MultimodalDataset, fold: Tensor, train_and_view: TrainAndView) -> ModelView:

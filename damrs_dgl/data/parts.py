@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +39,11 @@ class Interactions:
 
     def __repr__(self) -> str:
         return f"Interactions({len(self):,})"
+
+
+def no_interactions() -> Interactions:
+    """A split without any."""
+    return Interactions(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +115,9 @@ class DatasetParts:
     """The fields of a data set, as the builder hands them over.
 
     ``user_ids`` and ``item_ids`` hold the original ids (position = internal id). A (user, item) pair occurs once over
-    all splits. ``features`` keeps the order in which the modalities were named; every modality has a row for each item.
+    all splits and ``left_out``: training clicks that nothing is to learn from. Their users still know the items, which
+    no ranking or recommendation shows them. ``features`` keeps the order in which the modalities were named; every
+    modality has a row for each item.
     """
 
     name: str
@@ -121,3 +128,4 @@ class DatasetParts:
     test: Interactions
     features: Mapping[str, ModalityFeatures]
     findings: tuple[Finding, ...] = ()
+    left_out: Interactions = field(default_factory=no_interactions)
