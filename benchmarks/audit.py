@@ -70,7 +70,7 @@ def noisy_data(recipe: Any, noise: str, ratio: float, seed: int) -> tuple[Any, n
 
 def _shop(recipe: Any, make: Any, corrupt: Any, noise: str, ratio: float, seed: int) -> Any:
     """The synthetic shop without noise of its own but for the kind that is asked for."""
-    own = recipe.data.model_dump(exclude={"format", "modalities", "left_out"})
+    own = recipe.data.model_dump(exclude={"format", "modalities", "left_out", "click_weights"})
     own |= {"seed": seed, "swapped_share": 0.0, "noisy_click_share": 0.0}
     dims = {name: modality.dim for name, modality in recipe.data.modalities.items()}
     if noise == "real":
@@ -243,9 +243,25 @@ def in_a_process(work: Any, options: dict[str, Any]) -> Any:
             return None
 
 
+def markdown(path: Path, target: str) -> str:
+    """The figures as a Markdown table, a row for each measurement and scorer, the best AUC of a measurement first."""
+    with path.open(encoding="utf-8") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["target"] == target and row["auc"]]
+    names = ("data", "noise", "ratio", "system", "folds", "epochs", "scorer", "share", "auc", "average_precision")
+    names += ("precision", *(("auc_within_users", "auc_within_items") if target == "click" else ()))
+    order = {command: number for number, command in enumerate(dict.fromkeys(row["command"] for row in rows))}
+    rows.sort(key=lambda row: (order[row["command"]], -float(row["auc"])))
+    head = [name.replace("_", " ") for name in names]
+    lines_out = [head, ["---"] * len(names), *([row[name] for name in names] for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines_out)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", help="a shipped recipe")
+    parser.add_argument("data", nargs="?", default="demo", help="a shipped recipe [%(default)s]")
+    parser.add_argument(
+        "--table", choices=["click", "item"], help="print what is there as Markdown, and measure nothing"
+    )
     parser.add_argument("--noise", default="feedback", help='"feedback", a modality, or "real" [%(default)s]')
     parser.add_argument("--ratio", type=float, action="append", help="share of noise; repeatable [0.1]")
     parser.add_argument("--system", default="damrs", help="[%(default)s]")
@@ -255,6 +271,9 @@ def main() -> None:
     parser.add_argument("-o", dest="overrides", action="append", default=[], help="section.key=value")
     parser.add_argument("--out", type=Path, default=RESULTS / "audit.csv")
     given = parser.parse_args()
+    if given.table:
+        print(markdown(given.out, given.table))
+        return
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     extra = {key: json.loads(value) for key, _, value in (text.partition("=") for text in given.overrides)}
     for seed in range(given.first_seed, given.first_seed + given.seeds):

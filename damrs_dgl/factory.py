@@ -14,11 +14,11 @@ import torch
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.formats import FORMATS
-from damrs_dgl.data.left_out import leave_out_file
+from damrs_dgl.data.left_out import leave_out_file, weigh_clicks
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.errors import DeviceError
+from damrs_dgl.errors import DeviceError, RecipeError
 from damrs_dgl.evaluation.lists import RankedLists
 from damrs_dgl.evaluation.metrics import RankingResult, evaluate_scorer, ranked_lists
 from damrs_dgl.evaluation.ranking import SeenItems
@@ -32,6 +32,8 @@ from damrs_dgl.training.sampling import PairSampler
 from damrs_dgl.training.sizes import batch_size_for, patience_for, spread_for
 from damrs_dgl.training.start import start_from_spectrum
 from damrs_dgl.training.trainer import Progress, Schedule, Trainer
+
+CLICK_FILES = ("left_out", "click_weights")  # keys of [data] that change the training split of any format
 
 
 def pick_device(name: str) -> torch.device:
@@ -51,12 +53,14 @@ def load_dataset(recipe: Recipe[Any]) -> MultimodalDataset:
     data = recipe.data
     if data.format == "synthetic":
         dims = {name: modality.dim for name, modality in data.modalities.items()}
-        settings = data.model_dump(exclude={"format", "modalities", "left_out"})
+        settings = data.model_dump(exclude={"format", "modalities", *CLICK_FILES})
         dataset = synthetic_shop(**settings, dims=dims).dataset
     else:
-        settings = data.model_dump(exclude={"format", "path", "left_out"}, exclude_none=True)
+        settings = data.model_dump(exclude={"format", "path", *CLICK_FILES}, exclude_none=True)
         dataset = FORMATS[data.format](recipe.data_path(), **settings)
-    return leave_out_file(dataset, Path(data.left_out)) if data.left_out else dataset
+    if data.left_out:
+        dataset = leave_out_file(dataset, Path(data.left_out))
+    return weigh_clicks(dataset, Path(data.click_weights)) if data.click_weights else dataset
 
 
 def build_recipe_graph(recipe: Recipe[Any], dataset: MultimodalDataset, **options: Any) -> BuiltGraph:
@@ -178,6 +182,13 @@ def prepare_training(
     generator = torch.Generator().manual_seed(recipe.training.seed)
     model = build_model(recipe, dataset, graph, generator=generator, device=device)
     evaluator = SplitEvaluator(recipe, dataset, "validation")
+
+    if dataset.train.weights is not None and isinstance(model, ClosedFormModel):
+        raise RecipeError(
+            f"{recipe.model.name} is computed at once from all clicks and cannot weigh them",
+            where="data.click_weights",
+            fix="take a system that is trained by gradient steps, or leave suspects out with `fit --drop-suspects`",
+        )
 
     def trainer_for(
         part: RankingModel, kept: CheckpointStore | None, members: Mapping[str, Trainer] | None = None

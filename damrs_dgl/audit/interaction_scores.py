@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.stats import rankdata
 
 from damrs_dgl.audit.model_view import ModelView
 from damrs_dgl.audit.rivals import (
+    EASE_MOST_ITEMS,
     content_fit_without_click,
     ease_without_click,
     itemknn_without_click,
@@ -31,6 +33,11 @@ class Clicks:
     dataset: MultimodalDataset
     view: ModelView
     seed: int
+
+    @cached_property
+    def voices(self) -> dict[str, np.ndarray]:
+        """What `consensus` is the mean of, by name in words; float64 [n] each."""
+        return _voices(self)
 
 
 @dataclass(frozen=True)
@@ -75,11 +82,16 @@ def _belief(clicks: Clicks) -> np.ndarray:
     return np.where(both > 0, against / np.where(both > 0, both, 1), 0.5)
 
 
+def _voices(clicks: Clicks) -> dict[str, np.ndarray]:
+    """The model, and EASE, or item neighbours where EASE's matrix would not fit: their ranks, the worst fit at 1."""
+    ease = clicks.dataset.num_items <= EASE_MOST_ITEMS
+    linear = (ease_without_click if ease else itemknn_without_click)(clicks.dataset)
+    other = "EASE's, without the click," if ease else "that of item neighbours, without the click,"
+    return {"the model's score": rank_share(-clicks.view.score), other: rank_share(-linear)}
+
+
 def _consensus(clicks: Clicks) -> np.ndarray:
-    fit = [rank_share(-clicks.view.score), rank_share(-itemknn_without_click(clicks.dataset))]
-    if clicks.dataset.features:
-        fit.append(rank_share(-content_fit_without_click(clicks.dataset)))
-    shares: np.ndarray = np.mean(fit, axis=0)
+    shares: np.ndarray = np.mean(list(clicks.voices.values()), axis=0)
     return shares
 
 
@@ -107,7 +119,10 @@ SCORERS: Final[Mapping[str, ClickScorer]] = {
     "content": ClickScorer(
         "rank of the content's distance to the user's other items", _least(content_fit_without_click), "content"
     ),
-    "consensus": ClickScorer("mean rank of score, item neighbours and content", _consensus),
+    "consensus": ClickScorer(
+        f"mean rank by the model's score and by EASE's (above {EASE_MOST_ITEMS:,} items: by item neighbours')",
+        _consensus,
+    ),
     "random": ClickScorer("chance", _random),
 }
 

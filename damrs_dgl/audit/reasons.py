@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from damrs_dgl.audit.content import ContentView
@@ -26,9 +28,10 @@ def speaks(view: ModelView) -> tuple[np.ndarray, np.ndarray]:
     return found_for, found_against
 
 
-def click_reason(view: ModelView, click: int) -> str:
+def click_reason(view: ModelView, click: int, voices: Mapping[str, np.ndarray] | None = None) -> str:
     """One line for a click, e.g. "the model ranks it above 12% of ...; visual speaks most against it (-1.3 sd)"."""
-    parts = [f"the model ranks it above {view.percentile[click]:.0%} of what is new to the user"]
+    parts = [f"{name} is lower than {ranks[click]:.0%} of all clicks'" for name, ranks in (voices or {}).items()]
+    parts += [f"the model ranks it above {view.percentile[click]:.0%} of what is new to the user"]
     if view.support is not None:
         support = view.support[:, click]
         low, high = int(support.argmin()), int(support.argmax())

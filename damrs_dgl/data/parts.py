@@ -18,12 +18,18 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """Observed (user, item) pairs of one split: ``users`` and ``items`` are int64 [n], internal ids, no pair twice."""
+    """Observed (user, item) pairs of one split: ``users`` and ``items`` are int64 [n], internal ids, no pair twice.
+
+    ``weights``: float32 [n] in [0, 1], how much training is to make of each pair; None: 1 of all.
+    """
 
     users: Tensor
     items: Tensor
+    weights: Tensor | None = None
 
     def __post_init__(self) -> None:
+        if self.weights is not None and self.weights.shape != self.users.shape:
+            raise DataError(f"{len(self.weights)} weights for {len(self.users)} interactions")
         if self.users.shape != self.items.shape or self.users.ndim != 1:
             raise DataError(
                 f"users and items of a split differ in shape: {tuple(self.users.shape)}, {tuple(self.items.shape)}"
@@ -33,6 +39,11 @@ class Interactions:
     def from_numpy(cls, users: np.ndarray, items: np.ndarray) -> Interactions:
         """From two integer arrays of the same length; copied as int64."""
         return cls(torch.from_numpy(users.astype(np.int64)), torch.from_numpy(items.astype(np.int64)))
+
+    def take(self, chosen: Tensor) -> Interactions:
+        """Some of the pairs, by bool [n] or places int64, with their weights."""
+        weights = None if self.weights is None else self.weights[chosen]
+        return Interactions(self.users[chosen], self.items[chosen], weights)
 
     def __len__(self) -> int:
         return len(self.users)

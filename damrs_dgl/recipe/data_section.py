@@ -58,6 +58,11 @@ class _AnyData(Section):
         description="Parquet file of training clicks (columns user and item, in the data's own ids) that nothing is to "
         "learn from, as `fit --drop-suspects` writes it; their users still know the items",
     )
+    click_weights: Name | None = Field(
+        default=None,
+        description="Parquet file (columns user, item and weight) with how much training makes of each training click, "
+        "0 to 1, as `fit --reweight-suspects` writes it; an epoch takes a click with that probability",
+    )
 
 
 class _Files(_AnyData):

@@ -161,11 +161,11 @@ def _beyond_64_bits(values: object, key: KeyPath = ()) -> Iterator[Mistake]:
 
 
 def _anchor(values: dict[str, Any], folder: Path) -> None:
-    """Make a relative ``data.path`` or ``left_out`` absolute, so that the recipe means the same from every folder."""
+    """Make a relative path of [data] absolute, so that the recipe means the same from every folder."""
     data = values.get("data")
     if not isinstance(data, dict):
         return
-    for key in ("path", "left_out"):
+    for key in ("path", "left_out", "click_weights"):
         path = data.get(key)
         if isinstance(path, str) and path and not path.startswith("$"):
             data[key] = str(folder / expand_home(path))

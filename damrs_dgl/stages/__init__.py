@@ -5,7 +5,7 @@ from damrs_dgl.stages.audit import audit
 from damrs_dgl.stages.build_graphs import build_graphs
 from damrs_dgl.stages.compare import compare
 from damrs_dgl.stages.describe import describe
-from damrs_dgl.stages.drop_suspects import drop_suspects
+from damrs_dgl.stages.drop_suspects import drop_suspects, reweight_suspects
 from damrs_dgl.stages.evaluate import evaluate
 from damrs_dgl.stages.fit import fit
 from damrs_dgl.stages.groups import groups
@@ -27,5 +27,6 @@ __all__ = [
     "groups",
     "recommend",
     "report",
+    "reweight_suspects",
     "stress",
 ]

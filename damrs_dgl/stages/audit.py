@@ -32,9 +32,9 @@ TABLES = ("interactions", "content", "links")
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found: the model's view of each training click and its suspicion, content, cut links."""
+    """What was found: the training clicks with the model's view, their suspicion, content, cut links."""
 
-    view: ModelView
+    clicks: Clicks
     suspicion: np.ndarray
     content: ContentView
     links: CutLinks
@@ -62,7 +62,7 @@ def audit(workspace: Workspace, *, scorer: str | None = None, folds: int = 0, to
     files = [run.audit / f"{table}.parquet" for table in TABLES]
     found = _judge(workspace, name, folds)
     tables = {
-        "interactions": interaction_table(workspace.dataset, found.view, found.suspicion),
+        "interactions": interaction_table(workspace.dataset, found.clicks.view, found.suspicion),
         "content": content_table(workspace.dataset, found.content),
         "links": link_table(workspace.dataset, found.links),
     }
@@ -101,7 +101,8 @@ def _judge(workspace: Workspace, scorer: str, folds: int) -> Audit:
             bar.advance(0, step=f"{label} {done:,}/{total:,}")
 
         view = _view(workspace, folds)
-        suspicion = suspicion_of(scorer, Clicks(dataset, view, recipe.training.seed))
+        clicks = Clicks(dataset, view, recipe.training.seed)
+        suspicion = suspicion_of(scorer, clicks)
         graphs = recipe.graphs
         search: dict[str, Any] = {"candidates": graphs.candidates, "approximate_above": graphs.approximate_above}
         content = view_content(dataset, k=graphs.k, **search, progress=on_part)
@@ -115,7 +116,7 @@ def _judge(workspace: Workspace, scorer: str, folds: int) -> Audit:
             **search,
             progress=on_part,
         )
-    return Audit(view, suspicion, content, links)
+    return Audit(clicks, suspicion, content, links)
 
 
 def _view(workspace: Workspace, folds: int) -> ModelView:
@@ -147,13 +148,14 @@ def _title(workspace: Workspace) -> str:
 def _show(workspace: Workspace, found: Audit, scorer: str, top: int) -> None:
     dataset, console = workspace.dataset, workspace.console
     title = _title(workspace)
+    view, voices = found.clicks.view, found.clicks.voices if scorer == DEFAULT else None
     worst = np.argsort(-found.suspicion, kind="stable")[:top]
     rows: list[Sequence[Any]] = [
         [
             dataset.user_ids[int(dataset.train.users[click])].as_py(),
             dataset.item_ids[int(dataset.train.items[click])].as_py(),
             float(found.suspicion[click]),
-            click_reason(found.view, int(click)),
+            click_reason(view, int(click), voices),
         ]
         for click in worst
     ]
@@ -169,7 +171,7 @@ def _show(workspace: Workspace, found: Audit, scorer: str, top: int) -> None:
         console.table(f"{title}, links that were cut", ["relation", "rule", "links"], counts)
     else:
         console.notice("audit: no link of an item to its nearest neighbours was cut")
-    if found.view.posterior is None:
+    if view.posterior is None:
         console.notice(f"audit: {workspace.recipe.model.name} has no f, g and posterior: those columns are empty")
 
 

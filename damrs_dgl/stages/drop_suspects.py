@@ -1,9 +1,8 @@
-"""`fit --drop-suspects`: train anew without the clicks that the run's audit suspects most, in a run of its own."""
+"""`fit --drop-suspects` and `--reweight-suspects`: train anew by what the audit suspects, in a run of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 import torch
 
 from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import RunError
 from damrs_dgl.files import whole_file, write_text
 from damrs_dgl.recipe import recipe_text, with_values
@@ -32,11 +32,11 @@ def drop_suspects(
     The new training is a run of its own, `without-suspects-SHARE` in the run's folder, with what it was made from: the
     clicks (`left_out.parquet`) and a recipe that names them (`recipe.toml`). The clicks are out of graphs and training;
     their users still know the items, so that no ranking shows them and the metrics of both runs ask for the same. Each
-    user keeps at least one click. Prints both runs' metrics side by side.
+    user keeps at least one click. What the recipe leaves out already stays out. Prints both runs' metrics side by side.
 
     Raises RunError where there is no audit, or it is of another training.
     """
-    run, console, dataset = workspace.run, workspace.console, workspace.dataset
+    console, dataset = workspace.console, workspace.dataset
     order = suspects(workspace)
     before = current_metrics(workspace)
     count = round(share * len(order))
@@ -44,14 +44,58 @@ def drop_suspects(
     spared = count - len(chosen)
     if spared:
         console.notice(f"fit: {spared:,} suspects stay, each the last click of its user")
-    folder = run.path / f"without-suspects-{share:g}"
-    left_out, recipe_file = (folder / "left_out.parquet").absolute(), folder / "recipe.toml"
-    _write_pairs(dataset, chosen, left_out)
-    recipe = with_values(workspace.recipe, {"data.left_out": str(left_out)})
+    table = pa.concat_tables([_pairs(dataset, dataset.left_out), _pairs(dataset, _some(dataset, chosen))])
+    title = f"without {len(chosen):,} suspects"
+    return _own_run(
+        workspace, f"without-suspects-{share:g}", "left_out", table, before, title, restart=restart, track=track
+    )
+
+
+def reweight_suspects(workspace: Workspace, *, restart: bool = False, track: Sequence[str] = ()) -> dict[str, Any]:
+    """Train the recipe with each click weighed by 1 - suspicion; returns the metrics.
+
+    As `drop_suspects`, in `reweighted-suspects`, with the weights in `click_weights.parquet`. The weights are the
+    losses' alone: all clicks stay in the graphs. Raises RecipeError for a system that is not trained by steps.
+    """
+    order = suspects(workspace)
+    before = current_metrics(workspace)
+    suspicion = pq.read_table(workspace.run.audit / "interactions.parquet", columns=["suspicion"])["suspicion"]
+    table = _pairs(workspace.dataset, _some(workspace.dataset, order)).append_column(
+        "weight", pa.array(1.0 - suspicion.to_numpy(), pa.float32())
+    )
+    return _own_run(
+        workspace,
+        "reweighted-suspects",
+        "click_weights",
+        table,
+        before,
+        "by 1 - suspicion",
+        restart=restart,
+        track=track,
+    )
+
+
+def _own_run(
+    workspace: Workspace,
+    name: str,
+    key: str,
+    table: pa.Table,
+    before: dict[str, Any],
+    title: str,
+    *,
+    restart: bool,
+    track: Sequence[str],
+) -> dict[str, Any]:
+    """Write the table and a recipe whose `data.key` names it into a folder of the run, and train there."""
+    folder, console = workspace.run.path / name, workspace.console
+    path, recipe_file = (folder / f"{key}.parquet").absolute(), folder / "recipe.toml"
+    recipe = with_values(workspace.recipe, {f"data.{key}": str(path)})
+    with whole_file(path) as temporary:
+        pq.write_table(table, temporary, store_schema=False)
     write_text(recipe_file, recipe_text(recipe))
     changed = Workspace(recipe, run=folder, device=workspace.device.type, console=console)
     metrics = fit(changed, restart=restart, track=track)
-    _compare(workspace, before, metrics, len(chosen))
+    _compare(workspace, before, metrics, title)
     console.notice(f"fit: go on with `damrs-dgl --recipe {recipe_file} --run {folder} recommend`")
     return metrics
 
@@ -89,14 +133,17 @@ def most_suspect(dataset: MultimodalDataset, order: np.ndarray, count: int) -> n
     return chosen
 
 
-def _write_pairs(dataset: MultimodalDataset, clicks: np.ndarray, path: Path) -> None:
-    users, items = (part[torch.from_numpy(clicks)].numpy() for part in (dataset.train.users, dataset.train.items))
-    table = {"user": dataset.user_ids.take(pa.array(users)), "item": dataset.item_ids.take(pa.array(items))}
-    with whole_file(path) as temporary:
-        pq.write_table(pa.table(table), temporary, store_schema=False)
+def _some(dataset: MultimodalDataset, clicks: np.ndarray) -> Interactions:
+    return dataset.train.take(torch.from_numpy(clicks))
 
 
-def _compare(workspace: Workspace, before: dict[str, Any], after: dict[str, Any], dropped: int) -> None:
+def _pairs(dataset: MultimodalDataset, clicks: Interactions) -> pa.Table:
+    """The clicks in the user's own ids."""
+    users, items = clicks.users.numpy(), clicks.items.numpy()
+    return pa.table({"user": dataset.user_ids.take(pa.array(users)), "item": dataset.item_ids.take(pa.array(items))})
+
+
+def _compare(workspace: Workspace, before: dict[str, Any], after: dict[str, Any], how: str) -> None:
     rows = []
     for split in ("validation", "test"):
         for name in before[split]:
@@ -104,5 +151,5 @@ def _compare(workspace: Workspace, before: dict[str, Any], after: dict[str, Any]
                 change = after[split][name] / before[split][name] - 1 if before[split][name] else 0.0
                 rows.append([split, name, before[split][name], after[split][name], f"{change:+.1%}"])
     synthetic = ", synthetic data" if workspace.is_synthetic else ""
-    title = f"{workspace.recipe.name}: with all clicks and without {dropped:,} suspects{synthetic}"
-    workspace.console.table(title, ["split", "metric", "all", "without", "change"], rows)
+    title = f"{workspace.recipe.name}: all clicks alike, and {how}{synthetic}"
+    workspace.console.table(title, ["split", "metric", "all alike", how, "change"], rows)

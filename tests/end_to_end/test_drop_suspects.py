@@ -40,7 +40,7 @@ def test_the_suspects_are_left_out_and_nothing_else(fitted: CommandLine) -> None
     assert len(dataset.train) + len(dropped) == len(clicks) and len(dataset.left_out) == len(dropped)
     metrics = json.loads((new / "metrics.json").read_text())
     assert metrics["recipe"]["data"]["left_out"] == str(new / "left_out.parquet")
-    assert "with all clicks and without" in result.out and "recommend" in result.err
+    assert "all clicks alike, and without" in result.out and "recommend" in result.err
     graph = json.loads((new / "graphs" / "summary.json").read_text())
     assert graph["edges"]["interacts"] == len(dataset.train)
 
@@ -56,6 +56,46 @@ def test_the_new_run_goes_on_and_never_shows_what_was_left_out(fitted: CommandLi
     pairs = set(zip(shown["user"].to_pylist(), shown["item"].to_pylist(), strict=True))
     left_out = pq.read_table(new / "left_out.parquet")
     assert not pairs & set(zip(left_out["user"].to_pylist(), left_out["item"].to_pylist(), strict=True))
+
+
+def test_what_is_left_out_already_stays_out(fitted: CommandLine) -> None:
+    fitted.ok("audit")
+    fitted.ok("fit", "--drop-suspects", "0.1")
+    new = fitted.folder / "run" / "without-suspects-0.1"
+    alone = CommandLine(fitted.capsys, fitted.monkeypatch, fitted.folder)
+    alone.ok("--recipe", str(new / "recipe.toml"), "--run", str(new), "audit", "fit", "--drop-suspects", "0.1")
+    first, second = (
+        set(zip(*(column.to_pylist() for column in pq.read_table(folder / "left_out.parquet").columns), strict=True))
+        for folder in (new, new / "without-suspects-0.1")
+    )
+    assert first < second
+
+
+def test_weights_are_one_minus_the_suspicion(fitted: CommandLine) -> None:
+    fitted.ok("audit")
+    result = fitted.ok("fit", "--reweight-suspects")
+    new = fitted.folder / "run" / "reweighted-suspects"
+    clicks = pq.read_table(fitted.folder / "run" / "audit" / "interactions.parquet")
+    weights = pq.read_table(new / "click_weights.parquet")
+    assert weights["user"].to_pylist() == clicks["user"].to_pylist()
+    assert np.allclose(weights["weight"].to_numpy(), 1 - clicks["suspicion"].to_numpy(), atol=1e-6)
+    dataset = load_dataset(load_recipe(new / "recipe.toml"))
+    assert dataset.train.weights is not None and len(dataset.train) == len(clicks)
+    first = clicks.slice(0, 1).to_pylist()[0]
+    user, item = dataset.user_indices([first["user"]])[0], dataset.item_indices([first["item"]])[0]
+    place = (dataset.train.users == int(user)) & (dataset.train.items == int(item))
+    assert float(dataset.train.weights[place]) == np.float32(1 - first["suspicion"])
+    assert "by 1 - suspicion" in result.out
+    fitted.refused("fit", "--reweight-suspects", "--drop-suspects", "0.1", saying=("one at a time",))
+
+
+def test_a_closed_form_cannot_weigh(tiny: CommandLine) -> None:
+    model = ("-o", "model.name=itemknn")
+    options = [text for text in tiny.options if text != "-o" and not text.startswith("model.dim")]
+    plain = [part for text in options[2:] for part in ("-o", text)]
+    cli = CommandLine(tiny.capsys, tiny.monkeypatch, tiny.folder, ("--run", options[1], *plain, *model))
+    cli.ok("fit", "audit")
+    cli.refused("fit", "--reweight-suspects", saying=("itemknn", "cannot weigh", "--drop-suspects"))
 
 
 def test_without_an_audit_or_with_another_trainings_it_is_refused(fitted: CommandLine) -> None:

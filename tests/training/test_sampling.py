@@ -195,3 +195,18 @@ def test_the_step_has_a_generator_of_its_own_where_one_is_given() -> None:
     sampler, generator, own = make_sampler(random_pairs(0), 40), seeded(1), seeded(2)
     assert next(sampler.epoch(generator)).generator is generator
     assert next(sampler.epoch(generator, own)).generator is own
+
+
+def test_an_epoch_takes_a_weighed_pair_that_often() -> None:
+    weights = torch.tensor([0.0, 0.25, 1.0, 0.5, 1.0])
+    users, items = torch.tensor([0, 1, 0, 2, 1]), torch.tensor([3, 0, 1, 2, 4])
+    for num_negatives in (0, 1):
+        train = Interactions(users, items, weights)
+        sampler = PairSampler(train, 6, batch_size=2, num_negatives=num_negatives, device=CPU)
+        counts = torch.zeros(3, 6)
+        generator = seeded()
+        for _ in range(2000):
+            for batch in sampler.epoch(generator):
+                counts[batch.users, batch.positive_items] += 1
+        assert torch.allclose(counts[users, items] / 2000, weights, atol=0.04)
+        assert counts.sum() == counts[users, items].sum()
