@@ -45,6 +45,10 @@ class Interactions:
         weights = None if self.weights is None else self.weights[chosen]
         return Interactions(self.users[chosen], self.items[chosen], weights)
 
+    def alike(self) -> Interactions:
+        """The same pairs without weights."""
+        return Interactions(self.users, self.items)
+
     def __len__(self) -> int:
         return len(self.users)
 
