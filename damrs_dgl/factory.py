@@ -7,16 +7,18 @@ these functions, everything below knows no recipe.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.formats import FORMATS
+from damrs_dgl.data.left_out import leave_out_file, weigh_clicks
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.errors import DeviceError
+from damrs_dgl.errors import DeviceError, RecipeError
 from damrs_dgl.evaluation.lists import RankedLists
 from damrs_dgl.evaluation.metrics import RankingResult, evaluate_scorer, ranked_lists
 from damrs_dgl.evaluation.ranking import SeenItems
@@ -30,6 +32,8 @@ from damrs_dgl.training.sampling import PairSampler
 from damrs_dgl.training.sizes import batch_size_for, patience_for, spread_for
 from damrs_dgl.training.start import start_from_spectrum
 from damrs_dgl.training.trainer import Progress, Schedule, Trainer
+
+CLICK_FILES = ("left_out", "click_weights")  # keys of [data] that change the training split of any format
 
 
 def pick_device(name: str) -> torch.device:
@@ -49,10 +53,14 @@ def load_dataset(recipe: Recipe[Any]) -> MultimodalDataset:
     data = recipe.data
     if data.format == "synthetic":
         dims = {name: modality.dim for name, modality in data.modalities.items()}
-        settings = data.model_dump(exclude={"format", "modalities"})
-        return synthetic_shop(**settings, dims=dims).dataset
-    settings = data.model_dump(exclude={"format", "path"}, exclude_none=True)
-    return FORMATS[data.format](recipe.data_path(), **settings)
+        settings = data.model_dump(exclude={"format", "modalities", *CLICK_FILES})
+        dataset = synthetic_shop(**settings, dims=dims).dataset
+    else:
+        settings = data.model_dump(exclude={"format", "path", *CLICK_FILES}, exclude_none=True)
+        dataset = FORMATS[data.format](recipe.data_path(), **settings)
+    if data.left_out:
+        dataset = leave_out_file(dataset, Path(data.left_out))
+    return weigh_clicks(dataset, Path(data.click_weights)) if data.click_weights else dataset
 
 
 def build_recipe_graph(recipe: Recipe[Any], dataset: MultimodalDataset, **options: Any) -> BuiltGraph:
@@ -125,16 +133,19 @@ class SplitEvaluator:
 def candidates_left_out(
     recipe: Recipe[Any], dataset: MultimodalDataset, split: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The (users, items) pairs left out of a split's ranking: training, and in `unseen` at test also validation."""
-    train, validation = dataset.train, dataset.validation
+    """The (users, items) pairs left out of a split's ranking: training, and in `unseen` at test also validation.
+
+    Training clicks that nothing learns from (`data.left_out`) are among them: their users know the items.
+    """
+    parts = [dataset.train, dataset.left_out]
     if split == "test" and recipe.evaluation.protocol == "unseen":
-        return torch.cat([train.users, validation.users]), torch.cat([train.items, validation.items])
-    return train.users, train.items
+        parts.append(dataset.validation)
+    return torch.cat([part.users for part in parts]), torch.cat([part.items for part in parts])
 
 
 def known_interactions(dataset: MultimodalDataset) -> tuple[torch.Tensor, torch.Tensor]:
-    """The (users, items) pairs of all splits: what a recommendation leaves out."""
-    parts = (dataset.train, dataset.validation, dataset.test)
+    """The (users, items) pairs of all splits and those left out: what no recommendation shows."""
+    parts = (dataset.train, dataset.validation, dataset.test, dataset.left_out)
     return torch.cat([part.users for part in parts]), torch.cat([part.items for part in parts])
 
 
@@ -171,6 +182,13 @@ def prepare_training(
     generator = torch.Generator().manual_seed(recipe.training.seed)
     model = build_model(recipe, dataset, graph, generator=generator, device=device)
     evaluator = SplitEvaluator(recipe, dataset, "validation")
+
+    if dataset.train.weights is not None and isinstance(model, ClosedFormModel):
+        raise RecipeError(
+            f"{recipe.model.name} is computed at once from all clicks and cannot weigh them",
+            where="data.click_weights",
+            fix="take a system that is trained by gradient steps, or leave suspects out with `fit --drop-suspects`",
+        )
 
     def trainer_for(
         part: RankingModel, kept: CheckpointStore | None, members: Mapping[str, Trainer] | None = None

@@ -133,6 +133,15 @@ class RunDirectory:
         return self.path / "ablate.png"
 
     @property
+    def audit(self) -> Path:
+        """The folder of the audit's tables."""
+        return self.path / "audit"
+
+    @property
+    def audit_plot(self) -> Path:
+        return self.path / "audit.png"
+
+    @property
     def outdated(self) -> str | None:
         """The version of the file format that the folder was written in, where it is not today's."""
         return self._manifest.outdated
@@ -190,6 +199,10 @@ class RunDirectory:
         if made_from is None or not all(file.exists() for file in files):
             return None
         return [name for name in {**made_from, **parts} if parts.get(name) != made_from.get(name)]
+
+    def made_from(self, artefact: str) -> Mapping[str, Any] | None:
+        """The parts that an artefact was made from; None where it is not there, or one of its files is not."""
+        return self._manifest.parts(artefact)
 
     def damaged(self, artefact: str) -> Path | None:
         """The first file of a recorded artefact that is not what was written."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from damrs_dgl.cli.audit import audit
 from damrs_dgl.cli.command import Command, StageGroup, refuse_too_little_memory
 from damrs_dgl.cli.groups import groups
 from damrs_dgl.cli.recipes import doctor, recipes
@@ -32,6 +33,7 @@ COMMANDS = (
     compare,
     ablate,
     stress,
+    audit,
     report,
     doctor,
     recipes,

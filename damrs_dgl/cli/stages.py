@@ -37,16 +37,39 @@ def build_graphs(command: Command) -> None:
     multiple=True,
     help="Follow the training there; repeatable. Needs damrs-dgl[tracking-...].",
 )
+@click.option(
+    "--drop-suspects",
+    type=click.FloatRange(0, 0.9, min_open=True),
+    metavar="Q",
+    help="Train anew without the share Q of clicks that `audit` finds most suspect, in a run of its own.",
+)
+@click.option(
+    "--reweight-suspects",
+    is_flag=True,
+    help="Train anew, in a run of its own, with each click weighed by 1 - the suspicion that `audit` gives it.",
+)
 @click.pass_obj
-def fit(command: Command, restart: bool, track: tuple[str, ...]) -> None:
+def fit(
+    command: Command, restart: bool, track: tuple[str, ...], drop_suspects: float | None, reweight_suspects: bool
+) -> None:
     """Train to early stopping; resumes by itself, and Ctrl-C keeps the last full epoch.
 
     A training that was stopped goes on after its last full epoch and ends with the same numbers as one that was not.
     Its training.epochs, training.patience, [evaluation], [stress] and --device may change on the way; after any other
     change, of the data, [graphs], [model] or [training], it says what changed and trains anew.
     """
+    from damrs_dgl.stages import drop_suspects as without_suspects
     from damrs_dgl.stages import fit as stage
+    from damrs_dgl.stages import reweight_suspects as weighed
 
+    if drop_suspects is not None and reweight_suspects:
+        raise click.UsageError("--drop-suspects and --reweight-suspects are two trainings; ask for one at a time")
+    if reweight_suspects:
+        weighed(command.workspace, restart=restart, track=track)
+        return
+    if drop_suspects is not None:
+        without_suspects(command.workspace, drop_suspects, restart=restart, track=track)
+        return
     stage(command.workspace, restart=restart, track=track)
 
 

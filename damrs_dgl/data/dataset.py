@@ -139,6 +139,10 @@ class MultimodalDataset(DatasetParts):
     def _fingerprint(self) -> str:
         contents = {name: (part.values, part.missing) for name, part in self.features.items()}
         pairs = {name: (part.users, part.items) for name, part in self.splits()}
+        if len(self.left_out):
+            pairs["left out"] = (self.left_out.users, self.left_out.items)
+        if self.train.weights is not None:
+            pairs["weights"] = (self.train.weights,) * 2
         return hash_of((self.user_ids, self.item_ids), pairs, contents)
 
     def user_indices(self, ids: Any) -> np.ndarray:

@@ -55,6 +55,9 @@ def add_feedback(dataset: MultimodalDataset, ratio: float, *, seed: int) -> Mult
     added = Interactions.from_numpy(
         np.concatenate([dataset.train.users.numpy(), users]), np.concatenate([dataset.train.items.numpy(), items])
     )
+    if dataset.train.weights is not None:  # noise comes with the full weight of any click
+        weights = torch.cat([dataset.train.weights, torch.ones(count)])
+        added = Interactions(added.users, added.items, weights)
     return dataset.replace(name=_noisy_name(dataset, FEEDBACK_ADDED, ratio, seed), train=added)
 
 
@@ -69,7 +72,7 @@ def remove_feedback(dataset: MultimodalDataset, ratio: float, *, seed: int) -> M
         )
     generator = torch.Generator().manual_seed(seed)
     kept = torch.randperm(total, generator=generator)[count:].sort().values
-    left = Interactions(dataset.train.users[kept], dataset.train.items[kept])
+    left = dataset.train.take(kept)
     return dataset.replace(name=_noisy_name(dataset, FEEDBACK_REMOVED, ratio, seed), train=left)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -18,12 +18,18 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """Observed (user, item) pairs of one split: ``users`` and ``items`` are int64 [n], internal ids, no pair twice."""
+    """Observed (user, item) pairs of one split: ``users`` and ``items`` are int64 [n], internal ids, no pair twice.
+
+    ``weights``: float32 [n] in [0, 1], how much training is to make of each pair; None: 1 of all.
+    """
 
     users: Tensor
     items: Tensor
+    weights: Tensor | None = None
 
     def __post_init__(self) -> None:
+        if self.weights is not None and self.weights.shape != self.users.shape:
+            raise DataError(f"{len(self.weights)} weights for {len(self.users)} interactions")
         if self.users.shape != self.items.shape or self.users.ndim != 1:
             raise DataError(
                 f"users and items of a split differ in shape: {tuple(self.users.shape)}, {tuple(self.items.shape)}"
@@ -34,11 +40,25 @@ class Interactions:
         """From two integer arrays of the same length; copied as int64."""
         return cls(torch.from_numpy(users.astype(np.int64)), torch.from_numpy(items.astype(np.int64)))
 
+    def take(self, chosen: Tensor) -> Interactions:
+        """Some of the pairs, by bool [n] or places int64, with their weights."""
+        weights = None if self.weights is None else self.weights[chosen]
+        return Interactions(self.users[chosen], self.items[chosen], weights)
+
+    def alike(self) -> Interactions:
+        """The same pairs without weights."""
+        return Interactions(self.users, self.items)
+
     def __len__(self) -> int:
         return len(self.users)
 
     def __repr__(self) -> str:
         return f"Interactions({len(self):,})"
+
+
+def no_interactions() -> Interactions:
+    """A split without any."""
+    return Interactions(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +130,9 @@ class DatasetParts:
     """The fields of a data set, as the builder hands them over.
 
     ``user_ids`` and ``item_ids`` hold the original ids (position = internal id). A (user, item) pair occurs once over
-    all splits. ``features`` keeps the order in which the modalities were named; every modality has a row for each item.
+    all splits and ``left_out``: training clicks that nothing is to learn from. Their users still know the items, which
+    no ranking or recommendation shows them. ``features`` keeps the order in which the modalities were named; every
+    modality has a row for each item.
     """
 
     name: str
@@ -121,3 +143,4 @@ class DatasetParts:
     test: Interactions
     features: Mapping[str, ModalityFeatures]
     findings: tuple[Finding, ...] = ()
+    left_out: Interactions = field(default_factory=no_interactions)

@@ -70,6 +70,16 @@ def denoised_bpr(positive_scores: Tensor, negative_scores: Tensor, f: Tensor, g:
     return -torch.logaddexp(f.log() + F.logsigmoid(x), g.log() + F.logsigmoid(-x)).mean()
 
 
+def posterior(f: Tensor, g: Tensor, x: Tensor) -> Tensor:
+    """f sigma(x) / (f sigma(x) + g (1 - sigma(x))) in [0, 1]: how much of Eq. 8's likelihood is that of a true click.
+
+    Shapes broadcast. Computed as sigma(ln f - ln g + x), finite for any x. With g = 0 nothing speaks against the click:
+    1, also where f = 0; with f = 0 and g > 0 it is 0.
+    """
+    found = torch.sigmoid(f.log() - g.log() + x)
+    return torch.where(g > 0, found, torch.ones_like(found))
+
+
 def weighted_bpr(positive_scores: Tensor, negative_scores: Tensor, f: Tensor, g: Tensor) -> Tensor:
     """The authors' form of Eq. 8: mean of -( f ln sigmoid(x) + g ln sigmoid(-x) ); all arguments [B], result a scalar.
 

@@ -127,6 +127,25 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class ClickEvidence:
+    """What a system that doubts clicks thinks of some, beside its score: DA-MRS's terms of Eq. 6 and 7.
+
+    reliability, contradiction: f and g in [0, 1], [n] each, with one y_n for all, as in a batch.
+    posterior: f s / (f s + g (1 - s)), s = sigmoid(y_ui - y_uj), averaged over the sampled items j, each with its own
+    y_n; [n] in [0, 1].  batch_posterior: the same with the one y_n.
+    relations: the names of what the user's taste was compared in.  support [R, n]: how well the clicked item fits the
+    user in each of them, in standard deviations above the sampled items.
+    """
+
+    reliability: Tensor
+    contradiction: Tensor
+    posterior: Tensor
+    batch_posterior: Tensor
+    relations: tuple[str, ...]
+    support: Tensor
+
+
+@dataclass(frozen=True)
 class ModelInputs:
     """What a constructor may look at: the data set, the heterograph, the device, and a CPU generator for tables.
 
@@ -251,6 +270,13 @@ class RankingModel(nn.Module):
         torch.stack(list(terms.values())).sum().backward()
         optimizer.step()
         return {name: value.detach() for name, value in terms.items()}
+
+    def click_evidence(self, users: Tensor, items: Tensor, negatives: Tensor) -> ClickEvidence | None:
+        """What the model thinks of clicks (users [n], items [n]) beside its score; None for one that has no such terms.
+
+        `negatives` [n, S]: sampled items that the click's user has not met, to compare with.
+        """
+        return None
 
     def members(self) -> dict[str, RankingModel]:
         """Systems inside this one that are trained first, each with early stopping of its own."""

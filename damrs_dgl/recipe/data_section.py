@@ -50,7 +50,22 @@ _FORMAT = 'How the data set is stored: "mmrec", "mmssl", "tables" or "synthetic"
 _OPTIONAL = "Go on without a modality whose file is not there, instead of refusing it"
 
 
-class _Files(Section):
+class _AnyData(Section):
+    """What every data set may have."""
+
+    left_out: Name | None = Field(
+        default=None,
+        description="Parquet file of training clicks (columns user and item, in the data's own ids) that nothing is to "
+        "learn from, as `fit --drop-suspects` writes it; their users still know the items",
+    )
+    click_weights: Name | None = Field(
+        default=None,
+        description="Parquet file (columns user, item and weight) with how much training makes of each training click, "
+        "0 to 1, as `fit --reweight-suspects` writes it; an epoch takes a click with that probability",
+    )
+
+
+class _Files(_AnyData):
     """What every data set on disk has."""
 
     path: Annotated[Name, AfterValidator(_check_path)] = Field(description=_PATH)
@@ -118,7 +133,7 @@ def _synthetic_modalities() -> dict[str, SyntheticModality]:
     return {"visual": SyntheticModality(dim=64), "textual": SyntheticModality(dim=48)}
 
 
-class SyntheticData(Section):
+class SyntheticData(_AnyData):
     """The synthetic shop: made up from latent styles with a known share of noise; needs no files."""
 
     format: Literal["synthetic"] = Field(default="synthetic", description=_FORMAT)

@@ -161,11 +161,14 @@ def _beyond_64_bits(values: object, key: KeyPath = ()) -> Iterator[Mistake]:
 
 
 def _anchor(values: dict[str, Any], folder: Path) -> None:
-    """Make a relative ``data.path`` absolute, so that the recipe means the same from every folder."""
+    """Make a relative path of [data] absolute, so that the recipe means the same from every folder."""
     data = values.get("data")
-    path = data.get("path") if isinstance(data, dict) else None
-    if isinstance(data, dict) and isinstance(path, str) and path and not path.startswith("$"):
-        data["path"] = str(folder / expand_home(path))
+    if not isinstance(data, dict):
+        return
+    for key in ("path", "left_out", "click_weights"):
+        path = data.get(key)
+        if isinstance(path, str) and path and not path.startswith("$"):
+            data[key] = str(folder / expand_home(path))
 
 
 def _parse_override(text: str) -> tuple[str, object]:

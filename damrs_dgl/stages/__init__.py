@@ -1,9 +1,11 @@
 """The stages of a run. Each takes a `Workspace`, reads and writes its run directory, and can be called alone."""
 
 from damrs_dgl.stages.ablate import ablate
+from damrs_dgl.stages.audit import audit
 from damrs_dgl.stages.build_graphs import build_graphs
 from damrs_dgl.stages.compare import compare
 from damrs_dgl.stages.describe import describe
+from damrs_dgl.stages.drop_suspects import drop_suspects, reweight_suspects
 from damrs_dgl.stages.evaluate import evaluate
 from damrs_dgl.stages.fit import fit
 from damrs_dgl.stages.groups import groups
@@ -16,14 +18,17 @@ from damrs_dgl.stages.workspace import Workspace
 __all__ = [
     "Workspace",
     "ablate",
+    "audit",
     "build_graphs",
     "compare",
     "describe",
+    "drop_suspects",
     "evaluate",
     "fit",
     "groups",
     "recommend",
     "report",
+    "reweight_suspects",
     "stress",
     "verify",
 ]

@@ -32,7 +32,7 @@ class PairSampler:
     Parameters
     ----------
     train: observed pairs; one that occurs twice counts once. With negatives, pairs of users who know every item are
-        left out: no negative exists for them.
+        left out: no negative exists for them. Where they have weights, an epoch takes a pair with that probability.
     num_items: |I|.
     batch_size: pairs per step; the last batch of an epoch may be smaller.
     num_negatives: 1, or 0 for pairs alone.
@@ -52,7 +52,7 @@ class PairSampler:
         extra: Extra = no_extra,
         device: torch.device,
     ) -> None:
-        keys = torch.unique(train.users * num_items + train.items)
+        keys, place = torch.unique(train.users * num_items + train.items, return_inverse=True)
         users = torch.div(keys, num_items, rounding_mode="floor")
         known = torch.bincount(users)
         self.unknown_counts = num_items - known
@@ -60,7 +60,12 @@ class PairSampler:
         # user * (I + 1) + how many items below the pair's are unknown to the user: ascending, as the keys are.
         self.unknown_keys = self.first_pairs[users].add_(users).add_(keys).sub_(torch.arange(len(keys)))
         usable = self.unknown_counts[users] > 0
-        self.keys = keys if num_negatives == 0 or bool(usable.all()) else keys[usable]
+        all_pairs = num_negatives == 0 or bool(usable.all())
+        self.keys = keys if all_pairs else keys[usable]
+        self.weights: Tensor | None = None
+        if train.weights is not None:
+            weights = torch.empty(len(keys)).index_put_((place,), train.weights)
+            self.weights = weights if all_pairs else weights[usable]
         if not len(self.keys):
             what = "every user has interacted with every item" if len(keys) else "there is no interaction"
             raise DataError(what, where="training split", fix="nothing can be learned from it, give other data")
@@ -75,16 +80,21 @@ class PairSampler:
         return math.ceil(len(self.keys) / self.batch_size)
 
     def epoch(self, generator: torch.Generator, step_generator: torch.Generator | None = None) -> Iterator[Batch]:
-        """All observations once, in an order drawn from `generator`.
+        """All observations once, in an order drawn from `generator`; with weights, each with that probability.
+
+        So the loss of an epoch is, in the mean, the weighted sum of the pairs' losses, whatever the loss is.
 
         `step_generator` goes into the batches, for randomness on the training device; the same generator by default.
         """
         order = torch.randperm(len(self.keys), generator=generator)
+        if self.weights is not None:
+            taken = torch.rand(len(order), generator=generator) < self.weights[order]
+            order = order[taken] if bool(taken.any()) else order[:1]
         for chosen in order.split(self.batch_size):
             keys = self.keys[chosen]
             users = torch.div(keys, self.num_items, rounding_mode="floor")
             positive = keys - users * self.num_items
-            negative = self._negatives(users, generator) if self.num_negatives else None
+            negative = self.negatives(users, generator) if self.num_negatives else None
             extra = self.extra(users, positive, negative, generator)
             yield Batch(
                 self._send(users),
@@ -97,8 +107,8 @@ class PairSampler:
     def _send(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, non_blocking=True)
 
-    def _negatives(self, users: Tensor, generator: torch.Generator) -> Tensor:
-        """One uniform unknown item per user [B]."""
+    def negatives(self, users: Tensor, generator: torch.Generator) -> Tensor:
+        """One uniform unknown item per user [B], all of whom have one."""
         uniform = torch.rand(len(users), generator=generator, dtype=torch.float64)
         place = (uniform * self.unknown_counts[users]).long()  # which of the user's unknown items, from 0
         found = torch.searchsorted(self.unknown_keys, users * (self.num_items + 1) + place, right=True)

@@ -287,7 +287,7 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     [
         ("tiktk", 'there is no recipe "tiktk"; did you mean "tiktok"?'),
         ("no-folder/demo.toml", 'did you mean the shipped recipe "demo"?'),
-        ("zzzz", "one of the shipped recipes: baby, clothing, demo"),
+        ("zzzz", "one of the shipped recipes: baby, clothing, dbbook, demo"),
         ("~nobody/x", 'there is no recipe "~nobody/x"'),
         (".", 'the recipe "." is a folder; give the path of a .toml file'),
     ],

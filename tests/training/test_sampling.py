@@ -91,7 +91,7 @@ def test_negatives_are_uniform() -> None:
     sampler = make_sampler([(user, item) for user, items in known.items() for item in items], 10)
     critical = {4: 18.47, 7: 24.32, 8: 26.12}
     for user, items in known.items():
-        drawn = torch.bincount(sampler._negatives(torch.full((20_000,), user), seeded(user)), minlength=10)
+        drawn = torch.bincount(sampler.negatives(torch.full((20_000,), user), seeded(user)), minlength=10)
         unknown = [item for item in range(10) if item not in items]
         assert not drawn[items].any()
         if len(unknown) == 1:
@@ -195,3 +195,18 @@ def test_the_step_has_a_generator_of_its_own_where_one_is_given() -> None:
     sampler, generator, own = make_sampler(random_pairs(0), 40), seeded(1), seeded(2)
     assert next(sampler.epoch(generator)).generator is generator
     assert next(sampler.epoch(generator, own)).generator is own
+
+
+def test_an_epoch_takes_a_weighed_pair_that_often() -> None:
+    weights = torch.tensor([0.0, 0.25, 1.0, 0.5, 1.0])
+    users, items = torch.tensor([0, 1, 0, 2, 1]), torch.tensor([3, 0, 1, 2, 4])
+    for num_negatives in (0, 1):
+        train = Interactions(users, items, weights)
+        sampler = PairSampler(train, 6, batch_size=2, num_negatives=num_negatives, device=CPU)
+        counts = torch.zeros(3, 6)
+        generator = seeded()
+        for _ in range(2000):
+            for batch in sampler.epoch(generator):
+                counts[batch.users, batch.positive_items] += 1
+        assert torch.allclose(counts[users, items] / 2000, weights, atol=0.04)
+        assert counts.sum() == counts[users, items].sum()

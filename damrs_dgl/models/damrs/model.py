@@ -10,9 +10,18 @@ from torch import Tensor, nn
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.graphs.schema import item_relations
 from damrs_dgl.losses.graded_sets import GradedSets, graded_item_sets
-from damrs_dgl.models.base import Batch, Embeddings, Encoded, ModelConfig, ModelInputs, RankingModel
+from damrs_dgl.models.base import (
+    Batch,
+    ClickEvidence,
+    Embeddings,
+    Encoded,
+    ModelConfig,
+    ModelInputs,
+    RankingModel,
+)
 from damrs_dgl.models.damrs.ablation import ABLATIONS
 from damrs_dgl.models.damrs.config import DAMRSConfig
+from damrs_dgl.models.damrs.evidence import click_evidence
 from damrs_dgl.models.damrs.objective import alignment_terms, ranking_terms
 from damrs_dgl.models.damrs.variants import VARIANTS, Representations, mean_over_relations
 from damrs_dgl.models.layers.propagation import make_relation
@@ -133,6 +142,9 @@ class DAMRS(RankingModel):
 
     def tables(self) -> tuple[nn.Parameter, nn.Parameter] | None:
         return self.backbone.tables()
+
+    def click_evidence(self, users: Tensor, items: Tensor, negatives: Tensor) -> ClickEvidence:
+        return click_evidence(self.config, self.variant, self.represent(), users, items, negatives)
 
     @property
     def _softmax_sample(self) -> int | None:

@@ -17,7 +17,7 @@ from damrs_dgl.models.base import Batch, pair_scores
 from damrs_dgl.models.damrs.config import DAMRSConfig
 from damrs_dgl.models.damrs.variants import Representations, Variant
 
-_CONTRADICTIONS: Mapping[str, Callable[..., Tensor]] = {"printed": contradiction, "gap": contradiction_by_gap}
+CONTRADICTIONS: Mapping[str, Callable[..., Tensor]] = {"printed": contradiction, "gap": contradiction_by_gap}
 
 
 def ranking_terms(
@@ -79,7 +79,7 @@ def confidences(
     if config.contradiction:
         negatives = relation_scores(variant, vectors, users, batch.pair_items[len(batch.users) :])
         level = variant.negative_preference(negative_scores, negatives)
-        g = _CONTRADICTIONS[config.contradiction_form](scores, level, gamma=config.gamma)
+        g = CONTRADICTIONS[config.contradiction_form](scores, level, gamma=config.gamma)
     return f, g
 
 

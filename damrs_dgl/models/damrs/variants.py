@@ -50,6 +50,7 @@ class Variant:
     fuse: t from (h^id, mean over relations of h^m), Eq. 3.
     normalized_relations: whether y^m_ui uses L2-normalised h^m.
     negative_preference: y_n from (fused negative scores [B], relation scores of the negatives [R, B]).
+    pair_preference: the same of each negative on its own, [B], whose mean it is.
     unbiased_variance: in f of Eq. 6.   feedback: the loss that f and g enter, Eq. 8.
     preference: L_AU from the representations and a batch.   softmax_preference: it is a softmax over all items.
     all_candidates: whether the dissimilar items of L_AI are all items rather than the batch's.
@@ -61,6 +62,7 @@ class Variant:
     fuse: Callable[[Tensor, Tensor], Tensor]
     normalized_relations: bool
     negative_preference: Callable[[Tensor, Tensor], Tensor]
+    pair_preference: Callable[[Tensor, Tensor], Tensor]
     unbiased_variance: bool
     feedback: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
     preference: Callable[[Representations, Batch], Tensor]
@@ -116,6 +118,7 @@ PAPER: Final = Variant(
     fuse=fuse_mean,
     normalized_relations=False,
     negative_preference=lambda fused, relations: mean_negative_preference(fused),
+    pair_preference=lambda fused, relations: torch.sigmoid(fused),
     unbiased_variance=False,
     feedback=denoised_bpr,
     preference=_preference_over_all_items,
@@ -128,6 +131,7 @@ AUTHORS: Final = Variant(
     fuse=fuse_sum,
     normalized_relations=True,
     negative_preference=lambda fused, relations: mean_relation_negative_preference(relations),
+    pair_preference=lambda fused, relations: torch.sigmoid(relations).mean(0),
     unbiased_variance=True,
     feedback=weighted_bpr,
     preference=_preference_over_batch_items,

@@ -13,6 +13,7 @@ from damrs_dgl.losses.bpr import norm_sum
 from damrs_dgl.models.base import (
     Backbone,
     Batch,
+    ClickEvidence,
     Embeddings,
     Encoded,
     ModelConfig,
@@ -68,6 +69,10 @@ class DenoisingWrapper(RankingModel):
         self, users: Tensor, positive_items: Tensor, negative_items: Tensor | None, generator: torch.Generator
     ) -> dict[str, Tensor]:
         return self.backbone.sample_extra(users, positive_items, negative_items, generator)
+
+    def click_evidence(self, users: Tensor, items: Tensor, negatives: Tensor) -> ClickEvidence | None:
+        found: ClickEvidence | None = self.backbone.click_evidence(users, items, negatives)
+        return found
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         encoded = self.backbone.encode_batch(batch)

@@ -148,3 +148,14 @@ def test_optional_modalities_are_left_out(tmp_path: Path) -> None:
     dataset = read_mmrec(write(tmp_path, GOOD), modalities=files, optional_modalities=True)
     assert dataset.modalities == ("textual",)
     assert str(dataset.findings[0]) == "v.npy: 1 absent feature file of 'visual' (modality left out)"
+
+
+def test_a_column_beyond_the_three_is_read_by_nobody(tmp_path: Path) -> None:
+    """Such as is_noise, the truth of a benchmark: the data set is the same without it."""
+    rows = [(user, item, item) for user in range(3) for item in range(3)]
+    for name, extra in (("plain", []), ("known", ["is_noise"])):
+        (tmp_path / name).mkdir()
+        lines = [[*map(str, row), *["1" for _ in extra]] for row in rows]
+        text = ["\t".join(line) for line in [["userID", "itemID", "x_label", *extra], *lines]]
+        (tmp_path / name / "x.inter").write_text("\n".join(text) + "\n")
+    assert read_mmrec(tmp_path / "plain").fingerprint() == read_mmrec(tmp_path / "known").fingerprint()

@@ -1,0 +1,158 @@
+"""Scorers of a click: each gives a suspicion in [0, 1], higher where the click is more likely noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+
+from damrs_dgl.audit.model_view import ModelView
+from damrs_dgl.audit.rivals import (
+    EASE_MOST_ITEMS,
+    content_fit_without_click,
+    ease_without_click,
+    itemknn_without_click,
+    popularity_without_click,
+)
+from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.errors import RecipeError
+
+DEFAULT: Final = "consensus"
+
+
+@dataclass(frozen=True)
+class Clicks:
+    """What a scorer may look at: the data, what the model says of its training clicks, a seed."""
+
+    dataset: MultimodalDataset
+    view: ModelView
+    seed: int
+
+    @cached_property
+    def voices(self) -> dict[str, np.ndarray]:
+        """What `consensus` is the mean of, by name in words; float64 [n] each."""
+        return _voices(self)
+
+
+@dataclass(frozen=True)
+class ClickScorer:
+    """How suspicion comes about, and in words; `needs`: what it cannot do without.
+
+    needs: "" for nothing, "doubt" for a system with terms f and g, "content" for a modality.
+    """
+
+    meaning: str
+    suspicion: Callable[[Clicks], np.ndarray]
+    needs: str = ""
+
+
+def rank_share(values: np.ndarray) -> np.ndarray:
+    """The share of the others that are lower, ties counting half; in [0, 1], 0.5 for one alone."""
+    if len(values) < 2:
+        return np.full(len(values), 0.5)
+    shares: np.ndarray = (rankdata(values) - 1) / (len(values) - 1)
+    return shares
+
+
+def _one_minus(name: str) -> Callable[[Clicks], np.ndarray]:
+    return lambda clicks: 1.0 - np.asarray(getattr(clicks.view, name), dtype=np.float64)
+
+
+def _loss(clicks: Clicks) -> np.ndarray:
+    score = torch.from_numpy(clicks.view.score.astype(np.float64))
+    found: np.ndarray = torch.sigmoid(-score).numpy()
+    return found
+
+
+def _least(score: Callable[[MultimodalDataset], np.ndarray]) -> Callable[[Clicks], np.ndarray]:
+    """The lowest scores are the most suspect."""
+    return lambda clicks: rank_share(-score(clicks.dataset))
+
+
+def _belief(clicks: Clicks) -> np.ndarray:
+    """1 - f m / (f m + (1 - f) (1 - m)), m the margin; a half where both say nothing."""
+    f, m = (np.asarray(part, dtype=np.float64) for part in (clicks.view.reliability, clicks.view.margin))
+    against, both = (1 - f) * (1 - m), f * m + (1 - f) * (1 - m)
+    return np.where(both > 0, against / np.where(both > 0, both, 1), 0.5)
+
+
+def _voices(clicks: Clicks) -> dict[str, np.ndarray]:
+    """The model, and EASE, or item neighbours where EASE's matrix would not fit: their ranks, the worst fit at 1."""
+    ease = clicks.dataset.num_items <= EASE_MOST_ITEMS
+    linear = (ease_without_click if ease else itemknn_without_click)(clicks.dataset)
+    other = "EASE's, without the click," if ease else "that of item neighbours, without the click,"
+    return {"the model's score": rank_share(-clicks.view.score), other: rank_share(-linear)}
+
+
+def _consensus(clicks: Clicks) -> np.ndarray:
+    shares: np.ndarray = np.mean(list(clicks.voices.values()), axis=0)
+    return shares
+
+
+def _random(clicks: Clicks) -> np.ndarray:
+    return np.random.default_rng(clicks.seed).random(len(clicks.dataset.train))
+
+
+SCORERS: Final[Mapping[str, ClickScorer]] = {
+    "percentile": ClickScorer(
+        "the share of the items new to the user that the model ranks above", _one_minus("percentile")
+    ),
+    "posterior": ClickScorer("1 - f s(x) / (f s(x) + g (1 - s(x))), s the sigmoid", _one_minus("posterior"), "doubt"),
+    "batch-posterior": ClickScorer(
+        "the same with one y_n for all clicks, as in a training step", _one_minus("batch_posterior"), "doubt"
+    ),
+    "reliability": ClickScorer(
+        "1 - f: the relations dislike the pair, or disagree", _one_minus("reliability"), "doubt"
+    ),
+    "belief": ClickScorer("the posterior with 1 - f in the place of g, which is 0 for most clicks", _belief, "doubt"),
+    "margin": ClickScorer("1 - s(x): the probability that an item new to the user is liked more", _one_minus("margin")),
+    "loss": ClickScorer("1 - s(score): the order of the training loss, which T-CE cuts", _loss),
+    "ease": ClickScorer("rank of -log p of EASE, the click removed", _least(ease_without_click)),
+    "itemknn": ClickScorer("rank of -log p of item neighbours, the click removed", _least(itemknn_without_click)),
+    "popularity": ClickScorer("rank of the item's unpopularity, the click removed", _least(popularity_without_click)),
+    "content": ClickScorer(
+        "rank of the content's distance to the user's other items", _least(content_fit_without_click), "content"
+    ),
+    "consensus": ClickScorer(
+        f"mean rank by the model's score and by EASE's (above {EASE_MOST_ITEMS:,} items: by item neighbours')",
+        _consensus,
+    ),
+    "random": ClickScorer("chance", _random),
+}
+
+
+def usable_scorers(view: ModelView, dataset: MultimodalDataset) -> dict[str, ClickScorer]:
+    """Those whose needs are met."""
+    met = {"": True, "doubt": view.posterior is not None, "content": bool(dataset.features)}
+    return {name: scorer for name, scorer in SCORERS.items() if met[scorer.needs]}
+
+
+def check_scorer(name: str, dataset: MultimodalDataset) -> None:
+    """Raise RecipeError for a name that is no scorer's, and for one that the data cannot serve."""
+    if name not in SCORERS:
+        near = get_close_matches(name, SCORERS, n=1)
+        fix = f"did you mean {near[0]}?" if near else f"choose from {', '.join(SCORERS)}"
+        raise RecipeError(f"there is no scorer {name!r}", where="--scorer", fix=fix)
+    if SCORERS[name].needs == "content" and not dataset.features:
+        raise RecipeError(f"{name!r} needs content, and the data set has none", where="--scorer", fix=f"take {DEFAULT}")
+
+
+def suspicion_of(name: str, clicks: Clicks) -> np.ndarray:
+    """The suspicion of every training click by a scorer, float64 [n] in [0, 1].
+
+    Raises RecipeError for an unknown scorer, and for one that the system or the data cannot serve.
+    """
+    check_scorer(name, clicks.dataset)
+    if name not in usable_scorers(clicks.view, clicks.dataset):
+        raise RecipeError(
+            f"{name!r} needs a system with terms f and g, and this one has none",
+            where="--scorer",
+            fix=f"take {DEFAULT}, or fit another model",
+        )
+    return np.clip(np.asarray(SCORERS[name].suspicion(clicks), dtype=np.float64), 0.0, 1.0)

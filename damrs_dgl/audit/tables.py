@@ -1,0 +1,97 @@
+"""The audit's tables, in the user's own ids."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from damrs_dgl.audit.content import ContentView
+from damrs_dgl.audit.links import CutLinks
+from damrs_dgl.audit.model_view import ModelView
+from damrs_dgl.audit.reasons import speaks
+from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.graphs.schema import BEHAVIOR
+
+
+def interaction_table(dataset: MultimodalDataset, view: ModelView, suspicion: np.ndarray) -> pa.Table:
+    """A row for each training click, the most suspect first; f, g and posterior are null for systems without them."""
+    order = np.argsort(-suspicion, kind="stable")
+    most_for, most_against = speaks(view)
+    users, items = dataset.train.users.numpy(), dataset.train.items.numpy()
+
+    def numbers(values: np.ndarray | None) -> pa.Array:
+        return pa.nulls(len(order), pa.float32()) if values is None else pa.array(values[order], pa.float32())
+
+    return pa.table(
+        {
+            "user": _ids(users[order], dataset.user_ids),
+            "item": _ids(items[order], dataset.item_ids),
+            "suspicion": pa.array(suspicion[order], pa.float64()),
+            "posterior": numbers(view.posterior),
+            "f": numbers(view.reliability),
+            "g": numbers(view.contradiction),
+            "speaks_for": pa.array(most_for[order], pa.string()).dictionary_encode(),
+            "speaks_against": pa.array(most_against[order], pa.string()).dictionary_encode(),
+            "percentile": numbers(view.percentile),
+        }
+    )
+
+
+def content_table(dataset: MultimodalDataset, view: ContentView) -> pa.Table:
+    """A row for each item and modality that it has, the most suspect first; null where nothing could be compared.
+
+    agrees_with_content, agrees_with_behavior: in standard deviations above the mean over items; the first is the mean
+    over the other modalities.
+    """
+    parts = []
+    for modality, suspicion in view.suspicion.items():
+        rows = np.flatnonzero(~dataset.features[modality].missing)
+        others = [values for relation, values in view.agreement[modality].items() if relation != BEHAVIOR]
+        table = {
+            "item": _ids(rows, dataset.item_ids),
+            "modality": pa.array([modality] * len(rows), pa.string()),
+            "suspicion": _or_null(suspicion[rows]),
+            "agrees_with_content": _or_null(_mean_known(others, dataset.num_items)[rows]),
+            "agrees_with_behavior": _or_null(view.agreement[modality][BEHAVIOR][rows]),
+            "odd_modality": pa.array([name or None for name in view.odd[rows]], pa.string()),
+        }
+        parts.append(pa.table(table))
+    if not parts:
+        numbers = dict.fromkeys(("suspicion", "agrees_with_content", "agrees_with_behavior"), pa.float64())
+        ids = pa.dictionary(pa.int32(), dataset.item_ids.type)
+        schema = {"item": ids, "modality": pa.string(), **numbers, "odd_modality": pa.string()}
+        return pa.schema(list(schema.items())).empty_table()
+    return pa.concat_tables(parts).sort_by([("suspicion", "descending")])
+
+
+def link_table(dataset: MultimodalDataset, links: CutLinks) -> pa.Table:
+    """A row for each link that a rule cut."""
+    text = {name: pa.array(getattr(links, name), pa.string()).dictionary_encode() for name in ("relation", "rule")}
+    return pa.table(
+        {
+            "item": _ids(links.item, dataset.item_ids),
+            "neighbor": _ids(links.neighbor, dataset.item_ids),
+            "modality": text["relation"],
+            "rule": text["rule"],
+            "similarity": pa.array(links.similarity, pa.float64()),
+            "vetoed_by": pa.array([name or None for name in links.vetoed_by], pa.string()).dictionary_encode(),
+            "value": _or_null(links.value),
+            "threshold": _or_null(links.threshold),
+        }
+    )
+
+
+def _ids(places: np.ndarray, ids: pa.Array) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(places, pa.int32()), ids)
+
+
+def _or_null(values: np.ndarray) -> pa.Array:
+    return pa.array(values, pa.float64(), from_pandas=True)
+
+
+def _mean_known(parts: list[np.ndarray], size: int) -> np.ndarray:
+    if not parts:
+        return np.full(size, np.nan)
+    values = np.stack(parts)
+    known = np.isfinite(values).sum(0)
+    return np.where(known > 0, np.where(np.isfinite(values), values, 0).sum(0) / np.maximum(known, 1), np.nan)

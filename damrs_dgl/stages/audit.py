@@ -1,0 +1,190 @@
+"""`audit`: which clicks, pictures and texts are likely wrong, in the user's own ids, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from damrs_dgl.audit.content import ContentView, view_content
+from damrs_dgl.audit.folds import cross_fitted, fold_of_clicks
+from damrs_dgl.audit.interaction_scores import DEFAULT, SCORERS, Clicks, check_scorer, suspicion_of
+from damrs_dgl.audit.links import CutLinks, cut_links
+from damrs_dgl.audit.model_view import ModelView, view_clicks
+from damrs_dgl.audit.reasons import click_reason, content_reason
+from damrs_dgl.audit.tables import content_table, interaction_table, link_table
+from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.factory import build_recipe_graph, prepare_training
+from damrs_dgl.files import whole_file
+from damrs_dgl.report.audit import audit_figure
+from damrs_dgl.run import artefact_key
+from damrs_dgl.stages.workspace import Workspace, writing_stage
+from damrs_dgl.training.checkpoint import CheckpointStore
+
+TABLES = ("interactions", "content", "links")
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found: the training clicks with the model's view, their suspicion, content, cut links."""
+
+    clicks: Clicks
+    suspicion: np.ndarray
+    content: ContentView
+    links: CutLinks
+
+
+@writing_stage
+def audit(workspace: Workspace, *, scorer: str | None = None, folds: int = 0, top: int = 10) -> dict[str, pa.Table]:
+    """Write `audit/*.parquet` and `audit.png`, print the most suspect, and return the tables by name.
+
+    Parameters
+    ----------
+    scorer: what judges a click; None: the one that found known noise best (docs/audit.md). "list" prints them all.
+    folds: 0 judges by the fitted model, which remembers its training clicks; K trains K models more, each without a
+        share of every user's clicks, which it then judges. They are kept in `audit/folds` and resumed.
+    top: how many suspects of each kind are printed.
+
+    Raises RunError where nothing is fitted, RecipeError for a scorer that is none, or that system or data cannot serve.
+    """
+    if scorer == "list":
+        workspace.console.table("", ["scorer", "suspicion", "needs"], _scorer_rows())
+        return {}
+    name = scorer or DEFAULT
+    run, console = workspace.run, workspace.console
+    check_scorer(name, workspace.dataset)
+    parts = audit_parts(workspace, name, folds)
+    files = [run.audit / f"{table}.parquet" for table in TABLES]
+    found = _judge(workspace, name, folds)
+    tables = {
+        "interactions": interaction_table(workspace.dataset, found.clicks.view, found.suspicion),
+        "content": content_table(workspace.dataset, found.content),
+        "links": link_table(workspace.dataset, found.links),
+    }
+    with run.making("audit", parts, *files, run.audit_plot):
+        for file, table in zip(files, tables.values(), strict=True):
+            with whole_file(file) as temporary:
+                pq.write_table(table, temporary, store_schema=False)
+        audit_figure(tables, run.audit_plot, title=_title(workspace), subtitle=f"{name}: {SCORERS[name].meaning}")
+    _show(workspace, found, name, top)
+    console.notice(f"audit: {', '.join(str(file) for file in files)} and {run.audit_plot}")
+    return tables
+
+
+def audit_parts(workspace: Workspace, scorer: str, folds: int) -> dict[str, Any]:
+    """What an audit is made from."""
+    progress = workspace.fitted.progress
+    return {
+        **workspace.fit_parts,
+        "the training": f"best epoch {progress.best_epoch} of {progress.epoch}",
+        "--scorer": scorer,
+        "--folds": folds,
+    }
+
+
+def _scorer_rows() -> list[list[str]]:
+    needs = {"": "", "doubt": "a system with f and g, such as the default", "content": "a modality"}
+    return [[name, found.meaning, needs[found.needs]] for name, found in SCORERS.items()]
+
+
+def _judge(workspace: Workspace, scorer: str, folds: int) -> Audit:
+    recipe, dataset, console = workspace.recipe, workspace.dataset, workspace.console
+    with console.progress("audit", None) as bar:
+
+        def on_part(done: int, total: int, label: str) -> None:
+            bar.advance(0, step=f"{label} {done:,}/{total:,}")
+
+        view = _view(workspace, folds)
+        clicks = Clicks(dataset, view, recipe.training.seed)
+        suspicion = suspicion_of(scorer, clicks)
+        graphs = recipe.graphs
+        search: dict[str, Any] = {"candidates": graphs.candidates, "approximate_above": graphs.approximate_above}
+        content = view_content(dataset, k=graphs.k, **search, progress=on_part)
+        links = cut_links(
+            dataset,
+            workspace.graph,
+            k=graphs.k,
+            behavior_k=graphs.behavior_k,
+            behavior_min_count=graphs.behavior_min_count,
+            behavior_similarity=graphs.behavior_similarity,
+            **search,
+            progress=on_part,
+        )
+    return Audit(clicks, suspicion, content, links)
+
+
+def _view(workspace: Workspace, folds: int) -> ModelView:
+    """What the fitted model says of its training clicks; with folds, what models say that were trained without them."""
+    dataset, seed = workspace.dataset, workspace.recipe.training.seed
+    if not folds:
+        every = torch.arange(len(dataset.train))
+        return view_clicks(workspace.fitted.model, dataset, every, generator=torch.Generator().manual_seed(seed))
+    fold = fold_of_clicks(dataset.train, folds, generator=torch.Generator().manual_seed(seed))
+    with workspace.console.progress("audit: models without a fold", folds) as bar:
+
+        def train_and_view(number: int, kept: MultimodalDataset, clicks: Tensor) -> ModelView:
+            key = artefact_key("audit fold", workspace.fit_parts, folds, number)
+            store = CheckpointStore(workspace.run.audit / "folds" / str(number), key)
+            graph = build_recipe_graph(workspace.recipe, kept, device=workspace.device).graph
+            trainer = prepare_training(workspace.recipe, kept, graph, device=workspace.device, store=store)
+            trainer.resume()
+            trainer.fit()
+            bar.advance(1)
+            return view_clicks(trainer.model, dataset, clicks, generator=torch.Generator().manual_seed(seed))
+
+        return cross_fitted(dataset, fold, train_and_view)
+
+
+def _title(workspace: Workspace) -> str:
+    return f"{workspace.recipe.name}: what is suspect{' (synthetic data)' if workspace.is_synthetic else ''}"
+
+
+def _show(workspace: Workspace, found: Audit, scorer: str, top: int) -> None:
+    dataset, console = workspace.dataset, workspace.console
+    title = _title(workspace)
+    view, voices = found.clicks.view, found.clicks.voices if scorer == DEFAULT else None
+    worst = np.argsort(-found.suspicion, kind="stable")[:top]
+    rows: list[Sequence[Any]] = [
+        [
+            dataset.user_ids[int(dataset.train.users[click])].as_py(),
+            dataset.item_ids[int(dataset.train.items[click])].as_py(),
+            float(found.suspicion[click]),
+            click_reason(view, int(click), voices),
+        ]
+        for click in worst
+    ]
+    if top:
+        console.table(f"{title}, clicks by {scorer}", ["user", "item", "suspicion", "why"], rows)
+        _show_content(workspace, found, top, title)
+    counts = [
+        [relation, rule, f"{int(((found.links.relation == relation) & (found.links.rule == rule)).sum()):,}"]
+        for relation in dict.fromkeys(found.links.relation)
+        for rule in dict.fromkeys(found.links.rule[found.links.relation == relation])
+    ]
+    if counts:
+        console.table(f"{title}, links that were cut", ["relation", "rule", "links"], counts)
+    else:
+        console.notice("audit: no link of an item to its nearest neighbours was cut")
+    if view.posterior is None:
+        console.notice(f"audit: {workspace.recipe.model.name} has no f, g and posterior: those columns are empty")
+
+
+def _show_content(workspace: Workspace, found: Audit, top: int, title: str) -> None:
+    dataset = workspace.dataset
+    if not found.content.suspicion:
+        workspace.console.notice("audit: the data set has no content, so that none is judged")
+        return
+    rows = []
+    for modality, suspicion in found.content.suspicion.items():
+        known = np.flatnonzero(np.isfinite(suspicion))
+        for item in known[np.argsort(-suspicion[known], kind="stable")][:top]:
+            reason = content_reason(found.content, modality, int(item))
+            rows.append([dataset.item_ids[int(item)].as_py(), modality, float(suspicion[item]), reason])
+    rows = sorted(rows, key=lambda row: -row[2])[:top]
+    workspace.console.table(f"{title}, content", ["item", "modality", "suspicion", "why"], rows)

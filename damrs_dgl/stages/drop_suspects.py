@@ -1,0 +1,159 @@
+"""`fit --drop-suspects` and `--reweight-suspects`: train anew by what the audit suspects, in a run of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.parts import Interactions
+from damrs_dgl.errors import RunError
+from damrs_dgl.files import whole_file, write_text
+from damrs_dgl.recipe import recipe_text, with_values
+from damrs_dgl.run import change_text
+from damrs_dgl.stages.audit import audit_parts
+from damrs_dgl.stages.evaluate import current_metrics
+from damrs_dgl.stages.fit import fit
+from damrs_dgl.stages.workspace import Workspace
+
+SHOWN = ("recall@20", "ndcg@20")
+
+
+def drop_suspects(
+    workspace: Workspace, share: float, *, restart: bool = False, track: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Train the recipe without the `share` of training clicks that its audit finds most suspect; returns the metrics.
+
+    The new training is a run of its own, `without-suspects-SHARE` in the run's folder, with what it was made from: the
+    clicks (`left_out.parquet`) and a recipe that names them (`recipe.toml`). The clicks are out of graphs and training;
+    their users still know the items, so that no ranking shows them and the metrics of both runs ask for the same. Each
+    user keeps at least one click. What the recipe leaves out already stays out. Prints both runs' metrics side by side.
+
+    Raises RunError where there is no audit, or it is of another training.
+    """
+    console, dataset = workspace.console, workspace.dataset
+    order = suspects(workspace)
+    before = current_metrics(workspace)
+    count = round(share * len(order))
+    chosen = most_suspect(dataset, order, count)
+    spared = count - len(chosen)
+    if spared:
+        console.notice(f"fit: {spared:,} suspects stay, each the last click of its user")
+    table = pa.concat_tables([_pairs(dataset, dataset.left_out), _pairs(dataset, _some(dataset, chosen))])
+    title = f"without {len(chosen):,} suspects"
+    return _own_run(
+        workspace, f"without-suspects-{share:g}", "left_out", table, before, title, restart=restart, track=track
+    )
+
+
+def reweight_suspects(workspace: Workspace, *, restart: bool = False, track: Sequence[str] = ()) -> dict[str, Any]:
+    """Train the recipe with each click weighed by 1 - suspicion; returns the metrics.
+
+    As `drop_suspects`, in `reweighted-suspects`, with the weights in `click_weights.parquet`. The weights are the
+    losses' alone: all clicks stay in the graphs. Raises RecipeError for a system that is not trained by steps.
+    """
+    order = suspects(workspace)
+    before = current_metrics(workspace)
+    suspicion = pq.read_table(workspace.run.audit / "interactions.parquet", columns=["suspicion"])["suspicion"]
+    table = _pairs(workspace.dataset, _some(workspace.dataset, order)).append_column(
+        "weight", pa.array(1.0 - suspicion.to_numpy(), pa.float32())
+    )
+    return _own_run(
+        workspace,
+        "reweighted-suspects",
+        "click_weights",
+        table,
+        before,
+        "by 1 - suspicion",
+        restart=restart,
+        track=track,
+    )
+
+
+def _own_run(
+    workspace: Workspace,
+    name: str,
+    key: str,
+    table: pa.Table,
+    before: dict[str, Any],
+    title: str,
+    *,
+    restart: bool,
+    track: Sequence[str],
+) -> dict[str, Any]:
+    """Write the table and a recipe whose `data.key` names it into a folder of the run, and train there."""
+    folder, console = workspace.run.path / name, workspace.console
+    path, recipe_file = (folder / f"{key}.parquet").absolute(), folder / "recipe.toml"
+    recipe = with_values(workspace.recipe, {f"data.{key}": str(path)})
+    with workspace.writing("fit"):
+        with whole_file(path) as temporary:
+            pq.write_table(table, temporary, store_schema=False)
+        write_text(recipe_file, recipe_text(recipe))
+    changed = Workspace(recipe, run=folder, device=workspace.device.type, console=console)
+    metrics = fit(changed, restart=restart, track=track)
+    _compare(workspace, before, metrics, title)
+    console.notice(f"fit: go on with `damrs-dgl --recipe {recipe_file} --run {folder} recommend`")
+    return metrics
+
+
+def suspects(workspace: Workspace) -> np.ndarray:
+    """The places of all training clicks in `dataset.train`, the most suspect first, by the audit of this training."""
+    run, path = workspace.run, workspace.run.audit / "interactions.parquet"
+    made_from = run.made_from("audit")
+    if made_from is None or not path.exists():
+        raise RunError("there is no audit of this run", where=run.audit, fix="run `audit` first")
+    parts = audit_parts(workspace, made_from["--scorer"], made_from["--folds"])
+    changed = run.changes("audit", parts, path)
+    if changed:
+        raise RunError(
+            f"the audit is of another training: {change_text(changed)}", where=run.audit, fix="run `audit` again"
+        )
+    damaged = run.damaged("audit")
+    if damaged is not None:
+        raise RunError("is damaged (its checksum does not fit)", where=damaged, fix="run `audit` again")
+    table = pq.read_table(path, columns=["user", "item"])
+    dataset = workspace.dataset
+    asked = dataset.user_indices(table["user"]) * dataset.num_items + dataset.item_indices(table["item"])
+    keys = (dataset.train.users * dataset.num_items + dataset.train.items).numpy()
+    if len(asked) != len(keys) or not np.array_equal(np.sort(asked), np.sort(keys)):
+        raise RunError("its clicks are not those of the training split", where=path, fix="run `audit` again")
+    by_key = np.argsort(keys)
+    found: np.ndarray = by_key[np.searchsorted(keys[by_key], asked)]
+    return found
+
+
+def most_suspect(dataset: MultimodalDataset, order: np.ndarray, count: int) -> np.ndarray:
+    """The first `count` of the clicks in `order`, but for each user's least suspect one, which stays."""
+    users = dataset.train.users.numpy()[order]
+    last = np.zeros(len(order), dtype=bool)
+    last[len(order) - 1 - np.unique(users[::-1], return_index=True)[1]] = True
+    places = np.arange(len(order)) < count
+    chosen: np.ndarray = order[places & ~last]
+    return chosen
+
+
+def _some(dataset: MultimodalDataset, clicks: np.ndarray) -> Interactions:
+    return dataset.train.take(torch.from_numpy(clicks))
+
+
+def _pairs(dataset: MultimodalDataset, clicks: Interactions) -> pa.Table:
+    """The clicks in the user's own ids."""
+    users, items = clicks.users.numpy(), clicks.items.numpy()
+    return pa.table({"user": dataset.user_ids.take(pa.array(users)), "item": dataset.item_ids.take(pa.array(items))})
+
+
+def _compare(workspace: Workspace, before: dict[str, Any], after: dict[str, Any], how: str) -> None:
+    rows = []
+    for split in ("validation", "test"):
+        for name in before[split]:
+            if name in SHOWN or len(before[split]) < len(SHOWN):
+                change = after[split][name] / before[split][name] - 1 if before[split][name] else 0.0
+                rows.append([split, name, before[split][name], after[split][name], f"{change:+.1%}"])
+    synthetic = ", synthetic data" if workspace.is_synthetic else ""
+    title = f"{workspace.recipe.name}: all clicks alike, and {how}{synthetic}"
+    workspace.console.table(title, ["split", "metric", "all alike", how, "change"], rows)

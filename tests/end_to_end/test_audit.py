@@ -1,0 +1,125 @@
+"""`audit` as a user calls it: its files in the user's own ids, its top lists, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from damrs_dgl.data.synthetic import synthetic_shop
+from tests.cli_runner import CommandLine
+from tests.end_to_end.conftest import Shop
+
+COLUMNS = ["user", "item", "suspicion", "posterior", "f", "g", "speaks_for", "speaks_against", "percentile"]
+LINKS = ["item", "neighbor", "modality", "rule", "similarity", "vetoed_by", "value", "threshold"]
+
+
+def test_the_files_hold_every_click_and_item_in_the_users_ids(fitted: CommandLine) -> None:
+    result = fitted.ok("audit", "--top", "3")
+    run = fitted.folder / "run"
+    clicks = pq.read_table(run / "audit" / "interactions.parquet")
+    assert clicks.column_names == COLUMNS
+    shop = synthetic_shop(users=150, items=80, styles=6).dataset
+    ids = [shop.user_ids.to_pylist(), shop.item_ids.to_pylist()]
+    pairs = {(ids[0][u], ids[1][i]) for u, i in zip(shop.train.users.tolist(), shop.train.items.tolist(), strict=True)}
+    assert set(zip(clicks["user"].to_pylist(), clicks["item"].to_pylist(), strict=True)) == pairs
+    suspicion = clicks["suspicion"].to_pylist()
+    assert suspicion == sorted(suspicion, reverse=True) and 0 <= suspicion[-1] <= suspicion[0] <= 1
+    for name in ("posterior", "f", "g", "percentile"):
+        values = clicks[name].to_pylist()
+        assert min(values) >= 0 and max(values) <= 1
+    relations = {"visual", "textual", "behavior", None}
+    assert set(clicks["speaks_for"].to_pylist()) | set(clicks["speaks_against"].to_pylist()) <= relations
+    content = pq.read_table(run / "audit" / "content.parquet")
+    assert len(content) == 2 * 80 and set(content["item"].to_pylist()) == set(ids[1])
+    assert set(content["odd_modality"].to_pylist()) <= {"visual", "textual", None}
+    links = pq.read_table(run / "audit" / "links.parquet")
+    assert links.column_names == LINKS and set(links["neighbor"].to_pylist()) <= set(ids[1])
+    assert (run / "audit.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    first = clicks.slice(0, 1).to_pylist()[0]
+    shown = next(line for line in result.out.splitlines() if line.startswith(f"{first['user']}  {first['item']}"))
+    assert "of what is new to the user" in shown and "synthetic" in result.out
+
+
+def test_the_same_audit_again_is_the_same(fitted: CommandLine) -> None:
+    fitted.ok("audit")
+    path = fitted.folder / "run" / "audit" / "interactions.parquet"
+    first = pq.read_table(path)
+    fitted.ok("audit", "--scorer", "margin")
+    assert not pq.read_table(path).equals(first)
+    fitted.ok("audit")
+    assert pq.read_table(path).equals(first)
+
+
+def test_folds_are_trained_once(fitted: CommandLine) -> None:
+    fitted.ok("audit", "--folds", "2", "--scorer", "margin")
+    folder = fitted.folder / "run" / "audit"
+    found = pq.read_table(folder / "interactions.parquet")
+    weights = sorted(folder.glob("folds/*/model.safetensors"))
+    times = [path.stat().st_mtime_ns for path in weights]
+    assert len(weights) == 2
+    (folder / "interactions.parquet").unlink()
+    fitted.ok("audit", "--folds", "2", "--scorer", "margin")
+    assert pq.read_table(folder / "interactions.parquet").equals(found)
+    assert [path.stat().st_mtime_ns for path in weights] == times
+    fitted.ok("audit", "--scorer", "margin")
+    assert not pq.read_table(folder / "interactions.parquet").equals(found)
+
+
+def test_a_system_without_f_and_g(shop: Shop) -> None:
+    model = ("-o", "model.name=lightgcn")
+    result = shop.cli.ok(*model, "fit", "audit")
+    assert "lightgcn has no f, g and posterior: those columns are empty" in result.err
+    clicks = pq.read_table(shop.cli.folder / "run" / "audit" / "interactions.parquet")
+    assert clicks["f"].null_count == len(clicks) and clicks["speaks_for"].null_count == len(clicks)
+    assert clicks["user"].to_pylist()[0] in range(40)  # the file's own numbers
+    shop.cli.refused(*model, "audit", "--scorer", "posterior", saying=("--scorer", "terms f and g", "take "))
+
+
+def test_data_without_content(shop: Shop) -> None:
+    recipe = shop.cli.folder / "shop.toml"
+    text = recipe.read_text()
+    recipe.write_text(text.replace('visual = "visual.npy"\ntextual = "textual.npy"\n', ""))
+    result = shop.cli.ok("fit", "audit")
+    assert "the data set has no content, so that none is judged" in result.err
+    assert len(pq.read_table(shop.cli.folder / "run" / "audit" / "content.parquet")) == 0
+    shop.cli.refused("audit", "--scorer", "content", saying=("needs content",))
+
+
+@pytest.mark.parametrize(
+    ("options", "saying"),
+    [
+        (("--scorer", "postrior"), ("postrior", "did you mean posterior")),
+        (("--folds", "1"), ("--folds", "from 2 to 20")),
+        (("--folds", "21"), ("--folds", "from 2 to 20")),
+        (("--folds", "-1"), ("--folds",)),
+    ],
+)
+def test_mistakes_are_one_line(fitted: CommandLine, options: tuple[str, ...], saying: tuple[str, ...]) -> None:
+    fitted.refused("audit", *options, saying=saying)
+    assert not (fitted.folder / "run" / "audit").exists()
+
+
+def test_nothing_fitted_is_refused(tiny: CommandLine) -> None:
+    tiny.refused("audit", saying=("there is no trained model", "run `fit` first"))
+
+
+def test_the_scorers_are_listed_without_a_run(tiny: CommandLine) -> None:
+    result = tiny.ok("audit", "--scorer", "list")
+    assert all(name in result.out for name in ("posterior", "itemknn", "consensus"))
+    assert not (tiny.folder / "run").exists()
+
+
+def test_ids_like_formulas_stay_text(tmp_path: Path, cli: CommandLine) -> None:
+    """Ids from other people's files come back as they are."""
+    rows = [(f"=u{user}", f"0{item}") for user in range(12) for item in range(user % 3, 10)]
+    with (tmp_path / "interactions.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("user", "item"), *rows])
+    (tmp_path / "own.toml").write_text(
+        '[data]\nformat = "tables"\npath = "."\n[model]\nname = "lightgcn"\ndim = 4\n[training]\nepochs = 1\n'
+    )
+    cli.ok("--recipe", "own.toml", "--run", "run", "fit", "audit", "--top", "1")
+    clicks = pq.read_table(tmp_path / "run" / "audit" / "interactions.parquet")
+    assert clicks["user"].to_pylist()[0].startswith("=u") and clicks["item"].to_pylist()[0].startswith("0")
