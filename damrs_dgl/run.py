@@ -116,6 +116,10 @@ class RunDirectory:
         return self.path / "compare.csv"
 
     @property
+    def comparison_pairs(self) -> Path:
+        return self.path / "compare_pairs.csv"
+
+    @property
     def comparison_plot(self) -> Path:
         return self.path / "compare.png"
 
