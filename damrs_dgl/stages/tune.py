@@ -67,7 +67,7 @@ def tune(
         found = list(chosen.trials)
     finally:
         chosen.close()
-    _show(workspace, found, count)
+    _show(workspace, found, unfinished=tuning.ran_out and sum(one.outcome is not None for one in found) <= count)
     _finish(found)
     return rows
 
@@ -174,20 +174,22 @@ def _duration(seconds: float) -> str:
     return f"{round(seconds)} s" if minutes < 2 else f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
-def _show(workspace: Workspace, trials: list[Trial], count: int) -> None:
-    """The best trials as a table, and where everything is."""
+def _show(workspace: Workspace, trials: list[Trial], *, unfinished: bool) -> None:
+    """The best trials as a table, and where everything is. unfinished: the time was up before the trials were."""
     run, console, monitor = workspace.run, workspace.console, workspace.recipe.training.monitor
     finished = sorted((trial for trial in trials if trial.score is not None), key=lambda trial: -(trial.score or 0))
     rows = [[trial.number, trial.score, _params(trial)] for trial in finished[:5]]
     synthetic = ", synthetic data" if workspace.is_synthetic else ""
-    console.table(f"{workspace.recipe.name}: best trials by validation{synthetic}", ["trial", monitor, "what"], rows)
+    if rows:
+        title = f"{workspace.recipe.name}: best trials by validation{synthetic}"
+        console.table(title, ["trial", f"validation {monitor}", "values"], rows)
     states = [state_of(trial) for trial in trials]
     told = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     files = [run.tuning_table, *([run.tuned_recipe] if finished else [])]
-    console.notice(f"tune: {told} ({', '.join(map(str, files))})")
+    console.notice(f"tune: {told or 'no trial'} ({', '.join(map(str, files))})")
     if finished and not finished[0].params:
         console.notice("tune: no trial was better than the recipe as it is")
-    if sum(trial.outcome is not None for trial in trials) < count + 1 and "unfinished" in states:
+    if unfinished:
         console.notice("tune: the time is up; the same command goes on from there")
 
 

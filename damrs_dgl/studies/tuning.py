@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from damrs_dgl.errors import DamrsError, TrainingError
 from damrs_dgl.studies.search import Search, Trial
@@ -39,7 +39,8 @@ class Tuning:
     store: TrialStore
     count: int
     deadline: float | None = None
-    watch: TuneWatch = TuneWatch()  # noqa: RUF009 (it has no state)
+    watch: TuneWatch = field(default_factory=TuneWatch)
+    ran_out: bool = False  # whether trials are left because the time was up
 
     def run(self, jobs: int) -> None:
         """Try all trials; with one job in this process. Every trial of ours is in `search.trials` afterwards."""
@@ -90,13 +91,14 @@ class Tuning:
 
     def _next(self) -> tuple[Trial, Cell] | None:
         """The next trial that has to be trained; those before it that are known are ended."""
-        while not self.is_over and (trial := self.search.next()) is not None:
+        while (trial := None if self.is_over else self.search.next()) is not None:
             cell = trial.cell(self.study.recipe)
             known = self._known(trial, cell)
             if known is None:
                 return trial, cell
             self.search.end(trial, known)
             self.watch.ended(trial, remembered=True)
+        self.ran_out = self.ran_out or self.is_over
         return None
 
     def _known(self, trial: Trial, cell: Cell) -> Outcome | None:
@@ -111,6 +113,7 @@ class Tuning:
 
     def _end(self, trial: Trial, cell: Cell, outcome: Outcome, seconds: float) -> None:
         if isinstance(outcome, Stopped):
+            self.ran_out = True
             return
         if isinstance(outcome, (TrialResult, TrainingError)):
             self.store.write(self.study.key(cell), cell, outcome)
