@@ -75,7 +75,6 @@ def tune(
 def _search(workspace: Workspace, study: Study, space: SearchSpace, *, count: int, seed: int, grid: bool) -> Search:
     if grid:
         return GridSearch(space.entries, count, seed)
-    training = workspace.recipe.training
     parts = result_parts(workspace.recipe, study.dataset.fingerprint())
     name = artefact_key("tune", parts, space.as_json(), seed)
     return OptunaSearch(
@@ -85,8 +84,6 @@ def _search(workspace: Workspace, study: Study, space: SearchSpace, *, count: in
         count=count,
         seed=seed,
         recipe_params=recipe_values(workspace.recipe, space),
-        epochs=training.epochs,
-        evaluate_every=training.evaluate_every,
     )
 
 

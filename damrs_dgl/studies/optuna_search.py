@@ -8,6 +8,7 @@ the trials before it, so that one that was resumed ends as one that was not.
 from __future__ import annotations
 
 import hashlib
+import math
 import sqlite3
 import warnings
 from collections.abc import Sequence
@@ -24,7 +25,6 @@ from damrs_dgl.studies.search import Search, Trial
 from damrs_dgl.studies.trials import Outcome, Pruned, TrialResult, Verdict
 
 _UNPRUNED = 5  # finished trials before any is pruned
-_MOST_WARM_UP = 10  # evaluations of a trial before it is
 
 
 def require_optuna() -> None:
@@ -43,7 +43,9 @@ class OptunaSearch(Search):
     ----------
     path: the SQLite file.  name: the search's key in it.
     recipe_params: the recipe's own values where they lie in the space; None where they do not.
-    epochs, evaluate_every: how long a trial is, and how often it is judged; the first tenth is never pruned.
+
+    A trial is pruned where its best score so far is below the median of the others' at that epoch, but not before half
+    the epochs that the first finished trial (the recipe as it is) took to its best: a low learning rate begins slowly.
 
     Raises RunError where the file is damaged, or a search's that this version cannot read.
     """
@@ -57,8 +59,6 @@ class OptunaSearch(Search):
         count: int,
         seed: int,
         recipe_params: dict[str, Any] | None,
-        epochs: int,
-        evaluate_every: int = 1,
     ) -> None:
         self.path = path
         self.space = space
@@ -67,8 +67,8 @@ class OptunaSearch(Search):
         self.recipe_params = recipe_params
         self._active: dict[int, Any] = {}  # optuna's own object of each trial that is under way here
         self._told: dict[int, set[int]] = {}  # the epochs that it has heard of
-        warm_up = evaluate_every * max(1, min(_MOST_WARM_UP, epochs // (10 * evaluate_every)))
-        self._study = _opened(path, name, warm_up, evaluate_every)
+        self._ended: set[int] = set()
+        self._study = _opened(path, name)
 
     @property
     def trials(self) -> Sequence[Trial]:
@@ -80,7 +80,7 @@ class OptunaSearch(Search):
         running = [one for one in waiting if one.state.name == "RUNNING"]
         if running:
             return self._begun(_again(self._study, running[0]))
-        lasting = [one for one in found if one.state.is_finished() and _is_lasting(one)]
+        lasting = [one for one in found if one.state.is_finished() and (_is_lasting(one) or one.number in self._ended)]
         tried = {_point(one) for one in [*lasting, *(one for one in found if one.number in self._active)]}
         size = self.space.size
         if len(lasting) + len(self._active) > self.count or (size is not None and len(tried - {()}) >= size):
@@ -101,12 +101,14 @@ class OptunaSearch(Search):
         if epoch not in told:
             own.report(score, epoch)
             told.add(epoch)
-        return Verdict.PRUNE if trial.params and own.should_prune() else Verdict.GO_ON
+        prune = trial.params and epoch >= self._patience and own.should_prune()
+        return Verdict.PRUNE if prune else Verdict.GO_ON
 
     def end(self, trial: Trial, outcome: Outcome) -> None:
         from optuna.trial import TrialState
 
         own = self._active.pop(trial.number)
+        self._ended.add(trial.number)
         own.set_user_attr("outcome", _written(outcome))
         if isinstance(outcome, TrialResult):
             self._study.tell(own, outcome.score)
@@ -120,6 +122,13 @@ class OptunaSearch(Search):
 
     def close(self) -> None:
         self._study._storage.remove_session()
+
+    @property
+    def _patience(self) -> float:
+        """The epoch before which no trial is pruned."""
+        finished = (trial.outcome for trial in self.trials if isinstance(trial.outcome, TrialResult))
+        first = next(finished, None)
+        return math.inf if first is None else first.best_epoch / 2
 
     def _begun(self, own: Any) -> Trial:
         """A trial with all its values, those of a killed one as they were."""
@@ -145,7 +154,7 @@ class OptunaSearch(Search):
         return self._found()[number]
 
 
-def _opened(path: Path, name: str, warm_up: int, interval: int) -> Any:
+def _opened(path: Path, name: str) -> Any:
     import optuna
 
     optuna.logging.disable_default_handler()  # what there is to say, the console says
@@ -154,7 +163,7 @@ def _opened(path: Path, name: str, warm_up: int, interval: int) -> Any:
     _require_sound(path)
     try:
         storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}})
-        pruner = optuna.pruners.MedianPruner(_UNPRUNED, warm_up, interval)
+        pruner = optuna.pruners.MedianPruner(_UNPRUNED)
         return optuna.create_study(
             storage=storage, pruner=pruner, study_name=name, direction="maximize", load_if_exists=True
         )
@@ -198,7 +207,7 @@ def _is_recipe(found: Any) -> bool:
 
 
 def _is_lasting(found: Any) -> bool:
-    """Whether a trial counts: one that failed by chance, as where memory ran out, is tried again."""
+    """Whether a trial counts for a later call: one that failed by chance, as where memory ran out, does not."""
     return found.state.name != "FAIL" or found.user_attrs.get("outcome", {}).get("kind") == "training"
 
 

@@ -46,8 +46,8 @@ def test_a_grid_search_begins_with_the_recipe() -> None:
     assert search.next() is None
 
 
-def _result(score: float) -> TrialResult:
-    return TrialResult({"recall@20": score}, score, 1, 1, 0.1, ((1, score),))
+def _result(score: float, best_epoch: int = 1) -> TrialResult:
+    return TrialResult({"recall@20": score}, score, best_epoch, best_epoch, 0.1, ((best_epoch, score),))
 
 
 def test_the_best_is_the_earliest_of_equals() -> None:
@@ -72,7 +72,7 @@ def path(tmp_path: Path) -> Path:
 def _optuna(path: Path, count: int, *, space: SearchSpace = SPACE, seed: int = 0, name: str = "s") -> Search:
     from damrs_dgl.studies.optuna_search import OptunaSearch
 
-    return OptunaSearch(path, name, space, count=count, seed=seed, recipe_params=None, epochs=20)
+    return OptunaSearch(path, name, space, count=count, seed=seed, recipe_params=None)
 
 
 def _score(trial: Trial) -> float:
@@ -134,10 +134,10 @@ def test_a_trial_below_the_median_of_the_others_is_pruned(path: Path) -> None:
         trial = search.next()
         assert trial is not None
         assert {search.report(trial, epoch, 0.5) for epoch in range(1, 6)} == {Verdict.GO_ON}
-        search.end(trial, _result(0.5))
+        search.end(trial, _result(0.5, best_epoch=4))
     bad = search.next()
     assert bad is not None
-    assert search.report(bad, 1, 0.1) is Verdict.GO_ON  # the first tenth of 20 epochs is left alone
+    assert search.report(bad, 1, 0.1) is Verdict.GO_ON  # half the way to the first trial's best is left alone
     assert search.report(bad, 2, 0.1) is Verdict.PRUNE
     search.end(bad, Pruned(0.1, 2, 0.1))
     assert state_of(search.trials[bad.number]) == "pruned"
@@ -160,6 +160,15 @@ def test_what_failed_by_chance_is_tried_again_and_what_always_fails_is_not(path:
     params = _run(again)
     assert len(params) == 4
     assert [bool(values) for values in params] == [False, True, False, True]  # the recipe, which was killed, once more
+
+
+def test_a_fault_in_every_trial_ends_the_search(path: Path) -> None:
+    search = _optuna(path, 3)
+    begun = 0
+    while (trial := search.next()) is not None and begun < 10:
+        begun += 1
+        search.end(trial, DamrsError("no room left on the disk"))
+    assert begun == 4
 
 
 @pytest.mark.parametrize("damage", [b"no database at all, but text", b""])
