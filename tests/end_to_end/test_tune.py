@@ -318,3 +318,12 @@ def test_a_space_points_at_its_recipe(small: CommandLine) -> None:
     (small.folder / "mine.toml").write_text('recipe = "nowhere.toml"\n[space]\n"graphs.k" = [5]\n')
     small.refused("tune", "--trials", "1", "--space", "mine.toml", saying=("nowhere.toml",))
     small.refused("describe", "tune", "--trials", "1", "--space", "mine.toml", saying=("write --recipe",))
+
+
+def test_equal_points_are_trained_once(small: CommandLine, trained: list[Cell]) -> None:
+    small.ok("tune", "--trials", "25", "--space", "lists.toml")
+    rows = _rows(small.folder / "run")
+    points = {(row["training.learning_rate"], row["model.regularization"]) for row in rows}
+    assert len(trained) == len(points) <= 7
+    small.ok(*GRID, "--trials", "6")  # what optuna trained counts for the grid
+    assert len(trained) == 7
