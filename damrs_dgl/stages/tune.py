@@ -140,7 +140,8 @@ class _ConsoleWatch(TuneWatch):
         """Show what earlier calls have done."""
         done = [trial for trial in self.record.search.trials if trial.outcome is not None]
         if done:
-            self.console.notice(f"tune: {len(done)} trials are there already")
+            there = "1 trial is" if len(done) == 1 else f"{len(done)} trials are"
+            self.console.notice(f"tune: {there} there already")
             self.best = best_of(done)
             self.bar.advance(len(done), **self._shown())
 
@@ -158,7 +159,7 @@ class _ConsoleWatch(TuneWatch):
         self.bar.expect(seconds)
         if seconds and not self.timed:
             self.timed = True
-            self.console.notice(f"tune: by the first training, the rest takes about {_duration(seconds)}")
+            self.console.notice(f"tune: by this training, the rest takes about {_duration(seconds)}")
 
     def _shown(self) -> dict[str, str]:
         if self.best is None or self.best.score is None:
