@@ -141,6 +141,23 @@ class RunDirectory:
         return self.path / "audit.png"
 
     @property
+    def trials(self) -> Path:
+        """The finished trials of all searches."""
+        return self.path / "trials"
+
+    @property
+    def tuning_storage(self) -> Path:
+        return self.path / "tune.db"
+
+    @property
+    def tuning_table(self) -> Path:
+        return self.path / "tune.csv"
+
+    @property
+    def tuned_recipe(self) -> Path:
+        return self.path / "tuned.toml"
+
+    @property
     def _manifest_path(self) -> Path:
         return self.path / "run.json"
 

@@ -17,7 +17,7 @@ from damrs_dgl.cli.groups import groups
 from damrs_dgl.cli.recipes import doctor, recipes
 from damrs_dgl.cli.report import report
 from damrs_dgl.cli.stages import build_graphs, describe, evaluate, fit, recommend
-from damrs_dgl.cli.studies import ablate, compare, stress
+from damrs_dgl.cli.studies import ablate, compare, stress, tune
 from damrs_dgl.console import console
 from damrs_dgl.errors import DamrsError, unexpected
 from damrs_dgl.threads import bound_waiting
@@ -33,6 +33,7 @@ COMMANDS = (
     compare,
     ablate,
     stress,
+    tune,
     audit,
     report,
     doctor,

@@ -12,6 +12,7 @@ from damrs_dgl.stages.groups import groups
 from damrs_dgl.stages.recommend import recommend
 from damrs_dgl.stages.report import report
 from damrs_dgl.stages.stress import stress
+from damrs_dgl.stages.tune import tune
 from damrs_dgl.stages.workspace import Workspace
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "report",
     "reweight_suspects",
     "stress",
+    "tune",
 ]
