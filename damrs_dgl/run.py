@@ -121,6 +121,10 @@ class RunDirectory:
         return self.path / "compare.csv"
 
     @property
+    def comparison_pairs(self) -> Path:
+        return self.path / "compare_pairs.csv"
+
+    @property
     def comparison_plot(self) -> Path:
         return self.path / "compare.png"
 
@@ -140,6 +144,23 @@ class RunDirectory:
     @property
     def audit_plot(self) -> Path:
         return self.path / "audit.png"
+
+    @property
+    def trials(self) -> Path:
+        """The finished trials of all searches."""
+        return self.path / "trials"
+
+    @property
+    def tuning_storage(self) -> Path:
+        return self.path / "tune.db"
+
+    @property
+    def tuning_table(self) -> Path:
+        return self.path / "tune.csv"
+
+    @property
+    def tuned_recipe(self) -> Path:
+        return self.path / "tuned.toml"
 
     @property
     def outdated(self) -> str | None:

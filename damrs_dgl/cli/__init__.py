@@ -16,7 +16,7 @@ from damrs_dgl.cli.groups import groups
 from damrs_dgl.cli.recipes import doctor, recipes
 from damrs_dgl.cli.report import report
 from damrs_dgl.cli.stages import build_graphs, describe, evaluate, fit, recommend, verify
-from damrs_dgl.cli.studies import ablate, compare, stress
+from damrs_dgl.cli.studies import ablate, compare, stress, tune
 from damrs_dgl.console import console, open_standard_streams
 from damrs_dgl.errors import DamrsError, ReaderGone, unexpected
 from damrs_dgl.interrupts import exit_code, stopping_in_order
@@ -33,6 +33,7 @@ COMMANDS = (
     compare,
     ablate,
     stress,
+    tune,
     audit,
     report,
     doctor,

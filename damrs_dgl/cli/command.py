@@ -43,6 +43,14 @@ class Command:
         warn_of_unusable_systems()
         return recipe
 
+    def default_recipe(self, name: str) -> None:
+        """Take a recipe where the command line names none. Raises UsageError where an earlier stage took another."""
+        if self.recipe is not None:
+            return
+        if "loaded_recipe" in self.__dict__:
+            raise click.UsageError(f"a stage before this one took another recipe; write --recipe {name}")
+        self.recipe = name
+
     @cached_property
     def workspace(self) -> Workspace:
         recipe = self.loaded_recipe  # a mistake in it is told before anything else

@@ -26,16 +26,17 @@ def doctor() -> None:
 
 
 @click.command()
-@click.argument("action", type=click.Choice(["ls", "systems", "show", "cp", "validate"]))
+@click.argument("action", type=click.Choice(["ls", "systems", "show", "cp", "validate", "space", "grid"]))
 @click.argument("arguments", nargs=-1)
 @click.pass_obj
 def recipes(command: Command, action: str, arguments: tuple[str, ...]) -> None:
-    """ls | systems | show [NAME] | cp NAME FILE | validate [NAME]: shipped recipes, systems, a recipe of your own.
+    """ls | systems | show | cp NAME FILE | validate | space | grid [NAME]: shipped recipes, systems, your own recipe.
 
     `show` prints every key of a recipe, or of a system by its name, with its meaning, range and default; `validate`
-    lists all mistakes at once.
+    lists all mistakes at once. `space` and `grid` print what `tune` tries for a recipe or a system, as a file to edit.
     """
     actions: dict[str, Any] = {"ls": _list, "systems": _systems, "show": _show, "cp": _copy, "validate": _validate}
+    actions |= {"space": _space, "grid": _grid}
     usage, fewest, most = {"ls": ("", 0, 0), "systems": ("", 0, 0), "cp": (" NAME FILE", 2, 2)}.get(
         action, (" [NAME]", 0, 1)
     )
@@ -88,3 +89,23 @@ def _validate(command: Command, name: str | None = None) -> None:
     if mistakes:
         raise SystemExit(2)
     console.info("no mistakes")
+
+
+def _space(command: Command, name: str | None = None) -> None:
+    _show_space(command, name, grid=False)
+
+
+def _grid(command: Command, name: str | None = None) -> None:
+    _show_space(command, name, grid=True)
+
+
+def _show_space(command: Command, name: str | None, *, grid: bool) -> None:
+    from damrs_dgl.recipe import DEFAULT_RECIPE, as_system, is_system, load_recipe
+    from damrs_dgl.recipe.space import own_space, space_text
+
+    system = name is not None and is_system(name)
+    source = command.recipe if system or name is None else name
+    recipe = load_recipe(source, command.overrides)
+    if name is not None and system:
+        recipe = as_system(recipe, name)
+    console.info(space_text(source or DEFAULT_RECIPE, recipe, own_space(recipe, grid=grid)).rstrip("\n"))

@@ -1,8 +1,9 @@
-"""Studies, many trainings and one table: compare, ablate, stress."""
+"""Studies, many trainings and one table: compare, ablate, stress, tune."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import click
@@ -89,3 +90,46 @@ def stress(
     from damrs_dgl.stages import stress as stage
 
     stage(command.workspace, noises=noises, ratios=ratios, models=names(models), seeds=seeds, jobs=jobs)
+
+
+@click.command()
+@click.option("--trials", type=click.IntRange(min=1), required=True, help="Trainings besides the recipe as it is.")
+@click.option(
+    "--search", type=click.Choice(["optuna", "grid"]), default="optuna", show_default=True, help="How to search."
+)
+@click.option("--space", type=click.Path(path_type=Path), metavar="FILE", help="What to try. [the system's own]")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of the search. [training.seed]")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="MIN", help="Stop after so many minutes."
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Trainings side by side; with more than one, what optuna tries depends on which ends first.",
+)
+@click.pass_obj
+def tune(
+    command: Command,
+    trials: int,
+    search: str,
+    space: Path | None,
+    seed: int | None,
+    timeout: float | None,
+    jobs: int,
+) -> None:
+    """Better keys for the recipe, by validation alone: tune.csv, and the best as a recipe, tuned.toml.
+
+    Each trial is kept: the same command goes on after what is finished, and a larger --trials adds to it. A space file
+    lists keys with values or ranges; `recipes space` prints a system's own to start from.
+    """
+    from damrs_dgl.recipe.space import load_space
+    from damrs_dgl.stages import tune as stage
+
+    loaded = None
+    if space is not None:
+        recipe, loaded = load_space(space)
+        if recipe is not None:
+            command.default_recipe(recipe)
+    stage(command.workspace, trials=trials, search=search, space=loaded, seed=seed, minutes=timeout, jobs=jobs)

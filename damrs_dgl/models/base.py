@@ -19,8 +19,27 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.optimizers import Adam
+from damrs_dgl.models.ranges import Range, Space
 from damrs_dgl.scoring import DotProduct, Scorer
 from damrs_dgl.settings import Section
+
+__all__ = [
+    "Backbone",
+    "Batch",
+    "ClosedFormModel",
+    "Embeddings",
+    "Encoded",
+    "ModelConfig",
+    "ModelInputs",
+    "Progress",
+    "Range",
+    "RankingModel",
+    "Space",
+    "TableConfig",
+    "TableModel",
+    "WrapperConfig",
+    "pair_scores",
+]
 
 Progress = Callable[[int, int, str], None]  # (done, total, label)
 
@@ -210,6 +229,8 @@ class RankingModel(nn.Module):
     can_be_wrapped: another system may be wrapped round it: it has vectors and is trained by steps.
     ablations: systems that are settings of this one, `{name: {"model.key": value}}`, for studies.
     is_floor: every comparison of systems shows it, as what a system has to be better than.
+    search_space, grid: what `tune` tries, `{"section.key": Range(...) or (value, ...)}`; a grid has lists alone.
+        Where there is none, learning rate and regularisation are tried (`models.spaces`).
 
     State that outlives an epoch is a parameter or a buffer: checkpoints hold those and nothing else.
     """
@@ -223,6 +244,8 @@ class RankingModel(nn.Module):
     citation: ClassVar[str] = ""
     ablations: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     is_floor: ClassVar[bool] = False
+    search_space: ClassVar[Space] = {}
+    grid: ClassVar[Space] = {}
 
     def embeddings(self) -> Embeddings:
         """What ranks; without randomness in evaluation mode."""

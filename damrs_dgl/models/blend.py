@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, mo
 from torch import Tensor, nn
 
 from damrs_dgl.models.base import ClosedFormModel, Embeddings, ModelConfig, ModelInputs, Progress, RankingModel
+from damrs_dgl.models.ranges import LEARNING_RATES, Space
 from damrs_dgl.models.registry import find_model, register
 from damrs_dgl.models.tables import canonical_model, make_config, preset_values
 from damrs_dgl.scoring import DotProduct, Scorer
@@ -91,6 +92,8 @@ class Blend(ClosedFormModel):
 
     name = "blend"
     Config: ClassVar[type[ModelConfig]] = BlendConfig
+    search_space: ClassVar[Space] = LEARNING_RATES
+    grid: ClassVar[Space] = {"training.learning_rate": (5e-4, 1e-3, 2e-3, 5e-3)}
     needs_item_relations = True
     weights: Tensor
 

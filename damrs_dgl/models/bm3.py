@@ -17,6 +17,7 @@ from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.dropout import dropout
 from damrs_dgl.models.layers.propagation import UserItemConvolution
 from damrs_dgl.models.layers.rows import unit_rows
+from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 
 
@@ -74,6 +75,20 @@ class BM3(TableModel):
 
     name = "bm3"
     Config: ClassVar[type[ModelConfig]] = BM3Config
+    search_space: ClassVar[Space] = {
+        **LEARNING_RATES,
+        "model.num_layers": (1, 2),
+        "model.dropout": Range(0.1, 0.7),
+        "model.regularization": Range(1e-4, 1.0, log=True),
+        "model.content_weight": Range(0.5, 4.0),
+    }
+    grid: ClassVar[Space] = {
+        **AUTHORS,
+        "model.num_layers": (1, 2),
+        "model.regularization": (0.1, 0.01, 0.0),
+        "model.dropout": (0.3, 0.5),
+        "training.batch_size": (256,),
+    }
     num_negatives = 0
     needs_content = True
     citation = "Zhou et al., Bootstrap latent representations for multi-modal recommendation, WWW 2023"

@@ -13,6 +13,7 @@ from torch.nn.functional import embedding_bag
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import ClosedFormModel, ModelConfig, ModelInputs, Progress
 from damrs_dgl.models.layers.item_item import interaction_matrix
+from damrs_dgl.models.ranges import Range, Space
 from damrs_dgl.models.registry import register
 from damrs_dgl.scoring import Scorer
 
@@ -38,6 +39,8 @@ class EASE(ClosedFormModel):
 
     name = "ease"
     Config: ClassVar[type[ModelConfig]] = EASEConfig
+    search_space: ClassVar[Space] = {"model.regularization": Range(1.0, 5000.0, log=True)}
+    grid: ClassVar[Space] = {"model.regularization": (10.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)}
     citation = "Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019"
     weights: Tensor
 

@@ -19,6 +19,7 @@ from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, Tabl
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.edges import DGLEdges, TorchEdges, make_edges
 from damrs_dgl.models.layers.rows import mean_squares, unit_rows
+from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 
 
@@ -98,6 +99,16 @@ class GRCN(TableModel):
 
     name = "grcn"
     Config: ClassVar[type[ModelConfig]] = GRCNConfig
+    search_space: ClassVar[Space] = {
+        **LEARNING_RATES,
+        "model.regularization": Range(1e-5, 0.1, log=True),
+        "model.num_routings": (1, 2, 3, 4),
+    }
+    grid: ClassVar[Space] = {
+        **AUTHORS,
+        "training.learning_rate": (1.0, 0.1, 0.01, 1e-3, 1e-4),
+        "training.batch_size": (256,),
+    }
     needs_content = True
     citation = (
         "Wei et al., Graph-refined convolutional network for multimedia recommendation with implicit feedback, MM 2020"

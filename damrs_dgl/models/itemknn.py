@@ -22,6 +22,7 @@ from damrs_dgl.models.layers.item_item import (
     largest_entries,
     row_blocks,
 )
+from damrs_dgl.models.ranges import Range, Space
 from damrs_dgl.models.registry import register
 from damrs_dgl.scoring import Scorer
 from damrs_dgl.selection import largest
@@ -50,6 +51,11 @@ class ItemKNN(ClosedFormModel):
     name = "itemknn"
     is_floor = True
     Config: ClassVar[type[ModelConfig]] = ItemKNNConfig
+    search_space: ClassVar[Space] = {
+        "model.k": Range(5, 500, log=True),
+        "model.shrink": Range(0.1, 500.0, log=True),
+    }
+    grid: ClassVar[Space] = {"model.k": (20, 50, 100, 200), "model.shrink": (0.0, 10.0, 50.0, 100.0)}
     citation = "Deshpande, Karypis, Item-based top-N recommendation algorithms, ACM TOIS 22 (2004)"
     filter_offsets: Tensor
     filter_items: Tensor

@@ -16,6 +16,7 @@ from damrs_dgl.models.layers.neighbors import Edges, merged
 from damrs_dgl.models.layers.propagation import BipartiteConvolution
 from damrs_dgl.models.layers.structure import GraphProduct, LearnedStructure
 from damrs_dgl.models.mf import BPRConfig, BPRModel
+from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 
 
@@ -125,6 +126,18 @@ class LATTICE(StructureModel):
 
     name = "lattice"
     Config: ClassVar[type[ModelConfig]] = LATTICEConfig
+    search_space: ClassVar[Space] = {
+        **LEARNING_RATES,
+        "model.regularization": Range(1e-6, 1e-3, log=True),
+        "model.k": (5, 10, 20),
+        "model.content_weight": Range(0.5, 1.0),
+    }
+    grid: ClassVar[Space] = {
+        **AUTHORS,
+        "training.learning_rate_decay": (0.96,),
+        "training.learning_rate": (1e-4, 5e-4, 1e-3, 5e-3),
+        "training.batch_size": (256,),
+    }
     citation = "Zhang et al., Mining latent structures for multimedia recommendation, MM 2021"
 
     def __init__(self, inputs: ModelInputs, config: LATTICEConfig) -> None:

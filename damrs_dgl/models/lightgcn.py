@@ -10,6 +10,7 @@ from pydantic import Field
 from damrs_dgl.models.base import Encoded, ModelConfig, ModelInputs
 from damrs_dgl.models.layers.propagation import UserItemConvolution
 from damrs_dgl.models.mf import BPRConfig, BPRModel
+from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 
 
@@ -33,6 +34,12 @@ class LightGCN(BPRModel):
 
     name = "lightgcn"
     Config: ClassVar[type[ModelConfig]] = LightGCNConfig
+    search_space: ClassVar[Space] = {
+        **LEARNING_RATES,
+        "model.num_layers": (1, 2, 3, 4),
+        "model.regularization": Range(1e-6, 0.01, log=True),
+    }
+    grid: ClassVar[Space] = {**AUTHORS, "model.num_layers": (1, 2, 3)}
     citation = "He et al., LightGCN: simplifying and powering graph convolution network for recommendation, SIGIR 2020"
 
     def __init__(self, inputs: ModelInputs, config: LightGCNConfig) -> None:

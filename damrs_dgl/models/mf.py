@@ -11,6 +11,7 @@ from torch import Tensor
 from damrs_dgl.losses.bpr import bpr, norm_sum, squared_norm
 from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, TableConfig, TableModel, pair_scores
 from damrs_dgl.models.layers.rows import rows_of
+from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 
 
@@ -73,6 +74,12 @@ class MF(BPRModel):
 
     name = "mf"
     Config: ClassVar[type[ModelConfig]] = MFConfig
+    search_space: ClassVar[Space] = {
+        **LEARNING_RATES,
+        "model.regularization": Range(1e-5, 2.0, log=True),
+        "model.dim": (64, 128, 256),
+    }
+    grid: ClassVar[Space] = {**AUTHORS, "model.regularization": (2.0, 1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5)}
     citation = "Rendle et al., BPR: Bayesian personalized ranking from implicit feedback, UAI 2009"
 
     def __init__(self, inputs: ModelInputs, config: MFConfig) -> None:

@@ -17,6 +17,7 @@ from damrs_dgl.models.lattice import StructureConfig, StructureModel
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.neighbors import Edges, merged
 from damrs_dgl.models.layers.structure import LearnedStructure
+from damrs_dgl.models.ranges import LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 
 
@@ -78,6 +79,13 @@ class MICRO(StructureModel):
 
     name = "micro"
     Config: ClassVar[type[ModelConfig]] = MICROConfig
+    search_space: ClassVar[Space] = {
+        **LEARNING_RATES,
+        "model.regularization": Range(1e-6, 1e-3, log=True),
+        "model.contrast_weight": Range(1e-3, 0.3, log=True),
+        "model.temperature": Range(0.1, 1.0),
+        "model.k": (5, 10, 20),
+    }
     config: MICROConfig
     citation = (
         "Zhang et al., Latent structure mining with contrastive modality fusion for multimedia recommendation, "

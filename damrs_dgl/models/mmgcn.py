@@ -15,6 +15,7 @@ from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, Tabl
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.propagation import BipartiteConvolution
 from damrs_dgl.models.layers.rows import chosen_rows, mean_squares, rows_of, unit_rows
+from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 from damrs_dgl.settings import Name
 
@@ -137,6 +138,12 @@ class MMGCN(TableModel):
 
     name = "mmgcn"
     Config: ClassVar[type[ModelConfig]] = MMGCNConfig
+    search_space: ClassVar[Space] = {
+        **LEARNING_RATES,
+        "model.regularization": Range(1e-6, 0.1, log=True),
+        "model.num_layers": (1, 2, 3),
+    }
+    grid: ClassVar[Space] = {**AUTHORS, "model.regularization": (1e-3, 0.0), "training.learning_rate": (1e-4, 1e-3)}
     needs_content = True
     citation = (
         "Wei et al., MMGCN: multi-modal graph convolution network for personalized recommendation of micro-video, "

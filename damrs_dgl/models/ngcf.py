@@ -18,6 +18,7 @@ from damrs_dgl.models.layers.dropout import dropout
 from damrs_dgl.models.layers.propagation import BipartiteConvolution
 from damrs_dgl.models.layers.rows import chosen_rows
 from damrs_dgl.models.mf import BPRConfig, BPRModel
+from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 from damrs_dgl.settings import Share
 
@@ -78,6 +79,13 @@ class NGCF(BPRModel):
 
     name = "ngcf"
     Config: ClassVar[type[ModelConfig]] = NGCFConfig
+    search_space: ClassVar[Space] = {
+        **LEARNING_RATES,
+        "model.regularization": Range(1e-6, 0.1, log=True),
+        "model.num_layers": (1, 2, 3),
+        "model.dropout": Range(0.0, 0.5),
+    }
+    grid: ClassVar[Space] = {**AUTHORS, "model.regularization": (0.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5)}
     citation = "Wang et al., Neural graph collaborative filtering, SIGIR 2019"
     config: NGCFConfig
 

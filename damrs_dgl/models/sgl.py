@@ -15,6 +15,7 @@ from damrs_dgl.models.base import Batch, Encoded, ModelInputs
 from damrs_dgl.models.layers.propagation import UserItemConvolution
 from damrs_dgl.models.layers.views import ObservedPairs, ThinnedGraph, drop_edges, drop_nodes, mean_of_layers
 from damrs_dgl.models.mf import BPRConfig, BPRModel
+from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 from damrs_dgl.settings import Share
 
@@ -82,6 +83,18 @@ class SGL(BPRModel):
 
     name = "sgl"
     Config: ClassVar[type[SGLConfig]] = SGLConfig
+    search_space: ClassVar[Space] = {
+        **LEARNING_RATES,
+        "model.contrast_weight": Range(1e-3, 1.0, log=True),
+        "model.temperature": Range(0.1, 1.0),
+        "model.drop_rate": Range(0.05, 0.5),
+        "model.num_layers": (1, 2, 3),
+    }
+    grid: ClassVar[Space] = {
+        **AUTHORS,
+        "training.learning_rate_decay": (0.96,),
+        "model.contrast_weight": (1.0, 0.1, 0.01, 1e-3),
+    }
     citation = "Wu et al., Self-supervised graph learning for recommendation, SIGIR 2021"
     config: SGLConfig
 

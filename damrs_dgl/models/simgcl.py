@@ -16,6 +16,7 @@ from damrs_dgl.models.base import Batch, Embeddings, Encoded, ModelInputs
 from damrs_dgl.models.layers.propagation import UserItemConvolution
 from damrs_dgl.models.layers.views import mean_of_layers
 from damrs_dgl.models.mf import BPRConfig, BPRModel
+from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 
 
@@ -64,6 +65,19 @@ class SimGCL(BPRModel):
 
     name = "simgcl"
     Config: ClassVar[type[SimGCLConfig]] = SimGCLConfig
+    search_space: ClassVar[Space] = {
+        **LEARNING_RATES,
+        "model.contrast_weight": Range(1e-3, 1.0, log=True),
+        "model.temperature": Range(0.1, 1.0),
+        "model.noise": Range(0.01, 0.3),
+        "model.num_layers": (1, 2, 3),
+    }
+    grid: ClassVar[Space] = {
+        **AUTHORS,
+        "training.learning_rate_decay": (0.96,),
+        "model.contrast_weight": (1.0, 0.1, 0.01, 1e-3),
+        "model.noise": (0.1, 0.05, 0.01),
+    }
     citation = (
         "Yu et al., Are graph augmentations necessary? Simple graph contrastive learning for recommendation, SIGIR 2022"
     )

@@ -16,6 +16,7 @@ from damrs_dgl.losses.contrast import info_nce, softmax_contrast
 from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, TableConfig, TableModel
 from damrs_dgl.models.layers.content import Projection, unit_content
 from damrs_dgl.models.layers.propagation import UserItemConvolution
+from damrs_dgl.models.ranges import AUTHORS, Range, Space
 from damrs_dgl.models.registry import register
 from damrs_dgl.settings import Name
 
@@ -115,6 +116,18 @@ class SLMRec(TableModel):
 
     name = "slmrec"
     Config: ClassVar[type[ModelConfig]] = SLMRecConfig
+    search_space: ClassVar[Space] = {
+        "training.learning_rate": Range(1e-4, 0.1, log=True),
+        "model.alignment_weight": Range(0.01, 1.0, log=True),
+        "model.alignment_temperature": Range(0.1, 1.0),
+        "model.temperature": Range(0.1, 1.0),
+    }
+    grid: ClassVar[Space] = {
+        **AUTHORS,
+        "model.alignment_temperature": (0.1, 0.2, 0.5, 1.0),
+        "model.alignment_weight": (0.01, 0.05, 0.1, 0.5, 1.0),
+        "training.batch_size": (256,),
+    }
     num_negatives = 0
     needs_content = True
     citation = (

@@ -14,6 +14,7 @@ from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs
 from damrs_dgl.models.layers.content import Projection, raw_content, unit_content
 from damrs_dgl.models.layers.rows import rows_of
 from damrs_dgl.models.mf import BPRConfig, BPRModel
+from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 
 
@@ -40,6 +41,12 @@ class VBPR(BPRModel):
 
     name = "vbpr"
     Config: ClassVar[type[ModelConfig]] = VBPRConfig
+    search_space: ClassVar[Space] = {
+        **LEARNING_RATES,
+        "model.regularization": Range(1e-4, 2.0, log=True),
+        "model.content_scale": ("unit", "raw"),
+    }
+    grid: ClassVar[Space] = {**AUTHORS, "model.regularization": (2.0, 1.0, 0.1, 0.01, 0.0)}
     needs_content = True
     citation = "He, McAuley, VBPR: visual Bayesian personalized ranking from implicit feedback, AAAI 2016"
     features: Tensor

@@ -68,7 +68,7 @@ def recipe_mistakes(source: str | Path | None = None, overrides: Sequence[str] =
 def _load(source: str | Path, overrides: Sequence[str]) -> tuple[AnyRecipe | None, list[RecipeError]]:
     try:
         path = _find(source)
-        values = _parse(path)
+        values = parse_toml(path)
     except RecipeError as error:
         return None, [error]
     except OSError as error:
@@ -122,7 +122,8 @@ def _text(path: Path) -> str:
         raise RecipeError(f"byte {error.start + 1} is not UTF-8", where=path, fix="save the file as UTF-8") from None
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def parse_toml(path: Path) -> dict[str, Any]:
+    """The table of a TOML file. Raises RecipeError that says where it is none."""
     text = _text(path)
     try:
         values = tomllib.loads(text)

@@ -35,6 +35,12 @@ def refusal(mistakes: Sequence[RecipeError], source: object = None) -> RecipeErr
     return RecipeError(first.what, where=first.where, fix="; ".join(filter(None, [first.fix, more])) or None)
 
 
+def nearest(key: str, known: Sequence[str], otherwise: str) -> str:
+    """The cure for a name that is none: the nearest one, or what else to say."""
+    near = get_close_matches(key.lower(), known, n=1)
+    return f"did you mean {near[0]}?" if near else otherwise
+
+
 def find(table: object, path: KeyPath) -> Any:
     """The value that a key of a table, or of a table in it, has; `...` where there is none."""
     for part in path:

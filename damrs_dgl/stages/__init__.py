@@ -12,6 +12,7 @@ from damrs_dgl.stages.groups import groups
 from damrs_dgl.stages.recommend import recommend
 from damrs_dgl.stages.report import report
 from damrs_dgl.stages.stress import stress
+from damrs_dgl.stages.tune import tune
 from damrs_dgl.stages.verify import verify
 from damrs_dgl.stages.workspace import Workspace
 
@@ -30,5 +31,6 @@ __all__ = [
     "report",
     "reweight_suspects",
     "stress",
+    "tune",
     "verify",
 ]

@@ -42,6 +42,22 @@ def show_systems(
     workspace.console.notice(f"{said}: paired Wilcoxon test over users, Holm's correction over the table, p < 0.05")
 
 
+def show_pairs(workspace: Workspace, pairs: Sequence[Mapping[str, Any]], system: str) -> None:
+    """How a system differs from each other one, user by user, on the first headline metric."""
+    metric = HEADLINE[0]
+    table = []
+    for pair in pairs:
+        if pair["metric"] != metric or system not in (pair["system"], pair["against"]):
+            continue
+        sign, other = (1, pair["against"]) if pair["system"] == system else (-1, pair["system"])
+        low, high = sorted((sign * pair["low"], sign * pair["high"]))
+        difference = f"{sign * pair['difference']:+.4f}"
+        table.append([other, difference, f"{low:+.4f} to {high:+.4f}", pair["p_value_holm"]])
+    if table:
+        columns = ["against", "difference", "95 % interval", "p (Wilcoxon, Holm)"]
+        workspace.console.table(f"{system}: test {METRIC_LABELS[metric]} over users", columns, table)
+
+
 def _row(
     system: str,
     runs: Sequence[CellResult],

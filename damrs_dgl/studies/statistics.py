@@ -52,6 +52,17 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Two systems of a table on one metric; ``corrected``: the p-value after Holm's correction over the table."""
+
+    metric: str
+    first: str
+    second: str
+    comparison: Comparison
+    corrected: float
+
+
+@dataclass(frozen=True)
 class Marks:
     """The system to be marked best and the one to be marked second; None where the tests do not say so."""
 
@@ -87,9 +98,35 @@ def compare_per_user(
     Raises ``DataError`` for other shapes, no users, and values that are no numbers.
     """
     difference = _differences(a, b)
-    low, high = _bootstrap_interval(difference, seed=seed, level=level, resamples=resamples)
+    means = _bootstrap_means(difference[None], seed=seed, resamples=resamples)[0]
     p_value, _ = _signed_rank(difference)
-    return Comparison(float(difference.mean()), p_value, low, high, len(difference))
+    return Comparison(float(difference.mean()), p_value, *_percentiles(means, level), len(difference))
+
+
+def compare_pairs(
+    per_user: Mapping[str, Mapping[str, ArrayLike]], *, seed: int, level: float = 0.95, resamples: int = 2000
+) -> list[Pair]:
+    """Every pair of systems on every metric as :func:`compare_per_user` compares two, p-values corrected over all.
+
+    ``per_user`` as in :func:`best_and_second`. All systems share the bootstrap's draws of users.
+    """
+    found: list[tuple[str, str, str, Comparison]] = []
+    for metric, systems in per_user.items():
+        values = {name: _averaged(each) for name, each in systems.items()}
+        for first, second in combinations(values, 2):
+            _differences(values[first], values[second])  # refuses other numbers of users
+        if not values:
+            continue
+        drawn = _bootstrap_means(np.stack(list(values.values())), seed=seed, resamples=resamples)
+        means = dict(zip(values, drawn, strict=True))
+        for first, second in combinations(values, 2):
+            difference = values[first] - values[second]
+            p_value, _ = _signed_rank(difference)
+            interval = _percentiles(means[first] - means[second], level)
+            comparison = Comparison(float(difference.mean()), p_value, *interval, len(difference))
+            found.append((metric, first, second, comparison))
+    corrected = holm([comparison.p_value for *_, comparison in found])
+    return [Pair(*pair, p_value) for pair, p_value in zip(found, corrected, strict=True)]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -188,17 +225,19 @@ def _signed_rank(difference: NDArray[np.float64]) -> tuple[float, int]:
     return min(1.0, p_value), int(np.sign(balance))
 
 
-def _bootstrap_interval(
-    difference: NDArray[np.float64], *, seed: int, level: float, resamples: int
-) -> tuple[float, float]:
-    """Percentiles of the mean over users drawn with replacement, a block of draws at a time."""
-    values, users = torch.from_numpy(difference), len(difference)
+def _bootstrap_means(values: NDArray[np.float64], *, seed: int, resamples: int) -> NDArray[np.float64]:
+    """Means [n, resamples] of each row of values [n, users] over users drawn with replacement, a block at a time."""
+    rows, users = torch.from_numpy(values), values.shape[1]
     generator = torch.Generator().manual_seed(seed)
     block = max(1, _MAX_BLOCK_DRAWS // users)
-    means = [
-        values[torch.randint(users, (min(block, resamples - start), users), generator=generator)].mean(1)
-        for start in range(0, resamples, block)
-    ]
+    means = []
+    for start in range(0, resamples, block):
+        drawn = torch.randint(users, (min(block, resamples - start), users), generator=generator)
+        means.append(torch.stack([row[drawn].mean(dim=1) for row in rows]))
+    return torch.cat(means, dim=1).numpy()
+
+
+def _percentiles(means: NDArray[np.float64], level: float) -> tuple[float, float]:
     tail = (1 - level) / 2
-    low, high = np.quantile(torch.cat(means).numpy(), [tail, 1 - tail])
+    low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)

@@ -9,7 +9,7 @@ import numpy as np
 
 from damrs_dgl.errors import DamrsError
 from damrs_dgl.studies.results import CellResult
-from damrs_dgl.studies.statistics import Marks, best_and_second
+from damrs_dgl.studies.statistics import Marks, best_and_second, compare_pairs
 from damrs_dgl.studies.study import Cell, Outcome
 
 HEADLINE = ("recall@20", "ndcg@20")
@@ -61,3 +61,21 @@ def per_user_table(results: Mapping[str, Sequence[CellResult]]) -> dict[str, dic
 def marks_of(results: Mapping[str, Sequence[CellResult]]) -> dict[str, Marks]:
     """Who is best and second best in each headline metric, where the paired tests over users say so."""
     return best_and_second(per_user_table(results))
+
+
+def pair_rows(results: Mapping[str, Sequence[CellResult]]) -> list[dict[str, Any]]:
+    """A row per pair of systems and headline metric: the difference over users, its 95 % interval, the p-values."""
+    return [
+        {
+            "metric": pair.metric,
+            "system": pair.first,
+            "against": pair.second,
+            "difference": pair.comparison.difference,
+            "low": pair.comparison.low,
+            "high": pair.comparison.high,
+            "p_value": pair.comparison.p_value,
+            "p_value_holm": pair.corrected,
+            "users": pair.comparison.num_users,
+        }
+        for pair in compare_pairs(per_user_table(results), seed=0)
+    ]

@@ -181,7 +181,7 @@ class _SideBySide:
         recipe = json.dumps(self.study.recipe.model_dump(mode="json", exclude_unset=True))
         settings = (recipe, self.study.dataset.fingerprint(), str(self.study.folder), str(self.study.device))
         process = context.Process(target=_work, args=(theirs, *settings), daemon=True)
-        with _ctrl_c_ignored():
+        with ctrl_c_ignored():
             process.start()
         theirs.close()
         return _Worker(process, mine)
@@ -199,7 +199,7 @@ class _SideBySide:
 
 def _work(line: Connection, recipe: str, fingerprint: str, folder: str, device: str) -> None:
     """The life of a worker: answers each cell with None, when its result is kept, or with what it failed by."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     warnings.simplefilter("ignore")  # the process that started this one has said them
     train: CellTrainer | None = None
     with one_thread():
@@ -209,14 +209,14 @@ def _work(line: Connection, recipe: str, fingerprint: str, folder: str, device: 
             except (EOFError, OSError):
                 return
             try:
-                train = train or CellTrainer(_study(recipe, fingerprint, folder, device))
+                train = train or CellTrainer(opened_study(recipe, fingerprint, folder, device))
                 outcome = train(cell)
             except Exception as error:  # of the data set; a cell's own are outcomes
                 outcome = error if isinstance(error, DamrsError) else unexpected(error)
             line.send(_told(outcome) if isinstance(outcome, DamrsError) else None)
 
 
-def _study(recipe: str, fingerprint: str, folder: str, device: str) -> Study:
+def opened_study(recipe: str, fingerprint: str, folder: str, device: str) -> Study:
     """The study of the process that started this one. Raises DataError where its files have changed since."""
     loaded = recipe_from(json.loads(recipe))
     study = Study(loaded, load_dataset(loaded), Path(folder), torch.device(device))
@@ -236,7 +236,7 @@ def _understood(exit_code: int, what: str, where: str | None, fix: str | None) -
 
 
 @contextmanager
-def _ctrl_c_ignored() -> Iterator[None]:
+def ctrl_c_ignored() -> Iterator[None]:
     """A process that is started meanwhile ignores Ctrl-C from its first moment."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -248,7 +248,7 @@ def _ctrl_c_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         parent.join()

@@ -137,10 +137,10 @@ def test_a_wrapper_takes_over_a_plain_system_and_another_wrapper_what_it_wraps()
 
 
 def test_wrappers_may_be_wrapped() -> None:
-    recipe = demo("model.backbone={name='tce', drop_rate=0.1, backbone='mf'}", "model.dim=8")
-    assert [recipe.value(key) for key in ("model.backbone.drop_rate", "model.backbone.backbone.dim")] == [0.1, 8]
+    recipe = demo("model.name='tce'", "model.backbone={name='damrs', alpha=0.1, backbone='mf'}", "model.dim=8")
+    assert [recipe.value(key) for key in ("model.backbone.alpha", "model.backbone.backbone.dim")] == [0.1, 8]
     assert with_values(recipe, {"model.dim": 4}).model.backbone.backbone.dim == 4
-    assert with_values(recipe, {"model.drop_rate": 0.2}).model.backbone.drop_rate == 0.2
+    assert with_values(recipe, {"model.alpha": 0.2}).model.backbone.alpha == 0.2
 
 
 SWITCHES = {  # name, consistency, denoised BPR, AU on, AI on, f, g

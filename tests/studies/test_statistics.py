@@ -13,7 +13,14 @@ from scipy.stats import sem, wilcoxon
 
 from damrs_dgl.errors import DataError
 from damrs_dgl.studies import statistics as module
-from damrs_dgl.studies.statistics import Marks, best_and_second, compare_per_user, holm, summarise
+from damrs_dgl.studies.statistics import (
+    Marks,
+    best_and_second,
+    compare_pairs,
+    compare_per_user,
+    holm,
+    summarise,
+)
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -183,3 +190,23 @@ def test_the_correction_is_over_the_whole_table(seed: int) -> None:
     assert best_and_second({"m": {"a": a, "b": b}}, level=alone * 1.01)["m"] == Marks("a")
     others = {f"n{number}": {"a": b, "b": b.copy()} for number in range(3)}
     assert best_and_second({"m": {"a": a, "b": b}, **others}, level=alone * 1.01)["m"] == Marks()
+
+
+def test_pairs_are_compared_as_two_are_and_corrected_over_the_table() -> None:
+    a, b = metric_of(1)
+    c = np.stack([b, a])  # two seeds
+    table = {"recall@20": {"a": a, "b": b, "c": c}, "ndcg@20": {"a": a, "b": b, "c": c}}
+    found = compare_pairs(table, seed=3)
+    assert [(pair.metric, pair.first, pair.second) for pair in found] == [
+        (metric, first, second)
+        for metric in ("recall@20", "ndcg@20")
+        for first, second in (("a", "b"), ("a", "c"), ("b", "c"))
+    ]
+    for pair in found:
+        values = table[pair.metric]
+        alone = compare_per_user(values[pair.first], values[pair.second], seed=3)
+        assert pair.comparison.p_value == alone.p_value
+        assert pair.comparison.difference == pytest.approx(alone.difference)
+        assert (pair.comparison.low, pair.comparison.high) == pytest.approx((alone.low, alone.high))
+    assert [pair.corrected for pair in found] == slow_holm([pair.comparison.p_value for pair in found])
+    assert compare_pairs({"recall@20": {"a": a}}, seed=0) == []

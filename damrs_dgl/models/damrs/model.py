@@ -25,6 +25,7 @@ from damrs_dgl.models.damrs.evidence import click_evidence
 from damrs_dgl.models.damrs.objective import alignment_terms, ranking_terms
 from damrs_dgl.models.damrs.variants import VARIANTS, Representations, mean_over_relations
 from damrs_dgl.models.layers.propagation import make_relation
+from damrs_dgl.models.ranges import LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import find_model, register
 
 
@@ -39,6 +40,20 @@ class DAMRS(RankingModel):
 
     name = "damrs"
     Config: ClassVar[type[ModelConfig]] = DAMRSConfig
+    search_space: ClassVar[Space] = {
+        **LEARNING_RATES,
+        "model.preference_weight": Range(0.01, 10.0, log=True),
+        "model.relation_weight": Range(1e-4, 1.0, log=True),
+        "model.temperature": Range(0.05, 1.0, log=True),
+        "model.relation_k": (5, 10, 20),
+    }
+    grid: ClassVar[Space] = {
+        "model.variant": ("authors",),
+        "training.batch_size": (4096,),
+        "training.learning_rate": (1e-4, 1e-3, 1e-2),
+        "model.preference_weight": (10.0, 1.0, 0.1, 0.01),
+        "model.relation_weight": (1.0, 0.1, 0.01, 1e-3, 1e-4),
+    }
     needs_item_relations = True
     ablations = ABLATIONS
     citation = (

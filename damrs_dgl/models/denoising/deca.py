@@ -18,6 +18,7 @@ from damrs_dgl.losses.denoised_cross_entropy import (
 from damrs_dgl.models.base import Backbone, Batch, ModelConfig, ModelInputs, pair_scores
 from damrs_dgl.models.denoising.wrapper import DenoisingConfig, DenoisingWrapper
 from damrs_dgl.models.optimizers import Adam
+from damrs_dgl.models.ranges import Range, Space
 from damrs_dgl.models.registry import register
 
 HELPER_RATE = 1e-3  # learning rate of the helpers' own Adams, as in the original
@@ -75,6 +76,16 @@ class DeCA(DenoisingWrapper):
 
     name = "deca"
     Config: ClassVar[type[ModelConfig]] = DeCAConfig
+    search_space: ClassVar[Space] = {
+        "model.positive_penalty": Range(1.0, 1e4, log=True),
+        "model.negative_penalty": Range(1.0, 1e4, log=True),
+        "model.balance": Range(0.0, 1.0),
+        "model.regularization": Range(1e-6, 0.1, log=True),
+    }
+    grid: ClassVar[Space] = {
+        "model.positive_penalty": (1.0, 10.0, 100.0, 1000.0),
+        "model.negative_penalty": (1.0, 10.0, 100.0, 1000.0),
+    }
     citation = "Wang et al., Learning robust recommenders through cross-model agreement, WWW 2022"
     config: DeCAConfig[Any]
     steps: Tensor

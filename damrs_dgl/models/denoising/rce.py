@@ -12,6 +12,7 @@ from torch import Tensor
 from damrs_dgl.losses.denoised_cross_entropy import reweighted_cross_entropy
 from damrs_dgl.models.base import Backbone, Batch, ModelConfig
 from damrs_dgl.models.denoising.wrapper import DenoisingConfig, DenoisingWrapper
+from damrs_dgl.models.ranges import Range, Space
 from damrs_dgl.models.registry import register
 
 
@@ -42,6 +43,11 @@ class RCE(DenoisingWrapper):
 
     name = "rce"
     Config: ClassVar[type[ModelConfig]] = RCEConfig
+    search_space: ClassVar[Space] = {
+        "model.beta": Range(0.05, 2.0, log=True),
+        "model.regularization": Range(1e-6, 0.1, log=True),
+    }
+    grid: ClassVar[Space] = {"model.beta": (0.05, 0.1, 0.15, 0.2, 0.25, 1.0)}
     citation = "Wang et al., Denoising implicit feedback for recommendation, WSDM 2021"
     config: RCEConfig[Any]
 

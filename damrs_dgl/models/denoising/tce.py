@@ -12,6 +12,7 @@ from torch import Tensor
 from damrs_dgl.losses.denoised_cross_entropy import truncated_cross_entropy
 from damrs_dgl.models.base import Backbone, Batch, ModelConfig, ModelInputs
 from damrs_dgl.models.denoising.wrapper import DenoisingConfig, DenoisingWrapper
+from damrs_dgl.models.ranges import Range, Space
 from damrs_dgl.models.registry import register
 
 
@@ -46,6 +47,12 @@ class TCE(DenoisingWrapper):
 
     name = "tce"
     Config: ClassVar[type[ModelConfig]] = TCEConfig
+    search_space: ClassVar[Space] = {
+        "model.drop_rate": Range(0.0, 0.4),
+        "model.ramp_epochs": Range(1.0, 50.0, log=True),
+        "model.regularization": Range(1e-6, 0.1, log=True),
+    }
+    grid: ClassVar[Space] = {"model.drop_rate": (0.05, 0.1, 0.2, 0.3)}
     citation = "Wang et al., Denoising implicit feedback for recommendation, WSDM 2021"
     config: TCEConfig[Any]
     pairs_seen: Tensor

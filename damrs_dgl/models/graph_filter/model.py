@@ -13,6 +13,7 @@ from damrs_dgl.models.graph_filter.config import CHOICES, GraphFilterConfig
 from damrs_dgl.models.graph_filter.parts import FilterParts
 from damrs_dgl.models.layers.item_item import Factors, ItemItemScorer, as_buffers, from_buffers, interaction_matrix
 from damrs_dgl.models.layers.search import Values, coordinate_search
+from damrs_dgl.models.ranges import Range, Space
 from damrs_dgl.models.registry import register
 from damrs_dgl.scoring import DotProduct, Scorer
 
@@ -49,6 +50,13 @@ class GraphFilter(ClosedFormModel):
 
     name = "graph_filter"
     Config: ClassVar[type[ModelConfig]] = GraphFilterConfig
+    search_space: ClassVar[Space] = {
+        "model.rank": Range(32, 1024, log=True),
+        "model.linear": Range(0.0, 2.0),
+        "model.history_exponent": Range(-0.5, 1.0),
+        "model.cross": Range(0.0, 1.0),
+    }
+    grid: ClassVar[Space] = {"model.rank": (64, 128, 256, 512), "model.linear": (0.0, 0.5, 1.0)}
     needs_item_relations = True
     citation = (
         "Shen et al., How powerful is graph convolution for recommendation?, CIKM 2021 (gf_cf); Park, Shin, Shin, "

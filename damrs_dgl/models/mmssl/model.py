@@ -22,6 +22,7 @@ from damrs_dgl.models.mmssl.config import MMSSLConfig
 from damrs_dgl.models.mmssl.critic import Critic, critic_loss, real_rows, similarity_rows
 from damrs_dgl.models.mmssl.learned_graph import NONE, SeenItems, learned_convolution, nearest_unseen
 from damrs_dgl.models.optimizers import Adam
+from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 
 
@@ -58,6 +59,14 @@ class MMSSL(TableModel):
 
     name = "mmssl"
     Config: ClassVar[type[ModelConfig]] = MMSSLConfig
+    search_space: ClassVar[Space] = {
+        **LEARNING_RATES,
+        "model.contrast_weight": Range(1e-3, 0.3, log=True),
+        "model.regularization": Range(1e-6, 1e-3, log=True),
+        "model.dropout": Range(0.0, 0.5),
+        "model.num_layers": (1, 2, 3),
+    }
+    grid: ClassVar[Space] = {**AUTHORS, "training.learning_rate": (5.5e-4,), "model.num_layers": (1, 2, 3, 4)}
     needs_content = True
     citation = "Wei et al., Multi-modal self-supervised learning for recommendation, WWW 2023"
     config: MMSSLConfig

@@ -1,0 +1,197 @@
+"""A trial is a training judged on validation alone: it reports every evaluation, and may be ended early.
+
+Its result is remembered under the key of the cell that it is (`studies.study`), so that equal trials are trained once,
+whatever search asks for them. The test split is not looked at.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.dgl_backend import dgl
+from damrs_dgl.errors import DamrsError, RunError, TrainingError
+from damrs_dgl.files import read_json, write_json
+from damrs_dgl.run import artefact_key
+from damrs_dgl.studies.results import ResultStore
+from damrs_dgl.studies.study import Cell
+from damrs_dgl.studies.training import CellTrainer
+from damrs_dgl.training.trainer import Progress, Schedule, Trainer
+
+_GRAPHS_KEPT = 4  # of trials that differ in [graphs]; each may be as large as the data set
+Curve = tuple[tuple[int, float], ...]  # (epoch, monitored score) of each evaluation
+
+
+class Verdict(Enum):
+    """What a trial hears after an evaluation."""
+
+    GO_ON = "go on"
+    PRUNE = "prune"  # it is worse than others were
+    STOP = "stop"  # the search's time is over; the training is kept and goes on later
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A finished trial: validation metrics of the best epoch.
+
+    score: the monitored one.  curve: of each evaluation.  seconds: of training.
+    """
+
+    validation: Mapping[str, float]
+    score: float
+    best_epoch: int
+    epochs: int
+    seconds: float
+    curve: Curve
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A trial that was ended early.  score: the best that it had come to, if any."""
+
+    score: float | None
+    epochs: int
+    seconds: float
+
+
+class Stopped:
+    """A trial whose search ran out of time; its training is kept."""
+
+
+Outcome = TrialResult | Pruned | DamrsError | Stopped
+Report = Callable[[int, float], Verdict]  # (epoch, monitored score)
+
+
+class _Ended(Exception):
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+
+
+class TrialStore:
+    """What trials came to, by the key of their cell.
+
+    cells: the results of other studies, whose validation metrics count as well.
+    """
+
+    def __init__(self, folder: Path, cells: ResultStore | None = None) -> None:
+        self.folder = folder
+        self.cells = cells
+
+    def write(self, key: str, cell: Cell, outcome: TrialResult | TrainingError) -> None:
+        """Keep a finished trial, or one that fails whenever it is trained."""
+        found = {"error": outcome.what} if isinstance(outcome, TrainingError) else asdict(outcome)
+        facts = {"trial": str(cell), **found}
+        write_json(self._path(key), {**facts, "checksum": artefact_key(facts)})
+
+    def read(self, key: str, monitor: str) -> TrialResult | TrainingError | None:
+        """What a trial came to, None where there is nothing that can be believed."""
+        path = self._path(key)
+        if path.exists():
+            try:
+                return _believed(read_json(path, fix="it is made anew"))
+            except (RunError, KeyError, TypeError, ValueError):
+                return None
+        return self._from_cells(key, monitor)
+
+    def _from_cells(self, key: str, monitor: str) -> TrialResult | None:
+        try:
+            found = self.cells.read(key) if self.cells else None
+        except RunError:
+            return None
+        if found is None or monitor not in found.validation:
+            return None
+        score = found.validation[monitor]
+        curve = ((found.best_epoch, score),)
+        return TrialResult(found.validation, score, found.best_epoch, found.epochs, found.seconds, curve)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.trial.json"
+
+
+def _believed(content: dict[str, Any]) -> TrialResult | TrainingError:
+    checksum = content.pop("checksum")
+    if checksum != artefact_key(content):
+        raise ValueError("its checksum does not fit")
+    del content["trial"]
+    if "error" in content:
+        return TrainingError(content["error"])
+    return TrialResult(**{**content, "curve": tuple((int(epoch), score) for epoch, score in content["curve"])})
+
+
+class TrialTrainer(CellTrainer):
+    """Trains trials, one after the other; what several of them need is made once."""
+
+    def run(self, cell: Cell, report: Report) -> tuple[Outcome, float]:
+        """What a trial came to, and the seconds that it took here; one that was stopped before goes on.
+
+        `report` is told of every evaluation, of those before the stop too, and answers whether the trial goes on.
+        """
+        started = time.perf_counter()
+        try:
+            outcome: Outcome = self._run(cell, report)
+        except Exception as error:  # of whatever kind: it stops no other trial
+            outcome = self._failure(cell, error)
+        return outcome, time.perf_counter() - started
+
+    def _run(self, cell: Cell, report: Report) -> Outcome:
+        trainer = self._trainer(cell)
+        listener = _Listener(trainer.schedule.monitor, report)
+        trainer.on_epoch = listener
+        try:
+            listener(trainer.progress, trainer.schedule)
+            progress = trainer.fit()
+        except _Ended as end:
+            outcome: Outcome = Stopped() if end.verdict is Verdict.STOP else _pruned(listener, trainer)
+        else:
+            outcome = _finished(listener, progress)
+        if not isinstance(outcome, Stopped):
+            shutil.rmtree(self.study.results.training(self.study.key(cell)).folder, ignore_errors=True)
+        return outcome
+
+    def _graph_of(self, cell: Cell, dataset: MultimodalDataset) -> dgl.DGLGraph:
+        if len(self._graphs) > _GRAPHS_KEPT:
+            self._graphs.clear()
+        return super()._graph_of(cell, dataset)
+
+
+class _Listener:
+    """Tells of evaluations that were not told of before; ends the training where the answer says so."""
+
+    def __init__(self, monitor: str, report: Report) -> None:
+        self.monitor = monitor
+        self.report = report
+        self.curve: list[tuple[int, float]] = []
+
+    def __call__(self, progress: Progress, schedule: Schedule) -> None:
+        column = f"validation_{self.monitor}"
+        told = self.curve[-1][0] if self.curve else 0
+        for row in progress.history:
+            epoch = int(row["epoch"])
+            if epoch <= told or column not in row:
+                continue
+            self.curve.append((epoch, row[column]))
+            verdict = self.report(epoch, row[column])
+            if verdict is not Verdict.GO_ON and not progress.finished(schedule):
+                raise _Ended(verdict)
+
+
+def _seconds(progress: Progress) -> float:
+    return round(sum(row["seconds"] for row in progress.history), 3)
+
+
+def _pruned(listener: _Listener, trainer: Trainer) -> Pruned:
+    progress = trainer.progress
+    return Pruned(max((score for _, score in listener.curve), default=None), progress.epoch, _seconds(progress))
+
+
+def _finished(listener: _Listener, progress: Progress) -> TrialResult:
+    score = progress.best[listener.monitor]
+    return TrialResult(
+        dict(progress.best), score, progress.best_epoch, progress.epoch, _seconds(progress), tuple(listener.curve)
+    )

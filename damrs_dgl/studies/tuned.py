@@ -1,0 +1,87 @@
+"""What a search leaves to read: a row per trial, and the best as a whole recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from damrs_dgl.errors import DamrsError
+from damrs_dgl.recipe import Recipe, recipe_text, with_values
+from damrs_dgl.recipe.text import toml_value
+from damrs_dgl.studies.search import Trial, best_of, state_of
+from damrs_dgl.studies.trials import Pruned, TrialResult
+
+_SUFFIX = "-tuned"
+
+
+def trial_rows(trials: Sequence[Trial], recipe: Recipe[Any], count: int) -> list[dict[str, Any]]:
+    """A row per trial: its values (none: the recipe as it is), what became of it, validation metrics, the budget."""
+    keys = dict.fromkeys(key for trial in trials for key in trial.params)
+    budget = {"budget_trials": count, "budget_epochs": recipe.training.epochs}
+    return [
+        {
+            "trial": trial.number,
+            "state": state_of(trial),
+            **{key: _cell(trial.params.get(key)) for key in keys},
+            **_numbers(trial, recipe.training.monitor),
+            **budget,
+        }
+        for trial in trials
+    ]
+
+
+def _cell(value: object) -> object:
+    return toml_value(value) if isinstance(value, (list, tuple, bool)) else value
+
+
+def _numbers(trial: Trial, monitor: str) -> dict[str, Any]:
+    outcome = trial.outcome
+    if isinstance(outcome, DamrsError):
+        return {"error": str(outcome)}
+    if isinstance(outcome, Pruned):
+        return {f"validation_{monitor}": outcome.score, "epochs": outcome.epochs, "seconds": outcome.seconds}
+    if not isinstance(outcome, TrialResult):
+        return {}
+    validation = {f"validation_{name}": value for name, value in outcome.validation.items()}
+    return {
+        f"validation_{monitor}": outcome.score,
+        **validation,
+        "best_epoch": outcome.best_epoch,
+        "epochs": outcome.epochs,
+        "seconds": outcome.seconds,
+    }
+
+
+def tuned_text(recipe: Recipe[Any], trials: Sequence[Trial], how: str, count: int) -> str:
+    """The recipe with the best trial's values, in full, and where they are from; at least one trial has finished."""
+    best = best_of(trials)
+    assert best is not None
+    name = recipe.name if recipe.name.endswith(_SUFFIX) else f"{recipe.name}{_SUFFIX}"
+    tuned = with_values(with_values(recipe, best.params), {"name": name})
+    lines = [
+        *_origin(recipe, trials, best, how, count),
+        *(f"#   {key} = {toml_value(value)}" for key, value in best.params.items()),
+    ]
+    return "\n".join(lines) + "\n\n" + recipe_text(tuned)
+
+
+def _origin(recipe: Recipe[Any], trials: Sequence[Trial], best: Trial, how: str, count: int) -> list[str]:
+    monitor = f"validation {recipe.training.monitor}"
+    states = [state_of(trial) for trial in trials]
+    told = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    spent = sum(trial.outcome.seconds for trial in trials if isinstance(trial.outcome, (TrialResult, Pruned)))
+    own = next((trial.score for trial in trials if not trial.params and trial.score is not None), None)
+    synthetic = " (synthetic data)" if recipe.is_synthetic else ""
+    if best.params:
+        before = f"; the recipe as it was: {own:.4f}" if own is not None else ""
+        found = f"# Best: trial {best.number}, {monitor} {best.score:.4f}{before}. It sets:"
+    else:
+        found = f"# No trial was better than the recipe as it was, {monitor} {best.score:.4f}: nothing is changed."
+    return [
+        f"# The recipe {toml_value(recipe.name)}{synthetic} as `damrs-dgl tune` left it: {how}.",
+        f"# Budget: {count} trials and the recipe as it was, {recipe.training.epochs} epochs at most each; "
+        f"{told}; {spent:.0f} s of training.",
+        "# Chosen by validation; the test split was not looked at. A score picked as the best of many flatters:",
+        "# judge by `damrs-dgl --recipe tuned.toml fit evaluate`.",
+        found,
+    ]
