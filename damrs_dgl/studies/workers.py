@@ -149,7 +149,7 @@ class _SideBySide:
             try:
                 outcome = self._outcome(cell, worker.line.recv())
             except (EOFError, OSError):
-                outcome = self._death(worker)
+                outcome = self._death(worker, cell)
             if not isinstance(outcome, DamrsError):
                 self.expected.add(cell.system, seconds)
             self.finished(cell, outcome)
@@ -166,10 +166,16 @@ class _SideBySide:
             return error
         return result or InternalError("a worker finished the cell and left no result", where=str(self.study.folder))
 
-    def _death(self, worker: _Worker) -> DamrsError:
-        """What to say of the cell of a worker that is gone; the worker is taken off the list."""
+    def _death(self, worker: _Worker, cell: Cell) -> Outcome:
+        """What the cell of a worker that is gone came to; the worker is taken off the list."""
         worker.process.join(_GRACE_SECONDS)
         self.workers.remove(worker)
+        try:
+            kept = self.study.results.read(self.study.key(cell))
+        except DamrsError:
+            kept = None
+        if kept is not None:  # it died between keeping the result and telling of it
+            return kept
         code = worker.process.exitcode
         if code == -signal.SIGKILL:
             return DamrsError("its process was killed, as the system does when memory runs out", fix="lower --jobs")
