@@ -98,6 +98,16 @@ def test_the_table_of_systems_is_the_registry_s() -> None:
     assert table[1] == systems_markdown()
 
 
+def test_the_shown_study_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (code,) = Page("docs/studies.md").blocks("python")
+    names: dict[str, Any] = {}
+    code = code.replace("training.epochs=10", "training.epochs=1").replace("(5, 20)", "(5,)")
+    exec(compile(code, "docs/studies.md", "exec"), names)
+    assert len(names["cells"]) == 2
+    assert "recall@20" in names["outcome"].validation
+
+
 def test_the_parts_that_work_alone_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     (code,) = Page("docs/api.md").blocks("python")

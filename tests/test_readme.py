@@ -60,10 +60,15 @@ def table_of_stages(page: Page) -> list[tuple[str, str]]:
 def test_stages_write_what_the_table_says(shop: Path) -> None:
     rows = table_of_stages(README)
     assert {name for name, _ in rows} == set(cli.commands) - {"doctor", "recipes"}
-    options = {"evaluate": ["--per-user"], "recommend": ["--export-vectors"], "stress": ["--ratio", "0.1", "--models", "mf"]}
+    options = {
+        "evaluate": ["--per-user"],
+        "recommend": ["--export-vectors"],
+        "stress": ["--ratio", "0.1", "--models", "mf"],
+    }
+    options |= {"compare": ["--models", "mf"]}
     run = shop / "runs" / "shop"
     for name, written in rows:
-        shutil.rmtree(run / "stress", ignore_errors=True)
+        shutil.rmtree(run / "cells", ignore_errors=True)
         cli.main(["--recipe", "shop.toml", name, *options.get(name, [])], standalone_mode=False)
         for pattern in re.findall(r"`([^`]+)`", written):
             assert list(run.glob(pattern.rstrip("/"))), f"{name} did not write {pattern}"
