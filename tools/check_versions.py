@@ -84,12 +84,22 @@ def installing(python: str, kind: str, folder: Path, uv: str | None) -> Iterator
         yield [*pip, "--constraint", "constraints.txt", "--editable", ".[test]"]
     elif kind == "newest":
         yield [*pip, "--editable", ".[test]"]
-    else:  # only what pyproject.toml names is at its lowest; what tests need is as pinned
+    else:  # what pyproject.toml names, the tools of the tests too; what these need in turn is new
         chosen = str(folder / "lowest.txt")
-        resolve = [str(uv), "pip", "compile", "pyproject.toml", "--resolution", "lowest-direct", "--quiet"]
+        resolve = [
+            str(uv),
+            "pip",
+            "compile",
+            "pyproject.toml",
+            "--extra",
+            "test",
+            "--resolution",
+            "lowest-direct",
+            "--quiet",
+        ]
         yield [*resolve, "--python", inside, "--only-binary", ":all:", "--output-file", chosen]
         yield [*pip, "--requirement", chosen]
-        yield [*pip, "--constraint", chosen, "--editable", ".[test]"]
+        yield [*pip, "--no-deps", "--editable", "."]
 
 
 def _versions(python: str) -> list[str]:
