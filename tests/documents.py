@@ -25,7 +25,7 @@ class Page:
 
     def commands(self) -> list[list[str]]:
         """The arguments of every damrs-dgl line in the shell blocks, and of those within the sentences."""
-        shown = "\n".join(line.split("#")[0] for block in self.blocks("sh") for line in block.splitlines())
+        shown = "\n".join(re.split(r"[#>|]", line)[0] for block in self.blocks("sh") for line in block.splitlines())
         quoted = "\n".join(re.findall(r"`(damrs-dgl [^`\n]+)`", self.text))
         lines = f"{shown}\n{quoted}".splitlines()
         return [shlex.split(line)[1:] for line in lines if line.startswith("damrs-dgl")]

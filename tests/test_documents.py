@@ -34,6 +34,9 @@ def test_every_command_is_understood(
     monkeypatch.chdir(make_shop(tmp_path))
     if "cp" not in command:
         shutil.copy("shop.toml", "my.toml")
+    Path("space.toml").write_text(Page("docs/tune.md").blocks("toml")[0], encoding="utf-8")
+    Path("runs/NAME").mkdir(parents=True)
+    shutil.copy("shop.toml", "runs/NAME/tuned.toml")
     (tmp_path / "data" / "tiktok").mkdir(parents=True)
     (tmp_path / "data" / "tiktok" / "tiktok.inter").touch()  # which is all that doctor looks for
     monkeypatch.setenv("DAMRS_DATA", str(tmp_path / "data"))

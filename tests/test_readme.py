@@ -65,7 +65,7 @@ def test_stages_write_what_the_table_says(shop: Path) -> None:
         "recommend": ["--export-vectors"],
         "stress": ["--ratio", "0.1", "--models", "mf"],
     }
-    options |= {"compare": ["--models", "mf"]}
+    options |= {"compare": ["--models", "mf"], "tune": ["--trials", "1"]}
     run = shop / "runs" / "shop"
     for name, written in rows:
         shutil.rmtree(run / "cells", ignore_errors=True)
