@@ -4,23 +4,42 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Which lines the tests reach; takes some 30 % more processor time before Python 3.12.  Without:  make COVERAGE= test
+COVERAGE ?= --cov --cov-report=
 
-.PHONY: demo test lint systems
+.PHONY: demo test lint systems site serve notebooks versions
 
 demo: .venv/ready
 	$(BIN)/damrs-dgl --run runs/demo build-graphs fit evaluate stress --noise feedback --ratio 0.1
 	@echo
 	@echo "Next: $(BIN)/damrs-dgl recommend --top 10        what each user would be shown (runs/demo/recommendations.parquet)"
-	@echo "      $(BIN)/damrs-dgl recipes cp demo my.toml   a recipe of your own; README.md says how to name your data"
+	@echo "      $(BIN)/damrs-dgl recipes cp demo my.toml   a recipe of your own; docs/data.md says how to name your data"
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 $(COVERAGE)
+	@test -z '$(COVERAGE)' || echo "damrs_dgl: $$($(BIN)/python -m coverage report --format=total) % of the lines are reached by the tests"
 
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+# The documentation, in site/; it opens from disk.
+site: .venv/ready
+	$(BIN)/python -m mkdocs build --strict
+
+serve: .venv/ready
+	$(BIN)/python -m mkdocs serve
+
+# Runs the notebooks of docs/ and stores their outputs.
+notebooks: .venv/ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python tools/run_notebooks.py
+
+# The tests on every Python, DGL and set of versions that can be had here; says what was not run.
+versions:
+	$(PYTHON) tools/check_versions.py
 
 systems: .venv/ready
 	@$(BIN)/python -c "import sys; from damrs_dgl.models.overview import systems_markdown as table; sys.stdout.write(table() + chr(10))"

@@ -23,7 +23,7 @@ def entry(section: str, title: str) -> str:
 
 
 def test_the_plugin_is_shown_as_it_is() -> None:
-    (shown,) = re.findall(r"```python\n(.*?)```", CONTRIBUTING, flags=re.DOTALL)
+    shown, *_ = re.findall(r"```python\n(.*?)```", CONTRIBUTING, flags=re.DOTALL)
     assert shown == (ROOT / "tests" / "plugin" / "damrs_plugin" / "__init__.py").read_text(encoding="utf-8")
 
 

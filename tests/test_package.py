@@ -79,12 +79,13 @@ def pins() -> list[Requirement]:
 def test_every_requirement_has_one_pin_that_fits(python: str) -> None:
     """constraints.txt and pyproject.toml agree, on each Python that the project says it runs on."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
     here = {**default_environment(), "python_version": python, "python_full_version": f"{python}.9"}
 
     def applies(requirement: Requirement) -> bool:
         return requirement.marker is None or requirement.marker.evaluate(here)
 
-    for line in [*project["dependencies"], *project["optional-dependencies"]["test"]]:
+    for line in [*project["dependencies"], *extras["test"], *extras["docs"]]:
         wanted = Requirement(line)
         if not applies(wanted):
             continue
