@@ -16,6 +16,7 @@ from damrs_dgl.models.layers.content import unit_content
 from damrs_dgl.models.layers.item_item import (
     ItemItemScorer,
     as_buffers,
+    degree_power,
     degrees,
     from_buffers,
     interaction_matrix,
@@ -34,6 +35,12 @@ class ItemKNNConfig(ModelConfig):
 
     k: Count = Field(default=100, description="Neighbours kept per item; usual 20 to 300")
     shrink: Weight = Field(default=50.0, description="Clicks that hold the cosine of rarely chosen items down")
+    user_damping: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="A click counts (its user's clicks)^-x, scaled so that all together count as many as they are",
+    )
     source: Literal["behavior", "content", "both"] = Field(
         default="behavior", description="Cosines of interactions, of content (mean of the modalities), or their sum"
     )
@@ -43,8 +50,10 @@ class ItemKNNConfig(ModelConfig):
 class ItemKNN(ClosedFormModel):
     """s_ui = sum of S_ij over those of i's k nearest items j that the user has.
 
-    S_ij = (R^T R)_ij / (sqrt(d_i d_j) + shrink), or the mean over the modalities of the cosine of their content (0
-    where an item has none), or both added; i = j left out, S_ij <= 0 too. O(|I|^2 D) with content, O(co-clicks)
+    S_ij = (R^T W R)_ij / (sqrt(d_i d_j) + shrink) with users' weights W and d_i = (R^T W R)_ii, or the mean over the
+    modalities of the cosine of their content (0 where an item has none), or both added; i = j left out, S_ij <= 0 too.
+    Without W a user of 600 clicks makes all his items neighbours: on TikTok validation Recall@20 is .025, with the
+    default .066; Baby, Last.fm and the shop do not care. O(|I|^2 D) with content, O(co-clicks)
     without; I k numbers are kept, and a block of 64 MiB while it is computed.
     """
 
@@ -68,6 +77,7 @@ class ItemKNN(ClosedFormModel):
         self.inputs = inputs
         self.config = config
         self.interactions = interaction_matrix(inputs)
+        self.weighted = damped(self.interactions, config.user_damping)
 
     def fit_closed_form(self, progress: Progress | None = None) -> None:
         num_items = self.inputs.num_items
@@ -86,12 +96,15 @@ class ItemKNN(ClosedFormModel):
         matrix = from_buffers(self.filter_offsets, self.filter_items, self.filter_values)
         return ItemItemScorer(self.interactions, matrix, None, self.inputs.device)
 
+    def _norms(self) -> np.ndarray:
+        """The length of each item's column, float32 [I]: the root of its clicks where no user is damped."""
+        return np.sqrt(degrees(self.weighted.power(2), 0)).astype(np.float32)
+
     def _behavior(self) -> Iterator[sp.csr_matrix]:
         """Rows of S by behaviour, the k largest of each."""
-        by_item = self.interactions.T.tocsr()
-        roots = np.sqrt(degrees(self.interactions, 0)).astype(np.float32)
+        by_item, roots = self.weighted.T.tocsr(), self._norms()
         for rows in row_blocks(self.inputs.num_items, self.inputs.num_items):
-            part = (by_item[rows] @ self.interactions).tocoo()
+            part = (by_item[rows] @ self.weighted).tocoo()
             others = part.row + rows.start != part.col
             row, column, together = part.row[others], part.col[others], part.data[others]
             cosine = together / (roots[row + rows.start] * roots[column] + np.float32(self.config.shrink))
@@ -102,12 +115,11 @@ class ItemKNN(ClosedFormModel):
         num_items = self.inputs.num_items
         content = unit_content([self.inputs.content(modality) for modality in self.inputs.modalities])
         content /= len(self.inputs.modalities) ** 0.5
-        by_item = self.interactions.T.tocsr()
-        roots = torch.from_numpy(np.sqrt(degrees(self.interactions, 0)).astype(np.float32))
+        by_item, roots = self.weighted.T.tocsr(), torch.from_numpy(self._norms())
         for rows in row_blocks(num_items, num_items):
             cosine = (content[rows] @ content.T).cpu()
             if self.config.source == "both":
-                together = torch.from_numpy((by_item[rows] @ self.interactions).toarray())
+                together = torch.from_numpy((by_item[rows] @ self.weighted).toarray())
                 cosine += together.div_(torch.outer(roots[rows], roots).add_(self.config.shrink).clamp_(min=1e-12))
             cosine[torch.arange(rows.stop - rows.start), torch.arange(rows.start, rows.stop)] = 0
             values, columns = (part.numpy() for part in largest(cosine, min(self.config.k, num_items)))
@@ -115,3 +127,13 @@ class ItemKNN(ClosedFormModel):
             positive = values.ravel() > 0
             pairs = (row[positive], columns.ravel()[positive])
             yield sp.csr_matrix((values.ravel()[positive], pairs), (len(values), num_items))
+
+
+def damped(interactions: sp.csr_matrix, exponent: float) -> sp.csr_matrix:
+    """R [U, I] with each row times the root of its user's weight, c d_u^-exponent; c keeps the clicks' sum."""
+    if exponent == 0:
+        return interactions
+    clicks = degrees(interactions, 1)
+    weights = degree_power(clicks, -exponent)
+    weights *= clicks.sum() / (weights * clicks).sum()
+    return sp.csr_matrix(sp.diags(np.sqrt(weights).astype(np.float32)) @ interactions)
