@@ -7,11 +7,14 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from damrs_dgl.console import Console
+from damrs_dgl.console.progress import new_bars
+from damrs_dgl.console.streams import rich_console
 from damrs_dgl.errors import DataError
 
 LONG = "word " * 60 + "end"
@@ -125,7 +128,7 @@ def test_progress_with_lines_writes_one_at_least_every_half_minute(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr("damrs_dgl.console.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("damrs_dgl.console.progress.time.monotonic", lambda: clock[0])
     with Console().progress("fit", 1000, lines_of="epoch") as bar:
         for _ in range(10):
             clock[0] += 7
@@ -139,7 +142,7 @@ def test_the_time_left_goes_by_the_pace_of_this_call_alone(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr("damrs_dgl.console.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("damrs_dgl.console.progress.time.monotonic", lambda: clock[0])
     with Console().progress("fit", 100, lines_of="epoch") as bar:
         bar.skip(50)
         clock[0] = 10.0
@@ -163,6 +166,18 @@ def test_a_bar_shows_its_fields_on_a_terminal_and_lines_pass_it() -> None:
         assert written.split(f"after epoch {epoch}")[0].endswith("\x1b[2K")
     last = written.rsplit("after epoch 2", 1)[1]
     assert "steps" not in last.rsplit("3/3", 1)[1]  # the inner bar goes when it ends
+
+
+def test_a_bar_on_a_narrow_terminal_keeps_its_count_and_its_times_whole() -> None:
+    file = io.StringIO()
+    bars = new_bars(rich_console(file=file, width=80, force_terminal=True))
+    task = bars.add_task("fit", total=1000, text="loss 0.3495  validation 0.4963  best recall@20 0.4963 (epoch 11)")
+    for done, ends_at in ((999, time.monotonic() + 754), (1000, None)):
+        bars.update(task, completed=done, ends_at=ends_at)
+        bars.console.print(bars.get_renderable())
+    under_way, finished = (re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in file.getvalue().splitlines())
+    assert "999/1000" in under_way and "12:34 left" in under_way and "loss 0.3495" in under_way
+    assert "1000/1000" in finished and "took 0:00" in finished
 
 
 def test_results_reach_their_file_while_the_bar_is_on_the_terminal(tmp_path: Path) -> None:
