@@ -40,7 +40,8 @@ def offered(packages: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "from damrs_dgl.models.base import TableModel\nclass Model(TableModel):\n    name = 'mf'\n"
     )
     entries = [importlib.metadata.EntryPoint(name, value, registry.ENTRY_POINTS) for name, value in values.items()]
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: entries)
+    found = importlib.metadata.EntryPoints(entries)
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: found.select(group=group))
     monkeypatch.setattr(registry, "_UNUSABLE", {})
     registry._load_all.cache_clear()
     yield

@@ -1,0 +1,52 @@
+"""The keys of a system in a recipe's [model]: what every system's own keys are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import Field, SerializeAsAny
+
+from damrs_dgl.settings import Section
+
+
+class ModelConfig(Section):
+    """The keys of a system in a recipe's [model].
+
+    PRESETS: named sets of values for keys that a recipe leaves out, `{preset: {"model.key": value}}`; keys of other
+    sections (`training.learning_rate`) may stand there too. The first is the default.  PRESET_KEY: the key that
+    chooses among them.
+    """
+
+    PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {}
+    PRESET_KEY: ClassVar[str] = "preset"
+
+    name: str = Field(min_length=1, description="The system")
+
+    @classmethod
+    def for_table(cls, table: Mapping[str, Any]) -> type[ModelConfig]:
+        """The class that a [model] table of this system is checked by; a wrapper's depends on its backbone."""
+        return cls
+
+    @classmethod
+    def preset_values(cls, table: Mapping[str, Any]) -> dict[str, object]:
+        """The values that the preset which a [model] table chooses gives to keys that the recipe leaves out."""
+        chosen = table.get(cls.PRESET_KEY, next(iter(cls.PRESETS), None))
+        return dict(cls.PRESETS.get(chosen, {})) if isinstance(chosen, str) else {}
+
+
+class TableConfig(ModelConfig):
+    """The keys of a system that learns a vector for each user and item."""
+
+    dim: int = Field(default=64, ge=1, le=4096, description="Width of the embeddings")
+
+
+Backbone = TypeVar("Backbone", bound=ModelConfig)
+
+
+class WrapperConfig(ModelConfig, Generic[Backbone]):
+    """The keys of a system that is wrapped round another; `backbone` holds that other's keys, its name among them."""
+
+    DEFAULT_BACKBONE: ClassVar[str] = "lightgcn"
+
+    backbone: SerializeAsAny[Backbone] = Field(description="The system that is wrapped, with its own keys")
