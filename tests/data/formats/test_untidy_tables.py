@@ -194,10 +194,10 @@ def test_empty_vectors(tmp_path: Path, vectors: list[Any]) -> None:
 
 
 def test_views_of_text(tmp_path: Path) -> None:
-    view = getattr(pa, "string_view", None)
-    if view is None:
-        pytest.skip("this pyarrow has no string_view")
-    users, items = (pa.array([pair[side] for pair in PAIRS]).cast(view()) for side in (0, 1))
+    try:
+        users, items = (pa.array([pair[side] for pair in PAIRS]).cast(pa.string_view()) for side in (0, 1))
+    except (AttributeError, pa.ArrowNotImplementedError):
+        pytest.skip("this pyarrow makes no string_view")
     expected = read_tables(write(tmp_path)).fingerprint()
     assert MultimodalDataset.from_arrays(users, items).fingerprint() == expected
     pq.write_table(pa.table({"user": users, "item": items}), tmp_path / "t.parquet")
