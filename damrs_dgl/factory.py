@@ -193,6 +193,7 @@ def prepare_training(
     def trainer_for(
         part: RankingModel, kept: CheckpointStore | None, members: Mapping[str, Trainer] | None = None
     ) -> Trainer:
+        """The trainer of the model, or of a system inside it (`members` None), drawing from the seed's start."""
         _start(part, recipe, dataset)
         return Trainer(
             part,

@@ -102,6 +102,7 @@ class _Lines:
 
 
 def new_bars(stderr: rich.console.Console) -> rich.progress.Progress:
+    """The live display of all bars; on a narrow terminal the fields are cut, never the count or the times."""
     from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
     from rich.progress import Progress as Bars
     from rich.table import Column

@@ -75,6 +75,7 @@ class OptunaSearch(Search):
         return [self._trial(found) for found in self._found()]
 
     def next(self) -> Trial | None:
+        """The next trial to train: one that a stopped search left, else one that the sampler proposes."""
         found = self._found()
         waiting = [one for one in found if not one.state.is_finished() and one.number not in self._active]
         running = [one for one in waiting if one.state.name == "RUNNING"]

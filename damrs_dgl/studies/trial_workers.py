@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import signal
 import threading
 import warnings
 from dataclasses import dataclass
-from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
@@ -17,7 +14,7 @@ from damrs_dgl.errors import DamrsError, InternalError, TrainingError, unexpecte
 from damrs_dgl.studies.study import Cell, Study
 from damrs_dgl.studies.training import one_thread
 from damrs_dgl.studies.trials import Outcome, TrialTrainer, Verdict
-from damrs_dgl.studies.workers import ctrl_c_ignored, end_with_parent, opened_study
+from damrs_dgl.studies.workers import death_of, end_with_parent, opened_study, start_worker
 
 _GRACE_SECONDS = 5.0  # that a worker has to end when it is told to
 Told = tuple[int, float] | Outcome  # (epoch, score) of an evaluation, or what the trial came to
@@ -89,10 +86,7 @@ class TrialWorkers:
     def _death(self, worker: _Worker) -> DamrsError:
         worker.process.join(_GRACE_SECONDS)
         self._workers.remove(worker)
-        code = worker.process.exitcode
-        if code == -signal.SIGKILL:
-            return DamrsError("its process was killed, as the system does when memory runs out", fix="lower --jobs")
-        return InternalError(f"its process ended by itself (exit code {code})", fix="try --jobs 1")
+        return death_of(worker.process)
 
     @staticmethod
     def _send(worker: _Worker, value: object) -> None:
@@ -102,15 +96,7 @@ class TrialWorkers:
             return
 
     def _started(self) -> _Worker:
-        context = get_context("spawn")
-        mine, theirs = context.Pipe()
-        recipe = json.dumps(self.study.recipe.model_dump(mode="json", exclude_unset=True))
-        settings = (recipe, self.study.dataset.fingerprint(), str(self.study.folder), str(self.study.device))
-        process = context.Process(target=_work, args=(theirs, *settings), daemon=True)
-        with ctrl_c_ignored():
-            process.start()
-        theirs.close()
-        return _Worker(process, mine)
+        return _Worker(*start_worker(self.study, _work))
 
 
 def _work(line: Connection, recipe: str, fingerprint: str, folder: str, device: str) -> None:

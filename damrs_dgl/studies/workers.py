@@ -176,21 +176,10 @@ class _SideBySide:
             kept = None
         if kept is not None:  # it died between keeping the result and telling of it
             return kept
-        code = worker.process.exitcode
-        if code == -signal.SIGKILL:
-            return DamrsError("its process was killed, as the system does when memory runs out", fix="lower --jobs")
-        return InternalError(f"its process ended by itself (exit code {code})", fix="try --jobs 1")
+        return death_of(worker.process)
 
     def _new_worker(self) -> _Worker:
-        context = get_context("spawn")
-        mine, theirs = context.Pipe()
-        recipe = json.dumps(self.study.recipe.model_dump(mode="json", exclude_unset=True))
-        settings = (recipe, self.study.dataset.fingerprint(), str(self.study.folder), str(self.study.device))
-        process = context.Process(target=_work, args=(theirs, *settings), daemon=True)
-        with ctrl_c_ignored():
-            process.start()
-        theirs.close()
-        return _Worker(process, mine)
+        return _Worker(*start_worker(self.study, _work))
 
     def _end_workers(self) -> None:
         for worker in self.workers:
@@ -220,6 +209,26 @@ def _work(line: Connection, recipe: str, fingerprint: str, folder: str, device: 
             except Exception as error:  # of the data set; a cell's own are outcomes
                 outcome = error if isinstance(error, DamrsError) else unexpected(error)
             line.send(_told(outcome) if isinstance(outcome, DamrsError) else None)
+
+
+def start_worker(study: Study, work: Callable[..., None]) -> tuple[BaseProcess, Connection]:
+    """A process that runs `work(line, recipe, fingerprint, folder, device)` on the study, and the line to it."""
+    context = get_context("spawn")
+    mine, theirs = context.Pipe()
+    recipe = json.dumps(study.recipe.model_dump(mode="json", exclude_unset=True))
+    settings = (recipe, study.dataset.fingerprint(), str(study.folder), str(study.device))
+    process = context.Process(target=work, args=(theirs, *settings), daemon=True)
+    with ctrl_c_ignored():
+        process.start()
+    theirs.close()
+    return process, mine
+
+
+def death_of(process: BaseProcess) -> DamrsError:
+    """What to say of a worker that ended before its work did."""
+    if process.exitcode == -signal.SIGKILL:
+        return DamrsError("its process was killed, as the system does when memory runs out", fix="lower --jobs")
+    return InternalError(f"its process ended by itself (exit code {process.exitcode})", fix="try --jobs 1")
 
 
 def opened_study(recipe: str, fingerprint: str, folder: str, device: str) -> Study:

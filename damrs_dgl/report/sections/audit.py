@@ -21,6 +21,7 @@ Record = Mapping[str, Any]
 
 
 def audit_section(inputs: ReportInputs) -> Section | None:
+    """The most suspect clicks, pictures and texts, with reasons; None without an audit."""
     tables = {
         name: table for name, table in inputs.audit.items() if table.num_rows and "suspicion" in table.column_names
     }

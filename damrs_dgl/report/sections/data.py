@@ -13,6 +13,7 @@ from damrs_dgl.report.inputs import ReportInputs
 
 
 def data_section(inputs: ReportInputs) -> Section:
+    """What the data set holds, what cleaning met, and whether content can help."""
     summary = inputs.summary
     sizes = Table(
         "What there is",

@@ -11,6 +11,7 @@ from damrs_dgl.report.sections.data import degree_chart
 
 
 def graphs_section(inputs: ReportInputs) -> Section | None:
+    """Edges, degrees and what each rule pruned; None where no graph was built."""
     summary = inputs.graph_summary
     if summary is None:
         return None

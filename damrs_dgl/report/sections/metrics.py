@@ -13,6 +13,7 @@ LABELS = {"recall": "Recall", "ndcg": "NDCG", "precision": "Precision", "map": "
 
 
 def metrics_section(inputs: ReportInputs) -> Section | None:
+    """Validation and test metrics with the floor beside; None before an evaluation."""
     metrics = inputs.metrics
     if metrics is None:
         return None

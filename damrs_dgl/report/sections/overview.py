@@ -15,6 +15,7 @@ _COMMANDS = {
 
 
 def overview_section(inputs: ReportInputs) -> Section:
+    """The run in a few numbers and sentences."""
     summary, metrics = inputs.summary, inputs.metrics
     tiles = []
     if metrics is not None:

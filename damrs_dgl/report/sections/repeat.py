@@ -7,6 +7,7 @@ from damrs_dgl.report.inputs import ReportInputs
 
 
 def repeat_section(inputs: ReportInputs) -> Section:
+    """Commands, recipe and versions that give the same numbers again."""
     blocks: list[Block] = [
         Paragraph("Save the recipe below as recipe.toml; the same recipe, data and versions give the same numbers."),
         Code("Commands", "\n".join(inputs.commands)),

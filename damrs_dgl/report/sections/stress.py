@@ -17,6 +17,7 @@ _NOISES = {
 
 
 def stress_section(inputs: ReportInputs) -> Section | None:
+    """What growing noise does to each system; None without such a study."""
     rows = [
         row for row in inputs.tables.get("stress", ()) if isinstance(row.get("ratio"), float) and not row.get("error")
     ]

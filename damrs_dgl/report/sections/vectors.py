@@ -8,6 +8,7 @@ from damrs_dgl.report.inputs import ReportInputs
 
 
 def vectors_section(inputs: ReportInputs) -> Section | None:
+    """Item vectors before and after, as clouds and by direction; None without vectors."""
     views = inputs.views
     if not views:
         return None
