@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ import torch
 from sklearn.base import BaseEstimator
 from torch.nn.functional import normalize
 
-from damrs_dgl.data.columns import find_ids, to_arrow
 from damrs_dgl.data.dataset import MultimodalDataset
-from damrs_dgl.errors import DataError, RecipeError, RunError
+from damrs_dgl.data.id_list import IdList, as_list, ids_from_tensor, ids_to_tensor, known_only
+from damrs_dgl.errors import RecipeError, RunError
 from damrs_dgl.evaluation.ranking import SeenItems, rank_items, rank_scorer
 from damrs_dgl.factory import (
     SplitEvaluator,
@@ -120,8 +120,8 @@ class Recommender(BaseEstimator):
         one id. Raises DataError for an unknown id.
         """
         self._require_fit()
-        single, asked = _as_list(user_ids)
-        users = torch.from_numpy(_known(self._users.indices(asked), asked, "user"))
+        single, asked = as_list(user_ids)
+        users = torch.from_numpy(known_only(self._users.indices(asked), asked, "user"))
         ranking = rank_scorer(self._scorer, k, users=users, seen=self._known_items if filter_known else None)
         return self._answer(ranking.items, ranking.scores, single)
 
@@ -131,8 +131,8 @@ class Recommender(BaseEstimator):
         Shapes and errors as in `recommend`; RunError for a system without vectors.
         """
         vectors = self._vectors()
-        single, asked = _as_list(item_ids)
-        items = torch.from_numpy(_known(self._items.indices(asked), asked, "item"))
+        single, asked = as_list(item_ids)
+        items = torch.from_numpy(known_only(self._items.indices(asked), asked, "item"))
         table = normalize(vectors.item_emb, dim=1)
         itself = SeenItems(torch.arange(len(table) + 1), torch.arange(len(table)), len(table))
         ranking = rank_items(table[items.to(table.device)], table, k, users=items, seen=itself)
@@ -171,8 +171,8 @@ class Recommender(BaseEstimator):
             **system,
             "known_offsets": known.offsets,
             "known_items": known.items,
-            "user_ids": _ids_to_tensor(self._users.ids),
-            "item_ids": _ids_to_tensor(self._items.ids),
+            "user_ids": ids_to_tensor(self._users.ids),
+            "item_ids": ids_to_tensor(self._items.ids),
         }
         facts = {
             "data": self.data_fingerprint_,
@@ -192,7 +192,7 @@ class Recommender(BaseEstimator):
         tensors, facts = load_tensors(Path(path), fix=_AGAIN)
         try:
             recipe = recipe_from(facts["recipe"])
-            ids = {name: _ids_from_tensor(tensors[name]) for name in ("user_ids", "item_ids")}
+            ids = {name: ids_from_tensor(tensors[name]) for name in ("user_ids", "item_ids")}
             known = SeenItems(tensors["known_offsets"], tensors["known_items"], facts["known_span"])
             state = {name.removeprefix(_STATE): value for name, value in tensors.items() if name.startswith(_STATE)}
             vectors = None if state else (tensors["users"], tensors["items"])
@@ -265,46 +265,3 @@ class Recommender(BaseEstimator):
         ids = np.array(found.to_pylist(), dtype=object).reshape(chosen.shape)
         values = scores.cpu().numpy()
         return (ids[0], values[0]) if single else (ids, values)
-
-
-class IdList:
-    """Original ids in the order of their internal numbers."""
-
-    def __init__(self, ids: pa.Array) -> None:
-        self.ids = ids
-
-    def indices(self, asked: Any) -> np.ndarray:
-        """The internal number of each asked id, int64, -1 where unknown."""
-        return find_ids(to_arrow(asked, what="ids"), self.ids)
-
-
-def _ids_to_tensor(ids: pa.Array) -> torch.Tensor:
-    """Ids of any type as the bytes of an Arrow stream."""
-    sink = pa.BufferOutputStream()
-    table = pa.table({"id": ids})
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return torch.frombuffer(bytearray(sink.getvalue()), dtype=torch.uint8)
-
-
-def _ids_from_tensor(tensor: torch.Tensor) -> pa.Array:
-    with pa.ipc.open_stream(pa.py_buffer(tensor.numpy().tobytes())) as reader:
-        return reader.read_all().column(0).combine_chunks()
-
-
-def _as_list(ids: Any) -> tuple[bool, Sequence[Any]]:
-    """Whether one id was given, and the ids as a sequence."""
-    single = isinstance(ids, (str, bytes)) or np.ndim(ids) == 0
-    return single, [ids.item() if isinstance(ids, (np.ndarray, torch.Tensor)) else ids] if single else ids
-
-
-def _known(indices: np.ndarray, asked: Sequence[Any], what: str) -> np.ndarray:
-    unknown = np.flatnonzero(indices < 0)
-    if len(unknown):
-        first = to_arrow(asked, what=f"{what} ids")[int(unknown[0])].as_py()
-        raise DataError(
-            f"{len(unknown)} unknown {what} ids, the first is {first!r}",
-            where="recommender",
-            fix=f"ask for {what}s of the data set",
-        )
-    return indices

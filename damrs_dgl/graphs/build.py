@@ -84,15 +84,9 @@ def build_graph(
     )
     together = None
     if behavior:
+        chosen: dict[str, Any] = {"k": behavior_k, "min_count": behavior_min_count, "similarity": behavior_similarity}
         sizes = (dataset.num_users, dataset.num_items)
-        together = behavior_neighbors(
-            dataset.train,
-            *sizes,
-            k=behavior_k,
-            min_count=behavior_min_count,
-            similarity=behavior_similarity,
-            progress=progress,
-        )
+        together = behavior_neighbors(dataset.train, *sizes, **chosen, progress=progress)
     edges = _edge_lists(dataset, content, together)
     graph = dgl.heterograph(edges, {USER: dataset.num_users, ITEM: dataset.num_items}, idtype=torch.int32)
     if together is not None and behavior_weighted:

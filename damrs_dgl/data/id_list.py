@@ -1,0 +1,58 @@
+"""A user's own ids, asked for and kept: internal numbers and back, and as bytes of a file of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from damrs_dgl.data.columns import find_ids, to_arrow
+from damrs_dgl.errors import DataError
+
+
+class IdList:
+    """Original ids in the order of their internal numbers."""
+
+    def __init__(self, ids: pa.Array) -> None:
+        self.ids = ids
+
+    def indices(self, asked: Any) -> np.ndarray:
+        """The internal number of each asked id, int64, -1 where unknown."""
+        return find_ids(to_arrow(asked, what="ids"), self.ids)
+
+
+def ids_to_tensor(ids: pa.Array) -> torch.Tensor:
+    """Ids of any type as the bytes of an Arrow stream."""
+    sink = pa.BufferOutputStream()
+    table = pa.table({"id": ids})
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return torch.frombuffer(bytearray(sink.getvalue()), dtype=torch.uint8)
+
+
+def ids_from_tensor(tensor: torch.Tensor) -> pa.Array:
+    """Ids as `ids_to_tensor` wrote them. Raises pyarrow's errors where the bytes are no such stream."""
+    with pa.ipc.open_stream(pa.py_buffer(tensor.numpy().tobytes())) as reader:
+        return reader.read_all().column(0).combine_chunks()
+
+
+def as_list(ids: Any) -> tuple[bool, Sequence[Any]]:
+    """Whether one id was given, and the ids as a sequence."""
+    single = isinstance(ids, (str, bytes)) or np.ndim(ids) == 0
+    return single, [ids.item() if isinstance(ids, (np.ndarray, torch.Tensor)) else ids] if single else ids
+
+
+def known_only(indices: np.ndarray, asked: Sequence[Any], what: str) -> np.ndarray:
+    """The internal numbers; DataError that names the first asked id which is unknown (-1)."""
+    unknown = np.flatnonzero(indices < 0)
+    if len(unknown):
+        first = to_arrow(asked, what=f"{what} ids")[int(unknown[0])].as_py()
+        raise DataError(
+            f"{len(unknown)} unknown {what} ids, the first is {first!r}",
+            where="recommender",
+            fix=f"ask for {what}s of the data set",
+        )
+    return indices
