@@ -52,7 +52,7 @@ class RankingModel(nn.Module):
     citation: where the system was published.
     can_be_wrapped: another system may be wrapped round it: it has vectors and is trained by steps.
     ablations: systems that are settings of this one, `{name: {"model.key": value}}`, for studies.
-    is_floor: every comparison of systems shows it, as what a system has to be better than.
+    is_floor: every comparison of systems shows it, as what a system has to be better than; it draws nothing.
     search_space, grid: what `tune` tries, `{"section.key": Range(...) or (value, ...)}`; a grid has lists alone.
         Where there is none, learning rate and regularisation are tried (`models.spaces`).
 

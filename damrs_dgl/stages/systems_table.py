@@ -3,21 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+from damrs_dgl.files import write_csv
 from damrs_dgl.report.figures import METRIC_LABELS
+from damrs_dgl.report.systems_figure import systems_figure
 from damrs_dgl.report.tables import Marked
 from damrs_dgl.stages.shown_table import show_table
-from damrs_dgl.stages.study import mean_text
+from damrs_dgl.stages.study import mean_text, of_seeds
 from damrs_dgl.stages.workspace import Workspace
-from damrs_dgl.studies.results import CellResult
+from damrs_dgl.studies.cells import Cell, Outcome
+from damrs_dgl.studies.results import PER_USER_K, CellResult
 from damrs_dgl.studies.statistics import Marks
-from damrs_dgl.studies.systems import HEADLINE, marks_of
+from damrs_dgl.studies.systems import HEADLINE, beside_accuracy, marks_of, results_of, system_rows
 
 _SIGNS = {1: " **", 2: " *"}  # in the terminal's table
 
 
-def show_systems(
+@dataclass(frozen=True)
+class StudyFiles:
+    """Where a study's rows and its picture are kept."""
+
+    table: Path
+    plot: Path
+
+
+def keep_systems(
+    workspace: Workspace,
+    outcomes: Mapping[Cell, Outcome],
+    paper: Mapping[str, Mapping[str, float]],
+    files: StudyFiles,
+    *,
+    seeds: int,
+    format: str | None,
+    subject: str = "Systems",
+) -> list[dict[str, Any]]:
+    """Write the rows of a study and their picture, print the table; returns the rows.
+
+    seeds: how many there were.  format: md, latex or csv; None for the terminal.  subject: what the rows are.
+    """
+    rows = system_rows(outcomes, paper)
+    write_csv(files.table, rows)
+    synthetic = ", synthetic data" if workspace.is_synthetic else ""
+    sound = [row for row in rows if "error" not in row]
+    if sound:
+        subtitle = f"{workspace.recipe.name}{synthetic}, {of_seeds(seeds)}"
+        systems_figure(sound, files.plot, title=subject, subtitle=subtitle)
+    title = f"{workspace.recipe.name}: {subject[0].lower()}{subject[1:]}, test metrics, {of_seeds(seeds)}{synthetic}"
+    _show_systems(workspace, results_of(outcomes), paper, title=title, format=format)
+    return rows
+
+
+def _show_systems(
     workspace: Workspace,
     results: Mapping[str, Sequence[CellResult]],
     paper: Mapping[str, Mapping[str, float]],
@@ -28,7 +68,6 @@ def show_systems(
     """A row per system: the mean over seeds with its standard error, the best and second best marked, the paper's.
 
     Marked is what the paired test over users says, corrected over the table (`studies.statistics.best_and_second`).
-    format: md, latex or csv; None for the terminal.
     """
     marks = marks_of(results)
     columns = ["system", "seeds", *(f"test {METRIC_LABELS[metric]}" for metric in HEADLINE)]
@@ -40,6 +79,21 @@ def show_systems(
     marked = any(mark.best for mark in marks.values())
     said = "** best, * second best" if marked else "no system is marked best"
     workspace.console.notice(f"{said}: paired Wilcoxon test over users, Holm's correction over the table, p < 0.05")
+
+
+def show_beside_accuracy(workspace: Workspace, results: Mapping[str, Sequence[CellResult]]) -> None:
+    """A row per system: what its lists are like beside their accuracy, means over seeds."""
+    found = {system: [beside_accuracy(run) for run in runs] for system, runs in results.items() if runs}
+    names = list(dict.fromkeys(name for runs in found.values() for name in runs[0]))
+    table = [[system, *(_mean([run.get(name) for run in runs]) for name in names)] for system, runs in found.items()]
+    if table:
+        columns = ["system", *(name.partition("@")[0].replace("_", " ") for name in names)]
+        workspace.console.table(f"{workspace.recipe.name}: test lists of {PER_USER_K}", columns, table)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
 
 
 def show_pairs(workspace: Workspace, pairs: Sequence[Mapping[str, Any]], system: str) -> None:

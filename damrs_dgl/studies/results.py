@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from damrs_dgl.errors import RunError
-from damrs_dgl.evaluation.metrics import RankingResult
 from damrs_dgl.files import read_json, whole_file, write_json, write_text
+from damrs_dgl.studies.judging import Judgement
 from damrs_dgl.training.checkpoint import CheckpointStore
 
 PER_USER_K = 20  # the length of list that users' own numbers are kept for
@@ -26,12 +26,14 @@ PER_USER_K = 20  # the length of list that users' own numbers are kept for
 class CellResult:
     """The numbers of a finished cell.
 
-    validation, test: metrics of the best epoch.  seconds: of training.  wall_seconds: of the cell from data to metrics.
+    validation, test: metrics of the best epoch.  beyond_accuracy: what its test lists are like beside that, None where
+    a metric has no number.  seconds: of training.  wall_seconds: of the cell from data to metrics.
     per_user_path: the Parquet file of every user's own test metrics.
     """
 
     validation: Mapping[str, float]
     test: Mapping[str, float]
+    beyond_accuracy: Mapping[str, float | None]
     best_epoch: int
     epochs: int
     seconds: float
@@ -58,15 +60,14 @@ class ResultStore:
         """Where the training of an unfinished cell keeps its last full epoch."""
         return CheckpointStore(self.folder / key, key)
 
-    def write(self, key: str, facts: Mapping[str, Any], test: RankingResult) -> CellResult:
+    def write(self, key: str, facts: Mapping[str, Any], test: Judgement) -> CellResult:
         """Keep a finished cell; `facts` are the numbers of `CellResult` and whatever else a reader should know."""
         users = self._per_user_path(key)
-        assert test.per_user is not None and test.users is not None
         columns = {name: values for name, values in test.per_user.items() if name.endswith(f"@{PER_USER_K}")}
         with whole_file(users) as temporary:
-            table = {"user": test.users.numpy(), **{name: values.cpu().numpy() for name, values in columns.items()}}
-            pq.write_table(pa.table(table), temporary)
-        content = {**facts, "test": test.metrics, "per_user": _file_digest(users)}
+            table = {"user": test.lists.users.cpu(), **{name: values.cpu() for name, values in columns.items()}}
+            pq.write_table(pa.table({name: values.numpy() for name, values in table.items()}), temporary)
+        content = {**facts, "test": test.test, "beyond_accuracy": test.beyond_accuracy, "per_user": _file_digest(users)}
         write_json(self.path(key), {**content, "checksum": _digest(content)})
         self._trace_path(key).unlink(missing_ok=True)
         shutil.rmtree(self.folder / key, ignore_errors=True)
@@ -102,7 +103,7 @@ class ResultStore:
 
 
 def _result(content: Mapping[str, Any], users: Path) -> CellResult:
-    numbers = ("validation", "test", "best_epoch", "epochs", "seconds", "wall_seconds")
+    numbers = ("validation", "test", "beyond_accuracy", "best_epoch", "epochs", "seconds", "wall_seconds")
     return CellResult(**{name: content[name] for name in numbers}, per_user_path=users)
 
 

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from damrs_dgl.errors import DamrsError
-from damrs_dgl.studies.results import CellResult
+from damrs_dgl.studies.results import PER_USER_K, CellResult
 from damrs_dgl.studies.statistics import Marks, best_and_second, compare_pairs
 from damrs_dgl.studies.study import Cell, Outcome
 
 HEADLINE = ("recall@20", "ndcg@20")
 
 
-def clean_cells(systems: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
-    """Every system with every seed; a first row of all systems comes before a second seed."""
-    return [Cell(system, seed=seed) for seed in seeds for system in systems]
+def clean_cells(systems: Sequence[str], seeds: Sequence[int], once: Collection[str] = ()) -> list[Cell]:
+    """Every system with every seed; a first row of all systems comes before a second seed.
+
+    once: systems that draw nothing, which the first seed is enough for.
+    """
+    return [Cell(system, seed=seed) for seed in seeds for system in systems if seed == seeds[0] or system not in once]
 
 
 def system_rows(outcomes: Mapping[Cell, Outcome], paper: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """A row per system and seed, systems in the order they come: test metrics, validation ones, the paper's figures.
+    """A row per system and seed, systems in the order they come: test metrics, what is beside accuracy at the length
+    that users' own numbers are kept for, validation metrics, the paper's figures.
 
     The row of a cell that failed has its error and no metrics.
     """
@@ -37,7 +41,12 @@ def _row(cell: Cell, outcome: Outcome, paper: Mapping[str, float]) -> dict[str, 
         return {**row, **published, "error": str(outcome)}
     validation = {f"validation_{name}": value for name, value in outcome.validation.items()}
     training = {"best_epoch": outcome.best_epoch, "epochs": outcome.epochs, "seconds": outcome.seconds}
-    return {**row, **outcome.test, **validation, **training, **published}
+    return {**row, **outcome.test, **beside_accuracy(outcome), **validation, **training, **published}
+
+
+def beside_accuracy(result: CellResult) -> dict[str, float | None]:
+    """What a system's lists of `PER_USER_K` are like beside their accuracy."""
+    return {name: value for name, value in result.beyond_accuracy.items() if name.endswith(f"@{PER_USER_K}")}
 
 
 def results_of(outcomes: Mapping[Cell, Outcome]) -> dict[str, list[CellResult]]:

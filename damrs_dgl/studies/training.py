@@ -16,6 +16,7 @@ from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DamrsError, InternalError, RunError, unexpected
 from damrs_dgl.factory import SplitEvaluator, build_recipe_graph, prepare_training, scorer_of
 from damrs_dgl.models.base import RankingModel
+from damrs_dgl.studies.judging import Judge
 from damrs_dgl.studies.results import CellResult
 from damrs_dgl.studies.study import Cell, Outcome, Study
 from damrs_dgl.training.trainer import Progress, Trainer
@@ -101,7 +102,7 @@ def keep_result(
     recipe = study.recipe_of(cell)
     scorer = scorer_of(model)
     validation = SplitEvaluator(recipe, dataset, "validation")(scorer)
-    test = SplitEvaluator(recipe, dataset, "test").result(scorer, per_user=True)
+    test = Judge(recipe, dataset)(scorer)
     facts = {
         "validation": validation,
         "best_epoch": progress.best_epoch,

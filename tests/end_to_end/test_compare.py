@@ -58,10 +58,10 @@ def test_a_killed_comparison_goes_on_and_trains_nothing_twice(tiny: CommandLine,
     assert process.returncode == -signal.SIGKILL
     time.sleep(1.0)  # its workers end with it
     done = {path.name: path.stat().st_mtime_ns for path in (run / "cells").glob("*.json")}
-    assert 1 <= len(done) < 8
+    assert 1 <= len(done) < 6
     assert not (run / "compare.csv").exists()
     resumed = tiny.ok(*TWO_SYSTEMS)
-    assert f"compare: {len(done)} of 8 trainings are there already" in resumed.err
+    assert f"compare: {len(done)} of 6 trainings are there already" in resumed.err
     assert all((run / "cells" / name).stat().st_mtime_ns == stamp for name, stamp in done.items())
     assert _rows(run) == _rows(whole)
     assert _numbers(run) == _numbers(whole)
@@ -77,9 +77,21 @@ def test_two_jobs_and_one_give_the_same_numbers(tiny: CommandLine, whole: Path) 
 def test_the_floor_is_always_there(whole: Path) -> None:
     rows = _rows(whole)
     systems = ["mf", "lightgcn", "itemknn", "popularity"]
-    assert [(row["system"], row["seed"]) for row in rows] == [(name, seed) for name in systems for seed in "01"]
+    seeds = {"mf": "01", "lightgcn": "01", "itemknn": "0", "popularity": "0"}  # what draws nothing is computed once
+    assert [(row["system"], row["seed"]) for row in rows] == [(name, seed) for name in systems for seed in seeds[name]]
     assert {"recall@20", "ndcg@20", "validation_recall@20", "best_epoch", "epochs"} <= set(rows[0])
     assert (whole / "compare.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_lists_are_like_beside_accuracy(tiny: CommandLine, whole: Path) -> None:
+    for row in _rows(whole):
+        assert 0 < float(row["coverage@20"]) <= 1
+        assert 0 <= float(row["gini@20"]) < 1
+        assert "coverage@5" not in row
+    popular = {row["system"]: float(row["average_popularity@20"]) for row in _rows(whole)}
+    assert max(popular, key=popular.__getitem__) == "popularity"
+    shown = tiny.ok("compare", "--models", "mf").out
+    assert re.search(r"^system +coverage +gini +novelty +average popularity", shown, re.MULTILINE)
 
 
 def test_a_cells_files_agree(whole: Path) -> None:
@@ -115,10 +127,10 @@ def test_a_training_that_fails_stops_no_other(
     assert result.code == code
     (warning,) = [line for line in result.err.splitlines() if line.startswith("warning: compare: mf, seed 0 failed")]
     assert said in warning
-    assert "1 of 8 trainings failed, the others are kept" in result.errors[-1]
+    assert "1 of 6 trainings failed, the others are kept" in result.errors[-1]
     assert said in result.out  # in the table too
     rows = _rows(tiny.folder / "run")
-    assert len(rows) == 8
+    assert len(rows) == 6
     assert said in rows[0]["error"] and rows[0]["recall@20"] == ""
     assert all(row["recall@20"] and not row["error"] for row in rows[1:])
     traces = list((tiny.folder / "run" / "cells").glob("*.trace.txt"))
@@ -126,7 +138,7 @@ def test_a_training_that_fails_stops_no_other(
     assert all("Traceback" in path.read_text() for path in traces)
 
     again = tiny.ok(*TWO_SYSTEMS)
-    assert "compare: 7 of 8 trainings are there already" in again.err
+    assert "compare: 7 of 6 trainings are there already" in again.err
     assert not list((tiny.folder / "run" / "cells").glob("*.trace.txt"))
 
 

@@ -54,7 +54,7 @@ def test_trainings_on_the_same_data_are_neighbours() -> None:
 
 def _scores(value: float) -> CellResult:
     test = {"recall@5": value / 2, "recall@20": value, "ndcg@20": 2 * value}
-    return CellResult({}, test, best_epoch=2, epochs=3, seconds=1.5, wall_seconds=2.0, per_user_path=Path("none"))
+    return CellResult({}, test, {}, best_epoch=2, epochs=3, seconds=1.5, wall_seconds=2.0, per_user_path=Path("none"))
 
 
 def _noisy(noise: str) -> Cell:
