@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
@@ -66,7 +66,17 @@ class DAMRSConfig(WrapperConfig[Backbone]):
         "what the authors' published code does",
     )
     item_layers: int = Field(default=1, ge=1, le=10, description="Layers of each item-item graph")
-    denoised_bpr: bool = Field(default=True, description="Denoised BPR (equation 8); false: plain BPR")
+    denoised_bpr: bool = Field(
+        default=True, description="Weigh clicks by what the relations say (equation 8); false: all alike"
+    )
+    feedback: Literal["pairwise", "softmax"] = Field(
+        default="pairwise",
+        description="A click is ranked above one sampled item (equation 8), or above many at once, by a softmax that f "
+        "weighs; g has no place there",
+    )
+    candidates: Annotated[Count, Field(ge=2)] = Field(
+        default=1024, description="softmax: how many of a batch's distinct items, sampled, each click is ranked above"
+    )
     reliability: bool = Field(default=True, description="Weigh a click by its reliability f (equation 6); false: f = 1")
     contradiction: bool = Field(default=True, description="Let a click be wrong by g (equation 7); false: g = 0")
     contradiction_form: Literal["printed", "gap"] = Field(

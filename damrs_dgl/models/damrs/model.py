@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,8 @@ class DAMRS(RankingModel):
 
     The backbone gives users, h^id and the item vectors that the relations convolve (`Encoded.item_input`); its
     auxiliary losses are kept, its ranking loss and regulariser are replaced by DA-MRS's. O(backbone + R k |I| d) a
-    step, and O((A_u + A_i R) |I| d) for the alignment of A anchors.
+    step, and O((A_u + A_i R) |I| d) for the alignment of A anchors; a softmax over C candidates adds O(B C d) and holds
+    a matrix [B, C].
     """
 
     name = "damrs"
@@ -141,6 +142,7 @@ class DAMRS(RankingModel):
     ) -> dict[str, Tensor]:
         """`items` [C]: the batch's distinct items; `anchor_users`, `anchor_items`: those that alignment looks at.
 
+        `candidates` [C]: those that every click is ranked above, where the ranking loss is a softmax.
         `softmax_items` [S]: a uniform sample of the items outside the batch, which with `items` stands for the
         catalogue in the softmax of L_AU, in large catalogues only.
         """
@@ -148,8 +150,10 @@ class DAMRS(RankingModel):
         pairs = positive_items if negative_items is None else torch.cat([positive_items, negative_items])
         items = pairs.unique()
         extra["items"] = items
-        extra["anchor_users"] = self._sample(users.unique(), generator)
-        extra["anchor_items"] = self._sample(items, generator)
+        extra["anchor_users"] = _sample(users.unique(), self.config.anchors, generator)
+        extra["anchor_items"] = _sample(items, self.config.anchors, generator)
+        if self.config.feedback == "softmax":
+            extra["candidates"] = _sample(items, self.config.candidates, generator)
         size = self._softmax_sample
         if size is not None and len(items) + size < self.num_items:
             extra["softmax_items"] = _others(items, size, self.num_items, generator)
@@ -168,11 +172,12 @@ class DAMRS(RankingModel):
         estimated = self.num_items > config.sampled_softmax_above and config.preference_weight > 0
         return config.softmax_sample if estimated and self.variant.softmax_preference else None
 
-    def _sample(self, distinct: Tensor, generator: torch.Generator) -> Tensor:
-        anchors = self.config.anchors
-        if anchors == "all" or len(distinct) <= anchors:
-            return distinct
-        return distinct[torch.randperm(len(distinct), generator=generator)[:anchors]]
+
+def _sample(distinct: Tensor, size: int | Literal["all"], generator: torch.Generator) -> Tensor:
+    """So many of the distinct ids, or all where there are no more."""
+    if size == "all" or len(distinct) <= size:
+        return distinct
+    return distinct[torch.randperm(len(distinct), generator=generator)[:size]]
 
 
 def _others(items: Tensor, size: int, num_items: int, generator: torch.Generator) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding, normalize
 
-from damrs_dgl.losses.bpr import bpr, norm_sum, squared_norm
+from damrs_dgl.losses.bpr import bpr, norm_sum, sampled_softmax, squared_norm
 from damrs_dgl.losses.denoised_bpr import contradiction, contradiction_by_gap, reliability
 from damrs_dgl.losses.graded_sets import GradedSets, graded_item_sets
 from damrs_dgl.losses.item_relations import item_relation_alignment
@@ -29,11 +29,18 @@ def ranking_terms(
     users = embedding(batch.users, vectors.users)
     positive, negative = embedding(batch.pair_items, vectors.items).chunk(2)
     positive_scores, negative_scores = pair_scores(users, positive), pair_scores(users, negative)
+    f, g = torch.ones_like(positive_scores), torch.zeros_like(positive_scores)
     if config.denoised_bpr:
         f, g = confidences(config, variant, vectors, batch, users, negative_scores)
-        terms = {"feedback": variant.feedback(positive_scores, negative_scores, f, g)}
+    if config.feedback == "softmax":
+        candidates = batch.extra["candidates"]
+        own = candidates == batch.positive_items[:, None]
+        loss = sampled_softmax(positive_scores, users @ embedding(candidates, vectors.items).T, own, f)
+    elif config.denoised_bpr:
+        loss = variant.feedback(positive_scores, negative_scores, f, g)
     else:
-        terms = {"feedback": bpr(positive_scores, negative_scores)}
+        loss = bpr(positive_scores, negative_scores)
+    terms = {"feedback": loss}
     if config.regularization:
         if variant.regularize_inputs:
             items = embedding(batch.pair_items, vectors.item_input)

@@ -57,6 +57,21 @@ def test_f_and_g_can_be_switched_off(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("denoised", [True, False])
+def test_a_softmax_over_the_batchs_items(variant: str, denoised: bool) -> None:
+    case = Case(variant, "lightgcn", feedback="softmax", denoised_bpr=denoised)
+    users, items = case.vectors.users, case.vectors.items
+    candidates = case.batch.extra["candidates"].tolist()
+    assert candidates == sorted({*case.batch.pair_items.tolist()})
+    total = torch.zeros((), dtype=torch.float64)
+    for user, item, (f, _) in zip(case.batch.users, case.batch.positive_items, case.fg, strict=True):
+        scores = {other: users[user] @ items[other] for other in {*candidates, int(item)}}
+        chance = scores[int(item)].exp() / sum(score.exp() for score in scores.values())
+        total = total - (f if denoised else 1.0) * torch.log(chance)
+    case.assert_same(case.terms()["feedback"], total / len(case.batch.users))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_without_f_and_g_it_is_bpr(variant: str) -> None:
     neither = Case(variant, "lightgcn", reliability=False, contradiction=False)
     plain = Case(variant, "lightgcn", denoised_bpr=False)

@@ -52,6 +52,14 @@ def test_anchors_are_distinct_and_of_the_batch() -> None:
             assert set(anchors.tolist()) <= set(pool.tolist())
 
 
+def test_candidates_are_some_of_the_batchs_items() -> None:
+    users, positive, negative = random_pairs(2)
+    assert "candidates" not in make_model(40).sample_extra(users, positive, negative, seeded())
+    extra = make_model(40, feedback="softmax", candidates=7).sample_extra(users, positive, negative, seeded())
+    assert len(extra["candidates"]) == len(set(extra["candidates"].tolist())) == 7
+    assert set(extra["candidates"].tolist()) <= set(extra["items"].tolist())
+
+
 def test_every_user_becomes_an_anchor_equally_often() -> None:
     model, generator, counts = make_model(9, anchors=2), seeded(), torch.zeros(8)
     users = torch.arange(8)
