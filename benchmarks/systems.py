@@ -110,6 +110,16 @@ _TRAINING: dict[str, object] = {"learning_rate": 1e-3, "batch_size": 4096, "epoc
 RECOMMENDED: dict[str, dict[str, object]] = {
     "damrs-recommended": {"model.name": "damrs"},
     "blend-recommended": {"model.name": "blend"},
+    # With a second DA-MRS beside it, whose clicks are ranked above many items at once.
+    "blend-softmax": {
+        "model.name": "blend",
+        "model.members": {
+            "damrs": {"name": "damrs"},
+            "softmax": {"name": "damrs", "feedback": "softmax"},
+            "filter": {"name": "graph_filter"},
+        },
+        "model.grid": 5,
+    },
     "lightgcn-recommended": {
         **{"model.name": "lightgcn", "model.dim": 256, "training.start": "spectral", "training.learning_rate": 2e-3},
         "model.regularization": 0.0,
