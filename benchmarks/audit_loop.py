@@ -4,10 +4,11 @@
     python -m benchmarks.audit_loop dbbook --noise real --methods none,random,truth,consensus,tce,rce,deca,d-bpr
 
 A method is a training of LightGCN: on all clicks (`none`), without as many random ones (`random`), without the known
-noise (`truth`, a bound), without the most suspect ones by a scorer of the audit; or a system that denoises as it trains
-(`tce`, `rce`, `deca` round LightGCN; `d-bpr`: LightGCN's vectors with DA-MRS's graphs and loss, `diig`: the same with
-plain BPR). --drop is the share that goes, by default the true share of noise. What is dropped stays known: it is no
-candidate of any ranking. One process per row, appended to benchmarks/results/audit_loop.csv, never measured again.
+noise (`truth`, a bound), without the most suspect ones by a scorer of the audit, on all clicks weighed by
+1 - suspicion (`reweighted`, by `consensus`); or a system that denoises as it trains (`tce`, `rce`, `deca` round
+LightGCN; `d-bpr`: LightGCN's vectors with DA-MRS's graphs and loss, `diig`: the same with plain BPR). --drop is the
+share that goes, by default the true share of noise. What is dropped stays known: it is no candidate of any ranking.
+One process per row, appended to benchmarks/results/audit_loop.csv, never measured again.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def loop_row(options: dict[str, Any]) -> dict[str, Any]:
     from damrs_dgl.audit.interaction_scores import Clicks, suspicion_of
     from damrs_dgl.audit.model_view import view_clicks
     from damrs_dgl.data.left_out import without_clicks
+    from damrs_dgl.data.parts import Interactions
     from damrs_dgl.factory import SplitEvaluator, build_recipe_graph, prepare_training, scorer_of
     from damrs_dgl.recipe import as_system, with_values
 
@@ -62,7 +64,13 @@ def loop_row(options: dict[str, Any]) -> dict[str, Any]:
         trainer.fit()
         return trainer
 
+    def suspicion_by(scorer: str) -> Any:
+        every, generator = torch.arange(len(noise)), torch.Generator().manual_seed(seed)
+        view = view_clicks(trained(plain, dataset).model, dataset, every, generator=generator)
+        return suspicion_of(scorer, Clicks(dataset, view, seed))
+
     recipe, dropped = plain, np.zeros(len(noise), dtype=bool)
+    data = dataset
     count = round((options["drop"] or noise.mean()) * len(noise))
     if method in SYSTEMS:
         values = {**SHARED, "training.seed": seed, **options["extra"]}
@@ -71,12 +79,13 @@ def loop_row(options: dict[str, Any]) -> dict[str, Any]:
         dropped = noise
     elif method == "random":
         dropped[np.random.default_rng(seed).permutation(len(noise))[:count]] = True
+    elif method == "reweighted":
+        weights = torch.from_numpy(1 - suspicion_by("consensus")).float()
+        data = dataset.replace(train=Interactions(dataset.train.users, dataset.train.items, weights))
     elif method != "none":
-        every, generator = torch.arange(len(noise)), torch.Generator().manual_seed(seed)
-        view = view_clicks(trained(plain, dataset).model, dataset, every, generator=generator)
-        suspicion = suspicion_of(method, Clicks(dataset, view, seed))
-        dropped[np.argsort(-suspicion, kind="stable")[:count]] = True
-    data = without_clicks(dataset, torch.from_numpy(dropped)) if dropped.any() else dataset
+        dropped[np.argsort(-suspicion_by(method), kind="stable")[:count]] = True
+    if dropped.any():
+        data = without_clicks(dataset, torch.from_numpy(dropped))
     trainer = trained(recipe, data)
     scorer = scorer_of(trainer.model)
     test = SplitEvaluator(recipe, data, "test")(scorer)
