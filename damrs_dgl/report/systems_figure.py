@@ -8,13 +8,20 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from damrs_dgl.errors import DataError
-from damrs_dgl.files import whole_file
-from damrs_dgl.report.figures import METRIC_LABELS, PALETTE, TEXT_GREY, standard_error
+from damrs_dgl.report.drawing import (
+    METRIC_LABELS,
+    PALETTE,
+    new_figure,
+    save_png,
+    standard_error,
+    style_axes,
+    write_legend,
+    write_titles,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_LINE = "#DDDDDD"
 _PANEL_WIDTH, _ROW_HEIGHT = 4.2, 0.3  # inches
 
 
@@ -40,30 +47,18 @@ def systems_figure(
     """
     if not rows:
         raise DataError("there is nothing to draw: no rows", where="figure of systems")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     systems = list(dict.fromkeys(str(row["system"]) for row in rows))
-    size = (_PANEL_WIDTH * len(metric_labels) + 1.2, _ROW_HEIGHT * len(systems) + 1.9)
-    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1, wspace=0.04)
-    figure = Figure(figsize=size, dpi=dpi, layout=layout)
-    FigureCanvasAgg(figure)
+    figure = new_figure(_PANEL_WIDTH * len(metric_labels) + 1.2, _ROW_HEIGHT * len(systems) + 1.9, dpi)
     panels = figure.subplots(1, len(metric_labels), sharey=True, squeeze=False)[0]
     for axes, (metric, label) in zip(panels, metric_labels.items(), strict=True):
         _draw_panel(axes, rows, systems, metric)
-        axes.set_xlabel(f"Test {label}", fontsize=9)
+        axes.set_xlabel(f"Test {label}")
+        style_axes(axes, hidden=("top", "right", "left"), grid="both")
     panels[0].set_yticks(range(len(systems)), systems)
     panels[0].set_ylim(len(systems) - 0.5, -0.5)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
-    figure.suptitle(f"{title}\n" if subtitle else title, fontsize=12, fontweight="bold")
-    if subtitle:  # on the title's second line, which is left empty for it
-        figure.text(0.5, 1.0, f"\n\n{subtitle}", ha="center", va="top", fontsize=9, color=TEXT_GREY)
-    path = Path(path)
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, format="png")
-    return path
+    write_legend(figure, panels[0])
+    write_titles(figure, title, subtitle)
+    return save_png(figure, path)
 
 
 def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], systems: Sequence[str], metric: str) -> None:
@@ -95,8 +90,5 @@ def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], systems: Sequence
             color=PALETTE[1],
             label="the paper",
         )
-    axes.grid(color=_LINE, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(labelsize=8, color=TEXT_GREY, left=False)
+    axes.tick_params(left=False)
     axes.margins(x=0.08)

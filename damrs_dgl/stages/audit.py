@@ -22,7 +22,7 @@ from damrs_dgl.audit.tables import content_table, interaction_table, link_table
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.factory import build_recipe_graph, prepare_training
 from damrs_dgl.files import whole_file
-from damrs_dgl.report.audit import audit_figure
+from damrs_dgl.report.audit_figure import audit_figure
 from damrs_dgl.run import artefact_key
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.training.checkpoint import CheckpointStore

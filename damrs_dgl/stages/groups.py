@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from damrs_dgl.files import write_csv
-from damrs_dgl.report.bars import groups_figure
+from damrs_dgl.report.groups_figure import groups_figure
 from damrs_dgl.scoring import Scorer
 from damrs_dgl.stages.shown_table import show_table
 from damrs_dgl.stages.workspace import Workspace, writing_stage

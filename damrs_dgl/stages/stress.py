@@ -9,7 +9,7 @@ from typing import Any
 from damrs_dgl.data.noise import corrupt
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.files import write_csv
-from damrs_dgl.report.figures import degradation_figure
+from damrs_dgl.report.degradation_figure import degradation_figure
 from damrs_dgl.stages.study import finish, mean_text, of_seeds, run_study, seeds_of, show_failures
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.studies.stress import DROPS, plan_cells, stress_rows, systems_of

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from damrs_dgl.files import write_csv
-from damrs_dgl.report.figures import METRIC_LABELS
+from damrs_dgl.report.drawing import METRIC_LABELS
 from damrs_dgl.report.systems_figure import systems_figure
 from damrs_dgl.report.tables import Marked
 from damrs_dgl.stages.shown_table import show_table

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from matplotlib.image import imread
 
-from damrs_dgl.report.audit import audit_figure
+from damrs_dgl.report.audit_figure import audit_figure
 
 CLICKS = pa.table({"suspicion": [0.0, 0.5, 1.0]})
 CONTENT = pa.table({"modality": ["visual", "visual", "textual"], "agrees_with_behavior": [0.5, None, -2.0]})

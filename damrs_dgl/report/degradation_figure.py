@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import sqrt
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from damrs_dgl.errors import DataError
-from damrs_dgl.files import whole_file
+from damrs_dgl.report.drawing import (
+    METRIC_LABELS,
+    PALETTE,
+    new_figure,
+    save_png,
+    standard_error,
+    style_axes,
+    write_legend,
+    write_titles,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
-METRIC_LABELS = {"recall@20": "Recall@20", "ndcg@20": "NDCG@20"}
-
-# Okabe and Ito's palette, told apart with any colour vision; the yellow, too pale for a line on white, is left out.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-TEXT_GREY = "#555555"
 _PANEL_WIDTH, _PANEL_HEIGHT = 4.2, 2.9  # inches
 
 
@@ -51,31 +52,25 @@ def degradation_figure(
     file cannot be written.
     """
     _check(rows, metric_labels)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     noises, models = (_distinct(rows, key) for key in ("noise", "model"))
-    size = (_PANEL_WIDTH * len(metric_labels), _PANEL_HEIGHT * len(noises) + 1.1)
-    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1, wspace=0.04, hspace=0.06)
-    figure = Figure(figsize=size, dpi=dpi, layout=layout)
-    FigureCanvasAgg(figure)
+    figure = new_figure(_PANEL_WIDTH * len(metric_labels), _PANEL_HEIGHT * len(noises) + 1.1, dpi)
     panels = figure.subplots(len(noises), len(metric_labels), squeeze=False, sharex=True, sharey="col")
-    lines: list[Line2D] = []
+    ratios = sorted({100 * float(row["ratio"]) for row in rows})
     for noise, panel_row in zip(noises, panels, strict=True):
         name = (noise_labels or {}).get(noise) or _noise_label(noise)
         for (metric, label), axes in zip(metric_labels.items(), panel_row, strict=True):
             own = [row for row in rows if str(row["noise"]) == noise]
-            lines = _draw_panel(axes, own, models, metric)
+            _draw_panel(axes, own, models, metric)
             axes.set_title(f"{name[:1].upper()}{name[1:]}", fontsize=10)
             axes.set_ylabel(f"Test {label}")
             axes.set_xlabel(_ratio_label(noise))
-    _style_axes(panels.ravel().tolist(), sorted({100 * float(row["ratio"]) for row in rows}))
-    _add_texts(figure, lines, title, _with_spread(subtitle, rows))
-    path = Path(path)
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, format="png")
-    return path
+            axes.set_xticks(ratios, [f"{ratio:g}" for ratio in ratios])
+            axes.tick_params(labelbottom=True, labelleft=True)
+            axes.margins(x=0.05, y=0.08)
+            style_axes(axes)
+    write_titles(figure, title, _with_spread(subtitle, rows))
+    write_legend(figure, panels[0, 0])
+    return save_png(figure, path)
 
 
 def _check(rows: Sequence[Mapping[str, Any]], metric_labels: Mapping[str, str]) -> None:
@@ -101,9 +96,8 @@ def _ratio_label(noise: str) -> str:
     return units.get(noise, "items with swapped features, %")
 
 
-def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], models: Sequence[str], metric: str) -> list[Line2D]:
-    """One line a model; returns the lines, for the legend. A model without rows of this noise has an empty line."""
-    lines = []
+def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], models: Sequence[str], metric: str) -> None:
+    """One line a model. A model without rows of this noise has an empty line."""
     for position, model in enumerate(models):
         points: dict[float, list[float]] = {}
         for row in rows:
@@ -112,7 +106,7 @@ def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], models: Sequence[
         ratios = sorted(points)
         means = [fmean(points[ratio]) for ratio in ratios]
         colour = PALETTE[position % len(PALETTE)]
-        (line,) = axes.plot(
+        axes.plot(
             ratios,
             means,
             color=colour,
@@ -121,30 +115,11 @@ def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], models: Sequence[
             linewidth=1.6,
             label=model,
         )
-        lines.append(line)
         if any(len(values) > 1 for values in points.values()):
             spreads = [standard_error(points[ratio]) for ratio in ratios]
             lower = [mean - spread for mean, spread in zip(means, spreads, strict=True)]
             upper = [mean + spread for mean, spread in zip(means, spreads, strict=True)]
             axes.fill_between(ratios, lower, upper, color=colour, alpha=0.22, linewidth=0)
-    return lines
-
-
-def standard_error(values: Sequence[float]) -> float:
-    """Of the mean of some values; 0 of a single one."""
-    return stdev(values) / sqrt(len(values)) if len(values) > 1 else 0.0
-
-
-def _style_axes(panels: Sequence[Axes], ratios: Sequence[float]) -> None:
-    for axes in panels:
-        axes.set_xticks(ratios, [f"{ratio:g}" for ratio in ratios])
-        axes.grid(axis="y", color="#DDDDDD", linewidth=0.7)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=8, labelbottom=True, labelleft=True, color=TEXT_GREY)
-        axes.xaxis.label.set_fontsize(9)
-        axes.yaxis.label.set_fontsize(9)
-        axes.margins(x=0.05, y=0.08)
 
 
 def _with_spread(subtitle: str | None, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -152,12 +127,3 @@ def _with_spread(subtitle: str | None, rows: Sequence[Mapping[str, Any]]) -> str
     seeds = len({row.get("seed") for row in rows})
     spread = "line: mean over seeds, band: its standard error" if seeds > 1 else ""
     return "; ".join(part for part in (subtitle, spread) if part)
-
-
-def _add_texts(figure: Figure, lines: Sequence[Line2D], title: str, subtitle: str) -> None:
-    figure.suptitle(f"{title}\n" if subtitle else title, fontsize=12, fontweight="bold")
-    if subtitle:  # on the title's second line, which is left empty for it
-        figure.text(0.5, 1.0, f"\n\n{subtitle}", ha="center", va="top", fontsize=9, color=TEXT_GREY)
-    legend_rows = -(-len(lines) // 6)
-    columns = -(-len(lines) // legend_rows)  # 7 models: 4 + 3
-    figure.legend(handles=list(lines), loc="outside lower center", ncols=columns, frameon=False, fontsize=9)

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from damrs_dgl.errors import DataError
-from damrs_dgl.files import whole_file
-from damrs_dgl.report.figures import PALETTE, TEXT_GREY
+from damrs_dgl.report.drawing import PALETTE, new_figure, save_png, style_axes, write_legend, write_titles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,27 +34,17 @@ def groups_figure(
     drawn = [row for row in rows if row["metric"] == metric]
     if not drawn:
         raise DataError(f"there is nothing to draw: no row of {metric}", where="groups figure")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     panels = list(dict.fromkeys(row["by"] for row in drawn))
     systems = list(dict.fromkeys(row["system"] for row in drawn))
     sizes = [len({row["group"] for row in drawn if row["by"] == by}) for by in panels]
-    width = max(6.0, 1.6 + _INCHES_PER_GROUP * sum(sizes))
-    figure = Figure(figsize=(width, _PANEL_HEIGHT + 1.2), dpi=dpi, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(max(6.0, 1.6 + _INCHES_PER_GROUP * sum(sizes)), _PANEL_HEIGHT + 1.2, dpi)
     all_axes = figure.subplots(1, len(panels), squeeze=False, gridspec_kw={"width_ratios": sizes})[0]
     for by, axes in zip(panels, all_axes, strict=True):
         _draw_panel(axes, [row for row in drawn if row["by"] == by], systems, metric)
-    figure.suptitle(f"{_label(metric)} on test, by group\n", fontsize=12, fontweight="bold")
     note = "; ".join(part for part in (subtitle, "line: one standard error over users") if part)
-    figure.text(0.5, 1.0, f"\n\n{note}", ha="center", va="top", fontsize=9, color=TEXT_GREY)
-    handles, labels = all_axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(systems)), frameon=False, fontsize=9)
-    path = Path(path)
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, format="png")
-    return path
+    write_titles(figure, f"{_label(metric)} on test, by group", note)
+    write_legend(figure, all_axes[0])
+    return save_png(figure, path)
 
 
 def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], systems: Sequence[str], metric: str) -> None:
@@ -82,13 +71,10 @@ def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], systems: Sequence
     first = {row["group"]: row for row in reversed(rows)}
     axes.set_xticks(range(len(groups)), [_group_label(first[group]) for group in groups], fontsize=8)
     axes.set_title("Users by activity" if by == "users" else "Items to be found, by popularity", fontsize=10)
-    axes.set_xlabel(f"interactions of {'a user' if by == 'users' else 'an item'}, {counted}", fontsize=9)
-    axes.set_ylabel(_label(metric), fontsize=9)
-    axes.tick_params(axis="y", labelsize=8, color=TEXT_GREY)
-    axes.grid(axis="y", color="#DDDDDD", linewidth=0.7)
-    axes.set_axisbelow(True)
+    axes.set_xlabel(f"interactions of {'a user' if by == 'users' else 'an item'}, {counted}")
+    axes.set_ylabel(_label(metric))
     axes.set_ylim(bottom=0)
-    axes.spines[["top", "right"]].set_visible(False)
+    style_axes(axes)
 
 
 def _group_label(row: Mapping[str, Any]) -> str:

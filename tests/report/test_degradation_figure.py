@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from damrs_dgl.errors import DataError, StorageError
-from damrs_dgl.report import figures
-from damrs_dgl.report.figures import degradation_figure
+from damrs_dgl.report import drawing
+from damrs_dgl.report.degradation_figure import degradation_figure
 
 
 def make_rows(
@@ -121,5 +121,5 @@ def test_an_old_file_survives_a_failure(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_importing_the_report_imports_no_matplotlib() -> None:
-    source = Path(figures.__file__).read_text().splitlines()
+    source = Path(drawing.__file__).read_text().splitlines()
     assert not [line for line in source if line.startswith(("import matplotlib", "from matplotlib"))]
