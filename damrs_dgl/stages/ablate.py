@@ -6,7 +6,7 @@ from typing import Any
 
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.systems import ablation_systems, full_name
-from damrs_dgl.stages.study import finish, run_study, seeds_of, show_failures
+from damrs_dgl.stages.study import finish, keeping, run_study, seeds_of, show_failures
 from damrs_dgl.stages.systems_table import StudyFiles, keep_systems
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.studies.published import paper_ablation, paper_dataset
@@ -32,7 +32,8 @@ def ablate(
     paper = paper_ablation(paper_dataset(workspace.dataset), full_name(table))
     outcomes = run_study(workspace, "ablate", cells, jobs=jobs)
     kept = StudyFiles(run.ablation_table, run.ablation_plot)
-    rows = keep_systems(workspace, outcomes, paper, kept, seeds=seeds, format=format, subject=f"Parts of {whole}")
+    with keeping(workspace, "ablate", run.ablation_table, run.ablation_plot):
+        rows = keep_systems(workspace, outcomes, paper, kept, seeds=seeds, format=format, subject=f"Parts of {whole}")
     if format is None:  # else standard output holds the table alone
         show_failures(workspace, outcomes)
     workspace.console.notice(f"ablate: {len(cells)} trainings ({run.ablation_table}, {run.ablation_plot})")

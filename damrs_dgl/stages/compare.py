@@ -8,7 +8,7 @@ from typing import Any
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.files import write_csv
 from damrs_dgl.models.systems import floor_systems, full_name
-from damrs_dgl.stages.study import finish, run_study, seeds_of, show_failures
+from damrs_dgl.stages.study import finish, keeping, run_study, seeds_of, show_failures
 from damrs_dgl.stages.systems_table import StudyFiles, keep_systems, show_beside_accuracy, show_pairs
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.studies.cells import Cell, Study
@@ -50,10 +50,11 @@ def compare(
     paper = {name: published[full] for name, full in names.items() if full in published}
     outcomes = run_study(workspace, "compare", cells, jobs=jobs)
     kept = StudyFiles(run.comparison_table, run.comparison_plot)
-    rows = keep_systems(workspace, outcomes, paper, kept, seeds=seeds, format=format)
     results = results_of(outcomes)
     pairs = pair_rows(results)
-    write_csv(run.comparison_pairs, pairs)
+    with keeping(workspace, "compare", run.comparison_table, run.comparison_pairs, run.comparison_plot):
+        rows = keep_systems(workspace, outcomes, paper, kept, seeds=seeds, format=format)
+        write_csv(run.comparison_pairs, pairs)
     if format is None:  # else standard output holds the table alone
         show_beside_accuracy(workspace, results)
         show_pairs(workspace, pairs, systems[0])

@@ -44,11 +44,12 @@ def groups(
     rows: list[dict[str, Any]] = []
     for name, scorer in _systems(workspace):
         rows += group_rows(name, judge(scorer), dataset, chosen, recipe.evaluation.ks)
-    write_csv(run.groups_table, rows, COLUMNS)
     synthetic = ", synthetic data" if workspace.is_synthetic else ""
     monitor = recipe.training.monitor
     drawn = monitor if monitor.startswith("recall@") else f"recall@{monitor.partition('@')[2]}"  # items have no other
-    groups_figure(rows, run.groups_plot, metric=drawn, subtitle=f"{recipe.name}{synthetic}")
+    with run.making("groups", workspace.study_parts, run.groups_table, run.groups_plot):
+        write_csv(run.groups_table, rows, COLUMNS)
+        groups_figure(rows, run.groups_plot, metric=drawn, subtitle=f"{recipe.name}{synthetic}")
     title = f"{recipe.name}: test {drawn} by group{synthetic}"
     columns, shown = _table(chosen, rows, drawn)
     show_table(workspace.console, title, columns, shown, format)

@@ -23,6 +23,7 @@ from damrs_dgl.report.html import write_report
 from damrs_dgl.report.inputs import ReportInputs, Row, audit_tables, study_tables
 from damrs_dgl.report.item_vectors import VectorView, vector_views
 from damrs_dgl.report.pictures import PictureFolder
+from damrs_dgl.run import change_text
 from damrs_dgl.stages.describe import summary_of
 from damrs_dgl.stages.evaluate import current_metrics
 from damrs_dgl.stages.workspace import Workspace, writing_stage
@@ -61,7 +62,7 @@ def report(workspace: Workspace, *, pictures: Path | None = None) -> Path:
             histories=_histories(workspace) if fitted else {},
             monitor=recipe.training.monitor,
             metrics=metrics,
-            tables=study_tables(run.path),
+            tables=_studies(workspace),
             audit=audit_tables(run.path),
             views=views,
             pictures=pictures,
@@ -101,6 +102,20 @@ def _graph(workspace: Workspace) -> tuple[dgl.DGLGraph | None, Mapping[str, Any]
     if not run.is_sound("graphs", workspace.graphs_parts, workspace.console.warning):
         return None, None
     return load_graph(run.graph, verified=True), read_json(run.graph_summary, fix=_AGAIN)
+
+
+def _studies(workspace: Workspace) -> dict[str, list[Row]]:
+    """The studies' tables; says of one that is damaged, or of other settings than the recipe's, that it is left out."""
+    run, found = workspace.run, study_tables(workspace.run.path)
+    for name in list(found):
+        if run.made_from(name) is None:  # written by hand
+            continue
+        changes = run.changes(name, workspace.study_parts)
+        reason = f"of other settings ({change_text(changes)})" if changes else "damaged" if run.damaged(name) else None
+        if reason:
+            workspace.console.warning(f"{name}.csv is {reason}; it is left out: run `{name}` again")
+            del found[name]
+    return found
 
 
 def _degrees(graph: dgl.DGLGraph) -> dict[str, Tensor]:

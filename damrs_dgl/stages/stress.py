@@ -10,7 +10,7 @@ from damrs_dgl.data.noise import corrupt
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.files import write_csv
 from damrs_dgl.report.degradation_figure import degradation_figure
-from damrs_dgl.stages.study import finish, mean_text, of_seeds, run_study, seeds_of, show_failures
+from damrs_dgl.stages.study import finish, keeping, mean_text, of_seeds, run_study, seeds_of, show_failures
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.studies.stress import DROPS, plan_cells, stress_rows, systems_of
 
@@ -41,11 +41,13 @@ def stress(
         corrupt(workspace.dataset, noise, 0.0, seed=0)
     outcomes = run_study(workspace, "stress", cells, jobs=jobs)
     rows = stress_rows(outcomes, noises)
-    write_csv(run.stress_table, rows)
     synthetic = " (synthetic data)" if workspace.is_synthetic else ""
     sound = [row for row in rows if "error" not in row]
-    if sound:
-        degradation_figure(sound, run.stress_plot, subtitle=f"{workspace.recipe.name}{synthetic}, {of_seeds(count)}")
+    with keeping(workspace, "stress", run.stress_table, run.stress_plot):
+        write_csv(run.stress_table, rows)
+        if sound:
+            subtitle = f"{workspace.recipe.name}{synthetic}, {of_seeds(count)}"
+            degradation_figure(sound, run.stress_plot, subtitle=subtitle)
     _show(workspace, rows)
     show_failures(workspace, outcomes)
     console.notice(f"stress: {len(cells)} trainings ({run.stress_table}, {run.stress_plot})")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from damrs_dgl.console import Console, ProgressBar
 from damrs_dgl.errors import DamrsError, InternalError, RunError
@@ -31,6 +33,14 @@ def run_study(workspace: Workspace, name: str, cells: Sequence[Cell], *, jobs: i
 
     with workspace.console.progress(name, len(cells)) as bar:
         return run_cells(study, cells, jobs=jobs, adopt=adopt, watch=_ConsoleWatch(workspace.console, bar, name))
+
+
+@contextmanager
+def keeping(workspace: Workspace, name: str, *files: Path) -> Iterator[None]:
+    """Around the writing of a study's table and pictures, which the run remembers then; a picture may be missing."""
+    workspace.run.forget(name)
+    yield
+    workspace.run.record(name, workspace.study_parts, *(file for file in files if file.exists()))
 
 
 def finish(name: str, outcomes: dict[Cell, Outcome]) -> None:

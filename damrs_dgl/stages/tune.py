@@ -11,6 +11,7 @@ from damrs_dgl.files import write_csv, write_text
 from damrs_dgl.recipe.provenance import result_parts
 from damrs_dgl.recipe.space import SearchSpace, check_space, own_space, recipe_values
 from damrs_dgl.run import artefact_key
+from damrs_dgl.stages.study import keeping
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.studies.optuna_search import OptunaSearch, require_optuna
 from damrs_dgl.studies.results import ResultStore
@@ -123,9 +124,10 @@ class _Record:
         run, recipe = self.workspace.run, self.workspace.recipe
         trials = list(self.search.trials)
         rows = trial_rows(trials, recipe, self.count)
-        write_csv(run.tuning_table, rows)
-        if best_of(trials) is not None:
-            write_text(run.tuned_recipe, tuned_text(recipe, trials, self.how, self.count))
+        with keeping(self.workspace, "tune", run.tuning_table):
+            write_csv(run.tuning_table, rows)
+            if best_of(trials) is not None:
+                write_text(run.tuned_recipe, tuned_text(recipe, trials, self.how, self.count))
         return rows
 
 

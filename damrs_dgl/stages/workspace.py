@@ -27,7 +27,7 @@ from damrs_dgl.manifest import FORMAT_VERSION
 from damrs_dgl.models.layers.propagation import uses_dgl
 from damrs_dgl.models.systems import floor_systems
 from damrs_dgl.recipe import Recipe
-from damrs_dgl.recipe.provenance import evaluation_parts, fit_parts, graphs_parts
+from damrs_dgl.recipe.provenance import evaluation_parts, fit_parts, graphs_parts, result_parts
 from damrs_dgl.run import RunDirectory, artefact_key
 from damrs_dgl.stages.fitted import Fitted, load_weights, restored_model
 from damrs_dgl.stages.graph_artefact import make_graph, stored_graph
@@ -178,6 +178,11 @@ class Workspace:
             "the floor": floor_systems(),
             **evaluation_parts(self.recipe),
         }
+
+    @cached_property
+    def study_parts(self) -> dict[str, Any]:
+        """What the tables of studies are made from: all of the recipe that moves numbers."""
+        return result_parts(self.recipe, self._fingerprint())
 
     @property
     def is_synthetic(self) -> bool:

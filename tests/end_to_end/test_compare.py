@@ -138,7 +138,7 @@ def test_a_training_that_fails_stops_no_other(
     assert all("Traceback" in path.read_text() for path in traces)
 
     again = tiny.ok(*TWO_SYSTEMS)
-    assert "compare: 7 of 6 trainings are there already" in again.err
+    assert "compare: 5 of 6 trainings are there already" in again.err
     assert not list((tiny.folder / "run" / "cells").glob("*.trace.txt"))
 
 
@@ -254,3 +254,19 @@ def test_every_training_has_one_thread(tiny: CommandLine, monkeypatch: pytest.Mo
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_page_leaves_out_a_table_of_other_settings(tiny: CommandLine) -> None:
+    tiny.ok("compare", "--models", "mf")
+    run = tiny.folder / "run"
+    assert "compare.csv" in tiny.ok("verify").out
+    tiny.ok("report")
+    assert "itemknn" in (run / "report.html").read_text()
+    said = tiny.ok("-o", "graphs.k=3", "report")
+    assert "compare.csv is of other settings (graphs.k changed); it is left out: run `compare` again" in said.err
+    table = run / "compare.csv"
+    table.write_text(table.read_text().replace("mf", "fm"))
+    assert "compare.csv is damaged" in tiny.ok("report").err
+    result = tiny("verify")
+    assert result.code == 2
+    assert "compare.csv" in result.errors[-1]
