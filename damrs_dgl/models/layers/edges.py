@@ -18,7 +18,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.models.layers.propagation import csr_from_lists, uses_dgl
+from damrs_dgl.models.layers.propagation import uses_dgl
+from damrs_dgl.models.layers.sparse import csr_from_lists
 
 End = Literal["source", "target"]
 

@@ -18,7 +18,8 @@ from damrs_dgl.data.parts import ModalityFeatures
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.graphs.similarity import RESOLUTION, CosineTable
 from damrs_dgl.graphs.top_k import top_k_pairs
-from damrs_dgl.models.layers.propagation import SparseProduct, csr_matrix, uses_dgl
+from damrs_dgl.models.layers.propagation import uses_dgl
+from damrs_dgl.models.layers.sparse import SparseProduct, csr_matrix
 
 _BLOCK_VALUES = 2**22  # cosines in memory at a time, 16 MB
 _SHIFT = 2  # makes every cosine positive: `top_k_pairs` leaves out what is not

@@ -15,9 +15,7 @@ The normalisations, with d the (weighted) degrees:
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -26,6 +24,7 @@ from torch.autograd.function import once_differentiable
 
 from damrs_dgl.dgl_backend import dgl, has_cuda
 from damrs_dgl.graphs.schema import INTERACTED_BY, INTERACTS, WEIGHT
+from damrs_dgl.models.layers.sparse import SparseProduct, csr_matrix
 
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """A map of both sides, users [U, d] and items [I, d] -> the same."""
@@ -129,40 +128,6 @@ class Relation(nn.Module):
 
     def extra_repr(self) -> str:
         return f"edges={self.graph.num_edges()}, weighted={self.weight is not None}, by=dgl"
-
-
-def csr_matrix(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """A torch CSR matrix; values at the same place are added."""
-    with _without_beta_warning():
-        indices = torch.stack([rows, columns])
-        return torch.sparse_coo_tensor(indices, values, shape, check_invariants=False).to_sparse_csr()
-
-
-def csr_from_lists(offsets: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
-    """A torch CSR matrix of lists that stand as they are: `offsets` [rows + 1] of each row's `columns` and `values`."""
-    with _without_beta_warning():
-        return torch.sparse_csr_tensor(offsets, columns, values, shape, check_invariants=False)
-
-
-@contextmanager
-def _without_beta_warning() -> Iterator[None]:
-    """Keep torch from saying at each process's first CSR matrix that they are new."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
-        yield
-
-
-class SparseProduct(torch.autograd.Function):
-    """matrix @ x, with the transposed matrix kept for the gradient (torch would transpose anew at each step)."""
-
-    @staticmethod
-    def forward(ctx: Any, matrix: Tensor, transposed: Tensor, x: Tensor) -> Tensor:
-        ctx.transposed = transposed
-        return matrix @ x
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor]:
-        return None, None, ctx.transposed @ grads[0].contiguous()
 
 
 class SparseRelation(nn.Module):

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.graphs.schema import INTERACTED_BY, INTERACTS, ITEM, USER
-from damrs_dgl.models.layers.propagation import LinearMap, Step, convolve, csr_from_lists, inverse_sqrt, uses_dgl
+from damrs_dgl.models.layers.propagation import LinearMap, Step, convolve, inverse_sqrt, uses_dgl
+from damrs_dgl.models.layers.sparse import csr_from_lists
 
 
 class ObservedPairs:
