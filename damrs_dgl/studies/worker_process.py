@@ -1,0 +1,118 @@
+"""A process that works on a study: how it is started and ended, what it is told and tells, and how it died.
+
+It ignores Ctrl-C, which is for the process that started it, and ends with that process, however it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from damrs_dgl.errors import DamrsError, DataError, InternalError, TrainingError
+from damrs_dgl.factory import load_dataset
+from damrs_dgl.recipe import recipe_from
+from damrs_dgl.studies.study import Study
+from damrs_dgl.studies.training import one_thread
+
+_GRACE_SECONDS = 5.0  # that a worker has to end when it is told to
+
+Work = Callable[[Connection, Callable[[], Study]], None]  # given its line, and what opens the study
+
+
+class WorkerProcess:
+    """A process that runs `work(line, open_study)`, and the line to it; `work` is a function of a module."""
+
+    def __init__(self, study: Study, work: Work) -> None:
+        context = get_context("spawn")
+        self.line, theirs = context.Pipe()
+        recipe = json.dumps(study.recipe.model_dump(mode="json", exclude_unset=True))
+        settings = (recipe, study.dataset.fingerprint(), str(study.folder), str(study.device))
+        self.process = context.Process(target=_live, args=(theirs, work, *settings), daemon=True)
+        with _ctrl_c_ignored():
+            self.process.start()
+        theirs.close()
+
+    def send(self, value: object) -> None:
+        """Tell it something; that it died meanwhile is found by whoever listens."""
+        try:
+            self.line.send(value)
+        except OSError:
+            return
+
+    def death(self) -> DamrsError:
+        """What to say of it after it ended before its work did."""
+        self.process.join(_GRACE_SECONDS)
+        if self.process.exitcode == -signal.SIGKILL:
+            return DamrsError("its process was killed, as the system does when memory runs out", fix="lower --jobs")
+        return InternalError(f"its process ended by itself (exit code {self.process.exitcode})", fix="try --jobs 1")
+
+
+def end_workers(workers: Sequence[WorkerProcess]) -> None:
+    """End them, by force where they do not end themselves."""
+    for worker in workers:
+        worker.line.close()
+        worker.process.terminate()
+    for worker in workers:
+        worker.process.join(_GRACE_SECONDS)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+
+
+def error_as_values(error: DamrsError) -> tuple[Any, ...]:
+    """An error as what can be sent to another process."""
+    return isinstance(error, TrainingError), error.exit_code, error.what, error.where, error.fix
+
+
+def error_from_values(training: bool, exit_code: int, what: str, where: str | None, fix: str | None) -> DamrsError:
+    """A worker's error as one of three kinds: of the training itself, the user's to mend, or ours."""
+    mend = TrainingError if training else DamrsError
+    kind = mend if exit_code == DamrsError.exit_code else InternalError
+    return kind(what, where=where, fix=fix)
+
+
+def _live(line: Connection, work: Work, recipe: str, fingerprint: str, folder: str, device: str) -> None:
+    """The life of a worker."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    warnings.simplefilter("ignore")  # the process that started this one has said them
+
+    def open_study() -> Study:
+        loaded = recipe_from(json.loads(recipe))
+        study = Study(loaded, load_dataset(loaded), Path(folder), torch.device(device))
+        if study.dataset.fingerprint() != fingerprint:
+            raise DataError("the files changed while they were read", where=study.dataset.name, fix="run it again")
+        return study
+
+    with one_thread():
+        work(line, open_study)
+
+
+@contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    """A process that is started meanwhile ignores Ctrl-C from its first moment."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
