@@ -37,6 +37,7 @@ CONTENT = {
     "clothing": "none",
     "lfm2k": "real",
     "ml-1m": "real",
+    "dbbook": "real; explicit dislikes among the clicks",
     "microlens": "textual real, visual reconstructed",
 }
 PAPER_DATA = {"tiktok-paper": "tiktok", "baby": "baby", "sports": "sports", "clothing": "clothing"}
