@@ -17,7 +17,7 @@ from damrs_dgl.recipe import Recipe
 from damrs_dgl.run import change_text
 from damrs_dgl.stages.evaluate import current_metrics
 from damrs_dgl.stages.fit_display import closed_form_report, epoch_fields, report_members
-from damrs_dgl.stages.fitted import Fitted
+from damrs_dgl.stages.fitted import Fitted, early_best
 from damrs_dgl.stages.tracking import Tracking
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.training.trainer import Progress, Schedule, Trainer
@@ -78,6 +78,9 @@ def _fit(workspace: Workspace, refusal: DamrsError | None, tracking: Tracking) -
             _train(trainer)
         monitor, best = trainer.schedule.monitor, trainer.progress.best
         console.notice(f"fit: {_epochs(trainer)}, validation {monitor} {best[monitor]:.4f} ({run.history})")
+        doubt = early_best(trainer.progress.best_epoch, trainer.progress.epoch)
+        if doubt:
+            console.warning(f"fit: {doubt}")
     workspace.fitted = Fitted(trainer.model, trainer.progress)
     return current_metrics(workspace)
 

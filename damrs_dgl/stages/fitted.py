@@ -60,3 +60,16 @@ def restored_model(
     model = build_model(recipe, dataset, graph, generator=unused, device=device)
     model.load_state_dict(weights)
     return model
+
+
+def early_best(best_epoch: int, epochs: int) -> str | None:
+    """What to say of a training whose first epoch stayed its best; None of another, and of a closed form.
+
+    A start that knows something, the spectral one, is followed by a dip, which too little patience takes for the end.
+    """
+    if best_epoch > 1 or epochs <= 1:
+        return None
+    return (
+        f"its first epoch is the best of {epochs}: it may have stopped in a dip; "
+        "raise training.patience or lower training.learning_rate"
+    )

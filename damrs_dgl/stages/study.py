@@ -11,7 +11,7 @@ from damrs_dgl.errors import DamrsError, InternalError, RunError
 from damrs_dgl.factory import build_recipe_graph, schedule_of
 from damrs_dgl.recipe.provenance import fit_parts, graphs_parts
 from damrs_dgl.run import artefact_key
-from damrs_dgl.stages.fitted import load_weights, restored_model
+from damrs_dgl.stages.fitted import early_best, load_weights, restored_model
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.studies.cells import CLEAN, Cell, Outcome, Study, Watch, run_cells
 from damrs_dgl.studies.results import CellResult
@@ -24,7 +24,7 @@ def run_study(workspace: Workspace, name: str, cells: Sequence[Cell], *, jobs: i
     """What each cell came to; `name` is the stage's.
 
     A clean cell equal to what `fit` did in this run is judged and not trained again. Each failure is a warning, and
-    `finish` ends the stage where there was one.
+    `finish` ends the stage where there was one; a training that was best after its first epoch is a warning too.
     """
     study = Study(workspace.recipe, workspace.dataset, workspace.run.cells, workspace.device)
 
@@ -32,7 +32,12 @@ def run_study(workspace: Workspace, name: str, cells: Sequence[Cell], *, jobs: i
         return _of_the_run(workspace, cell, study)
 
     with workspace.console.progress(name, len(cells)) as bar:
-        return run_cells(study, cells, jobs=jobs, adopt=adopt, watch=_ConsoleWatch(workspace.console, bar, name))
+        outcomes = run_cells(study, cells, jobs=jobs, adopt=adopt, watch=_ConsoleWatch(workspace.console, bar, name))
+    for cell, outcome in outcomes.items():
+        doubt = early_best(outcome.best_epoch, outcome.epochs) if isinstance(outcome, CellResult) else None
+        if doubt:
+            workspace.console.warning(f"{name}: {cell}: {doubt}")
+    return outcomes
 
 
 @contextmanager

@@ -107,16 +107,22 @@ def test_fit_alone_builds_the_graphs(tiny: CommandLine) -> None:
     assert (tiny.folder / "run" / "graphs" / "graph.bin").exists()
 
 
+def _written(run: Path) -> dict[Path, int]:
+    """When each JSON file but the manifest was written."""
+    return {path: path.stat().st_mtime_ns for path in run.rglob("*.json") if path.name != "run.json"}
+
+
 def test_unchanged_stages_say_that_they_are_up_to_date(fitted: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     fitted.ok("stress", "--noise", "feedback", "--ratio", "0.1", "--models", "mf")
-    before = {path: path.stat().st_mtime_ns for path in (fitted.folder / "run").rglob("*.json")}
+    manifest, before = (fitted.folder / "run" / "run.json").read_text(), _written(fitted.folder / "run")
     monkeypatch.setattr("damrs_dgl.training.trainer.Trainer._one_epoch", lambda self: pytest.fail("it trained again"))
     again = fitted.ok(
         "build-graphs", "fit", "evaluate", "stress", "--noise", "feedback", "--ratio", "0.1", "--models", "mf"
     )
     for stage in ("build-graphs", "fit", "evaluate", "stress"):
         assert f"{stage}: up to date" in again.err
-    assert {path: path.stat().st_mtime_ns for path in (fitted.folder / "run").rglob("*.json")} == before
+    assert _written(fitted.folder / "run") == before
+    assert (fitted.folder / "run" / "run.json").read_text() == manifest  # a study's table is drawn and noted again
     assert again.out.count("best epoch") == 1  # one table, not one for fit and one for evaluate
 
 

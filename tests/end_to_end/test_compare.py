@@ -270,3 +270,12 @@ def test_a_page_leaves_out_a_table_of_other_settings(tiny: CommandLine) -> None:
     result = tiny("verify")
     assert result.code == 2
     assert "compare.csv" in result.errors[-1]
+
+
+def test_a_training_that_did_not_improve_is_told(tiny: CommandLine) -> None:
+    still = ("-o", "training.learning_rate=1e-12", "-o", "training.patience=2", "-o", "training.epochs=9")
+    doubt = "its first epoch is the best of 3: it may have stopped in a dip"
+    assert f"fit: {doubt}" in tiny.ok(*still, "fit").err
+    said = tiny.ok(*still, "compare", "--models", "mf").err
+    assert f"compare: mf, seed 0: {doubt}" in said
+    assert said.count("first epoch") == 1  # what is computed has one epoch alone
