@@ -97,6 +97,7 @@ class _SoftmaxContrast(torch.autograd.Function):
         more: Tensor | None,
         own_once: bool,
     ) -> Tensor:
+        """The loss, a scalar; both gradients are kept for `backward`. Arguments as in `softmax_contrast`."""
         anchor_grad, candidate_grad = torch.empty_like(anchors), torch.zeros_like(candidates)
         rows = max(1, BLOCK_VALUES // max(len(candidates), 1))
         loss = anchors.new_zeros((), dtype=torch.float64)
@@ -126,5 +127,6 @@ class _SoftmaxContrast(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """The kept gradients times that of the loss; none for what is no table."""
         anchor_grad, candidate_grad = ctx.saved_tensors
         return grads[0] * anchor_grad, grads[0] * candidate_grad, None, None, None, None, None

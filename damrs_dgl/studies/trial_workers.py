@@ -9,7 +9,7 @@ from types import TracebackType
 from damrs_dgl.errors import DamrsError, unexpected
 from damrs_dgl.studies.study import Cell, Study
 from damrs_dgl.studies.trials import Outcome, TrialTrainer, Verdict
-from damrs_dgl.studies.worker_process import WorkerProcess, end_workers, error_as_values, error_from_values
+from damrs_dgl.studies.worker_process import WorkerProcess, end_workers, error_as_values, error_from_values, received
 
 Told = tuple[int, float] | Outcome  # (epoch, score) of an evaluation, or what the trial came to
 
@@ -80,11 +80,7 @@ def _work(line: Connection, open_study: Callable[[], Study]) -> None:
         line.send(("evaluation", (epoch, score)))
         return Verdict(line.recv())
 
-    while True:
-        try:
-            cell = line.recv()
-        except (EOFError, OSError):
-            return
+    for cell in received(line):
         try:
             train = train or TrialTrainer(open_study())
             outcome, _ = train.run(cell, report)

@@ -70,6 +70,16 @@ def end_workers(workers: Sequence[WorkerProcess]) -> None:
             worker.process.join()
 
 
+def received(line: Connection) -> Iterator[Any]:
+    """What the other end sends, one after the other, until it is gone."""
+    while True:
+        try:
+            value = line.recv()
+        except (EOFError, OSError):
+            return
+        yield value
+
+
 def error_as_values(error: DamrsError) -> tuple[Any, ...]:
     """An error as what can be sent to another process."""
     return isinstance(error, TrainingError), error.exit_code, error.what, error.where, error.fix

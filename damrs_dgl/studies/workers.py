@@ -19,7 +19,7 @@ from damrs_dgl.errors import DamrsError, InternalError, unexpected
 from damrs_dgl.studies.study import Cell, Outcome, Study
 from damrs_dgl.studies.time_left import TimeLeft
 from damrs_dgl.studies.training import CellTrainer, one_thread
-from damrs_dgl.studies.worker_process import WorkerProcess, end_workers, error_as_values, error_from_values
+from damrs_dgl.studies.worker_process import WorkerProcess, end_workers, error_as_values, error_from_values, received
 from damrs_dgl.threads import usable_cores
 
 _LEAST_MEMORY = 2**30  # bytes that a worker is thought to need; more where this process holds more
@@ -164,11 +164,7 @@ class _SideBySide:
 def _work(line: Connection, open_study: Callable[[], Study]) -> None:
     """Answers each cell with None, when its result is kept, or with what it failed by."""
     train: CellTrainer | None = None
-    while True:
-        try:
-            cell = line.recv()
-        except (EOFError, OSError):
-            return
+    for cell in received(line):
         try:
             train = train or CellTrainer(open_study())
             outcome = train(cell)

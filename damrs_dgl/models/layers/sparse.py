@@ -37,9 +37,11 @@ class SparseProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, transposed: Tensor, x: Tensor) -> Tensor:
+        """matrix @ x; `transposed` is the same matrix the other way round. Shapes: [n, m], [m, n], [m, d] -> [n, d]."""
         ctx.transposed = transposed
         return matrix @ x
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor]:
+        """The gradient of x, [m, d]; the matrices have none."""
         return None, None, ctx.transposed @ grads[0].contiguous()
