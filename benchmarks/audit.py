@@ -61,7 +61,7 @@ def noisy_data(recipe: Any, noise: str, ratio: float, seed: int) -> tuple[Any, n
         return _shop(recipe, synthetic_shop, corrupt, noise, ratio, seed)
     clean = load_dataset(recipe)
     if noise == "real":
-        return clean, real_noise(recipe.data_path(), clean), None
+        return clean, real_noise(recipe.data.folder(), clean), None
     noisy = corrupt(clean, noise, ratio, seed=seed)
     if noise == "feedback":
         return noisy, np.arange(len(noisy.train)) >= len(clean.train), None
@@ -102,7 +102,7 @@ def likes_over_dislikes(recipe: Any, dataset: Any, scorer: Any) -> float | str:
     """The share of (like, dislike) pairs of a user in the test part that the model ranks right; "" without dislikes."""
     import torch
 
-    file = None if recipe.is_synthetic else recipe.data_path() / "test_dislikes.tsv"
+    file = None if recipe.is_synthetic else recipe.data.folder() / "test_dislikes.tsv"
     if file is None or not file.exists():
         return ""
     dislikes = np.loadtxt(file, dtype=np.int64, skiprows=1, delimiter="\t")

@@ -13,10 +13,8 @@ from typing import Any
 import torch
 
 from damrs_dgl.data.dataset import MultimodalDataset
-from damrs_dgl.data.formats import FORMATS
 from damrs_dgl.data.left_out import leave_out_file, weigh_clicks
 from damrs_dgl.data.parts import Interactions
-from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DeviceError, RecipeError
 from damrs_dgl.evaluation.lists import RankedLists
@@ -32,8 +30,6 @@ from damrs_dgl.training.sampling import PairSampler
 from damrs_dgl.training.sizes import batch_size_for, patience_for, spread_for
 from damrs_dgl.training.start import start_from_spectrum
 from damrs_dgl.training.trainer import Progress, Schedule, Trainer
-
-CLICK_FILES = ("left_out", "click_weights")  # keys of [data] that change the training split of any format
 
 
 def pick_device(name: str) -> torch.device:
@@ -51,13 +47,7 @@ def pick_device(name: str) -> torch.device:
 def load_dataset(recipe: Recipe[Any]) -> MultimodalDataset:
     """Read, or make up, the recipe's data set. Raises DataError or RecipeError for whatever is wrong with it."""
     data = recipe.data
-    if data.format == "synthetic":
-        dims = {name: modality.dim for name, modality in data.modalities.items()}
-        settings = data.model_dump(exclude={"format", "modalities", *CLICK_FILES})
-        dataset = synthetic_shop(**settings, dims=dims).dataset
-    else:
-        settings = data.model_dump(exclude={"format", "path", *CLICK_FILES}, exclude_none=True)
-        dataset = FORMATS[data.format](recipe.data_path(), **settings)
+    dataset: MultimodalDataset = data.read()
     if data.left_out:
         dataset = leave_out_file(dataset, Path(data.left_out))
     return weigh_clicks(dataset, Path(data.click_weights)) if data.click_weights else dataset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,3 +21,8 @@ class Section(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+def expand_home(path: str | Path) -> Path:
+    """The path with a leading ``~/`` filled in; other users' homes are left alone, for they may not be known."""
+    return Path(path).expanduser() if str(path).startswith("~/") else Path(path)

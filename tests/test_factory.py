@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from damrs_dgl.data.dataset import MultimodalDataset
-from damrs_dgl.data.formats import FORMATS
 from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DeviceError, RecipeError
@@ -31,7 +30,6 @@ from damrs_dgl.models.lightgcn import LightGCN
 from damrs_dgl.models.mf import MF
 from damrs_dgl.models.vbpr import VBPR
 from damrs_dgl.recipe import Recipe, load_recipe, with_values
-from damrs_dgl.recipe.data_section import DATA_FORMATS
 from damrs_dgl.scoring import DotProduct
 from damrs_dgl.training.checkpoint import CheckpointStore
 
@@ -68,10 +66,6 @@ def test_pick_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert pick_device("auto") == pick_device("cuda") == torch.device("cuda")
     assert pick_device("cpu") == CPU
-
-
-def test_every_format_of_a_recipe_has_its_reader() -> None:
-    assert {*FORMATS, "synthetic"} == set(DATA_FORMATS)
 
 
 def test_synthetic_data_as_the_recipe_asks() -> None:

@@ -10,10 +10,7 @@ row sum of its adjacency matrix.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
-
-from damrs_dgl.errors import DataError
 
 if TYPE_CHECKING:
     from damrs_dgl.dgl_backend import dgl
@@ -24,20 +21,6 @@ INTERACTS = "interacts"
 INTERACTED_BY = "interacted_by"
 BEHAVIOR = "behavior"
 WEIGHT = "weight"
-
-# Besides the graph's own names: "any" is a column of the summary, "id" the relation-free item table,
-# "feedback..." the kinds of noise that stand beside the modalities' names.
-RESERVED = frozenset({USER, ITEM, INTERACTS, INTERACTED_BY, BEHAVIOR, "any", "id", "feedback", "feedback-removed"})
-_NAME = re.compile(r"[A-Za-z0-9_-]+")
-
-
-def check_modality_name(name: str) -> str:
-    """Return `name` if it can name a content relation; DataError if it is reserved or holds other characters."""
-    if name in RESERVED:
-        raise DataError(f"{name!r} cannot name a modality (reserved)", fix="call it something like visual or textual")
-    if not _NAME.fullmatch(name):
-        raise DataError(f"{name!r} cannot name a modality", fix="use letters, digits, _ and - only")
-    return name
 
 
 def content_relations(graph: dgl.DGLGraph) -> list[str]:

@@ -7,16 +7,6 @@ explained. [model] holds the keys of the system that is trained, which say what 
 from __future__ import annotations
 
 from damrs_dgl.models.overview import systems_table
-from damrs_dgl.recipe.data_section import (
-    DATA_VARIABLE,
-    FeatureFile,
-    MMRecData,
-    MMSSLData,
-    SyntheticData,
-    SyntheticModality,
-    TablesData,
-    check_modality_name,
-)
 from damrs_dgl.recipe.loading import (
     DEFAULT_RECIPE,
     is_system,
@@ -30,21 +20,13 @@ from damrs_dgl.recipe.schema import Evaluation, Graphs, Recipe, Stress, Training
 from damrs_dgl.recipe.text import model_text, recipe_text
 
 __all__ = [
-    "DATA_VARIABLE",
     "DEFAULT_RECIPE",
     "Evaluation",
-    "FeatureFile",
     "Graphs",
-    "MMRecData",
-    "MMSSLData",
     "Recipe",
     "Stress",
-    "SyntheticData",
-    "SyntheticModality",
-    "TablesData",
     "Training",
     "as_system",
-    "check_modality_name",
     "is_system",
     "load_recipe",
     "model_text",

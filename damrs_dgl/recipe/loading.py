@@ -11,16 +11,17 @@ from typing import Any, Final
 
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.registry import models
-from damrs_dgl.recipe.data_section import PACKAGE, expand_home
 from damrs_dgl.recipe.making import AnyRecipe, changed, check
 from damrs_dgl.recipe.mistakes import KeyPath, Mistake, refusal, touches
 from damrs_dgl.recipe.text import toml_value
+from damrs_dgl.settings import expand_home
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
+PACKAGE: Final = Path(__file__).resolve().parents[1]
 DEFAULT_RECIPE: Final = "demo"
 _DEEPEST: Final = 20  # levels of tables and lists; a recipe has four
 

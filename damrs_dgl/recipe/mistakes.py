@@ -8,14 +8,14 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from damrs_dgl.data.formats import FORMATS
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.registry import models
-from damrs_dgl.recipe.data_section import DATA_FORMATS
 from damrs_dgl.recipe.text import Schema, expectation, schema_of, toml_value
 from damrs_dgl.settings import Section
 
 KeyPath = tuple[str, ...]
-_FORMAT: Schema = {"enum": list(DATA_FORMATS)}  # of [data]
+_FORMAT: Schema = {"enum": list(FORMATS)}  # of [data]
 
 
 class Mistake(RecipeError):
@@ -61,9 +61,9 @@ def explain(
     ``written``: the table as the user has it, where a key of a backbone may stand in [model] and is called so.
     """
     schema = schema_of(kind)
-    named = [data for name, data in DATA_FORMATS.items() if name == find(table, ("data", "format"))]
+    named = [data for name, data in FORMATS.items() if name == find(table, ("data", "format"))]
     of_data = {}  # the keys of its format; where it names none, those of all
-    for data in named or DATA_FORMATS.values():
+    for data in named or FORMATS.values():
         of_data.update(schema_of(data)["properties"])
     schema["properties"]["data"] = {"properties": {**of_data, "format": _FORMAT}}
     found: dict[KeyPath, Mistake] = {}
@@ -130,7 +130,7 @@ def _section_cures(path: KeyPath, value: Mapping[str, Any], schema: Schema) -> I
 def _key_cures(path: KeyPath, table: Mapping[str, Any], schema: Schema) -> Iterator[str]:
     """For an unknown key: the format, section or system that has it, else the nearest name, else all names."""
     section, name = path[:-1], path[-1]
-    formats = [toml_value(tag) for tag, data in DATA_FORMATS.items() if name in data.model_fields]
+    formats = [toml_value(tag) for tag, data in FORMATS.items() if name in data.model_fields]
     only = [f"a key of data.format = {' or '.join(formats)} only"] if formats else []
     yield from only if section == ("data",) else []
     yield from _elsewhere(path, schema)

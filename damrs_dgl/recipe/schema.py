@@ -9,15 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Hashable
-from pathlib import Path
 from typing import Annotated, Generic, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, Field
 
-from damrs_dgl.errors import RecipeError
+from damrs_dgl.data.formats import DataFormat
 from damrs_dgl.models.base import ModelConfig
 from damrs_dgl.models.systems import check_system
-from damrs_dgl.recipe.data_section import DataSection, expand_path
 from damrs_dgl.settings import Count, Name, Section, Seed
 
 T = TypeVar("T", bound=Hashable)
@@ -151,7 +149,7 @@ class Recipe(Section, Generic[ModelKeys]):
         default="recipe", description="Name of the recipe and of its run folder; the file's by default"
     )
     description: str = Field(default="", description="What it is for")
-    data: DataSection = Field(description="Where the data come from")
+    data: Annotated[DataFormat, Field(discriminator="format")] = Field(description="Where the data come from")
     graphs: Graphs = Field(default_factory=Graphs, description="The item-item graphs")
     model: ModelKeys = Field(description="What is trained")
     training: Training = Field(default_factory=Training, description="How it is trained")
@@ -167,17 +165,10 @@ class Recipe(Section, Generic[ModelKeys]):
             found = getattr(found, part)
         return found
 
-    def data_path(self) -> Path:
-        """The folder of the data set, ``${DAMRS_DATA}`` filled in; ``RecipeError`` where that variable is missing."""
-        path = getattr(self.data, "path", None)
-        if path is None:
-            raise RecipeError(f'data.format = "{self.data.format}" has no files', where="data.path")
-        return expand_path(path)
-
     @property
     def is_synthetic(self) -> bool:
         """Whether the data are made up, so that every number made from them is called synthetic."""
-        return self.data.format == "synthetic"
+        return self.data.is_synthetic
 
     def section_hash(self, *keys: str) -> str:
         """SHA-256 (hex) of sections or single keys (``"graphs"``, ``"training.seed"``); their order is no matter.

@@ -12,12 +12,12 @@ from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import Range
 from damrs_dgl.models.ranges import Values
 from damrs_dgl.models.spaces import space_of
-from damrs_dgl.recipe.data_section import expand_home
 from damrs_dgl.recipe.loading import parse_toml, shipped_recipes
 from damrs_dgl.recipe.making import AnyRecipe, with_values
 from damrs_dgl.recipe.mistakes import nearest
 from damrs_dgl.recipe.schema import Recipe
 from damrs_dgl.recipe.text import toml_value
+from damrs_dgl.settings import expand_home
 
 _SECTIONS: Final = ("graphs", "model", "training")
 # What says which system is trained and how it is judged; a search that changed it would compare the incomparable.

@@ -127,7 +127,7 @@ def test_variants() -> None:
     assert (empty.num_nodes("user"), empty.num_edges("interacts"), empty.num_edges("behavior")) == (USERS, 0, ITEMS)
     plain = build_graph(dataset, k=ITEMS, consistency=False).summary
     assert plain["pruned_pairs"]["below_mean"] == plain["pruned_pairs"]["inconsistent"] == {"visual": 0, "acoustic": 0}
-    with pytest.raises(DataError, match="'behavior' cannot name a modality"):
+    with pytest.raises(DataError, match='"behavior" cannot name a modality'):
         build_graph(make_dataset(("behavior",)))
 
 

@@ -11,21 +11,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from damrs_dgl.data.formats import FORMATS
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.registry import models
 from damrs_dgl.recipe import Recipe, load_recipe, recipe_mistakes
-from damrs_dgl.recipe.data_section import DATA_FORMATS
 from damrs_dgl.recipe.text import toml_value
 
 SECTIONS = ["data", "graphs", "model", "training", "evaluation", "stress", "name", "description", "losses"]
 SYSTEMS = [name for name in models() if models()[name].__module__.startswith("damrs_dgl.")]
-WORDS = [*SYSTEMS, *DATA_FORMATS, "auto", "all", "paper", "authors", "recall@20", "visual", "${HOME}", "/x", "os:path"]
+WORDS = [*SYSTEMS, *FORMATS, "auto", "all", "paper", "authors", "recall@20", "visual", "${HOME}", "/x", "os:path"]
 
 
 def keys_of_every_table() -> list[str]:
     recipe = load_recipe("demo")
     sections = [type(recipe.value(section)) for section in ("graphs", "training", "evaluation", "stress")]
-    tables = [Recipe, *sections, *DATA_FORMATS.values(), *(models()[name].Config for name in SYSTEMS)]
+    tables = [Recipe, *sections, *FORMATS.values(), *(models()[name].Config for name in SYSTEMS)]
     return sorted({key for table in tables for key in table.model_fields} | {"visual", "dim", "features", "ids"})
 
 
@@ -39,7 +39,7 @@ TABLES = st.dictionaries(KEYS, VALUES, max_size=4)
 DATA = st.builds(
     lambda table, name: {**table, "format": name, "path": "/x"} if name != "synthetic" else {**table, "format": name},
     st.dictionaries(KEYS, VALUES, max_size=2),
-    st.sampled_from(list(DATA_FORMATS)),
+    st.sampled_from(list(FORMATS)),
 )
 NAMED = st.builds(lambda table, name: {**table, "name": name}, TABLES, st.sampled_from(SYSTEMS))
 WRAPPING = st.builds(

@@ -8,12 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from damrs_dgl.data.formats import MMRecData, SyntheticData, TablesData, keys
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.recipe import (
-    MMRecData,
-    SyntheticData,
-    TablesData,
-    data_section,
     load_recipe,
     recipe_header,
     recipe_mistakes,
@@ -124,8 +121,8 @@ def test_relative_path_starts_at_the_recipe_file(
     monkeypatch.chdir(elsewhere)
     recipe = load_recipe(path)
     monkeypatch.chdir(tmp_path.parent)
-    assert recipe.data_path() == tmp_path / "shop"
-    assert load_recipe(path, ["data.path=/abs"]).data_path() == Path("/abs")
+    assert recipe.data.folder() == tmp_path / "shop"
+    assert load_recipe(path, ["data.path=/abs"]).data.folder() == Path("/abs")
 
 
 def test_relative_path_of_an_override_or_a_shipped_recipe_starts_here(
@@ -135,8 +132,8 @@ def test_relative_path_of_an_override_or_a_shipped_recipe_starts_here(
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
-    assert load_recipe(path, ["data.path=mall"]).data_path() == here / "mall"
-    assert load_recipe("tiktok", ["data.path=mall"]).data_path() == here / "mall"
+    assert load_recipe(path, ["data.path=mall"]).data.folder() == here / "mall"
+    assert load_recipe("tiktok", ["data.path=mall"]).data.folder() == here / "mall"
 
 
 def test_damrs_data_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,23 +141,23 @@ def test_damrs_data_comes_from_the_environment(tmp_path: Path, monkeypatch: pyte
     assert isinstance(recipe.data, MMRecData)
     assert recipe.data.path == "${DAMRS_DATA}/tiktok"
     monkeypatch.setenv("DAMRS_DATA", str(tmp_path))
-    assert recipe.data_path() == tmp_path / "tiktok"
+    assert recipe.data.folder() == tmp_path / "tiktok"
     monkeypatch.setenv("DAMRS_DATA", str(tmp_path / "gone"))
     with pytest.raises(RecipeError, match=r"DAMRS_DATA = .*gone.* is not a folder"):
-        recipe.data_path()
+        recipe.data.folder()
 
 
 def test_damrs_data_unset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DAMRS_DATA", raising=False)
-    monkeypatch.setattr(data_section, "PACKAGE", tmp_path / "repository" / "damrs_dgl")
-    recipe_path = MMRecData(path="${DAMRS_DATA}/tiktok").path
+    monkeypatch.setattr(keys, "REPOSITORY", tmp_path / "repository")
+    data = MMRecData(path="${DAMRS_DATA}/tiktok")
     with pytest.raises(RecipeError, match="needs the variable DAMRS_DATA, which is not set; set DAMRS_DATA to"):
-        data_section.expand_path(recipe_path)
+        data.folder()
     beside = tmp_path / "shared" / "data"
     beside.mkdir(parents=True)
-    assert data_section.expand_path(recipe_path) == beside / "tiktok"
+    assert data.folder() == beside / "tiktok"
 
 
 def test_synthetic_data_has_no_path() -> None:
-    with pytest.raises(RecipeError, match="has no files"):
-        load_recipe("demo").data_path()
+    with pytest.raises(RecipeError, match="made-up data have no files"):
+        load_recipe("demo").data.folder()

@@ -1,21 +1,36 @@
-"""Readers, one per on-disk format, each from a folder to a MultimodalDataset; FORMATS finds them by name.
+"""How data sets are stored: a file per format, with its keys in [data] and its reader; FORMATS finds them by name.
 
-A new format is one file here, its line in FORMATS, and its section in recipe/data_section.py.
+A new format is one file here, and its name in `DataFormat`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
+from typing import get_args
 
-from damrs_dgl.data.dataset import MultimodalDataset
-from damrs_dgl.data.formats.mmrec import read_mmrec
-from damrs_dgl.data.formats.mmssl import read_mmssl
-from damrs_dgl.data.formats.tables import read_tables
+from damrs_dgl.data.formats.keys import DATA_VARIABLE, DataKeys
+from damrs_dgl.data.formats.mmrec import MMRecData, read_mmrec
+from damrs_dgl.data.formats.mmssl import MMSSLData, read_mmssl
+from damrs_dgl.data.formats.synthetic import SyntheticData
+from damrs_dgl.data.formats.tables import TablesData, read_tables
 
-Reader = Callable[..., MultimodalDataset]
+DataFormat = MMRecData | MMSSLData | TablesData | SyntheticData
+FORMATS: Mapping[str, type[DataKeys]] = MappingProxyType(
+    {kind.model_fields["format"].default: kind for kind in get_args(DataFormat)}
+)
+"""``data.format`` of a recipe -> its keys, whose ``read`` gives the data set."""
 
-FORMATS: Mapping[str, Reader] = MappingProxyType({"mmrec": read_mmrec, "mmssl": read_mmssl, "tables": read_tables})
-"""``data.format`` of a recipe -> its reader, called with the folder and the section's other keys by name."""
-
-__all__ = ["FORMATS", "Reader", "read_mmrec", "read_mmssl", "read_tables"]
+__all__ = [
+    "DATA_VARIABLE",
+    "FORMATS",
+    "DataFormat",
+    "DataKeys",
+    "MMRecData",
+    "MMSSLData",
+    "SyntheticData",
+    "TablesData",
+    "read_mmrec",
+    "read_mmssl",
+    "read_tables",
+]

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.formats.files import require_file
 from damrs_dgl.data.formats.integer_ids import features_by_item, integer_dataset
+from damrs_dgl.data.formats.keys import FORMAT, FolderKeys
 from damrs_dgl.data.formats.text_table import TextTable, reason
+from damrs_dgl.data.modality_names import ModalityName
 from damrs_dgl.errors import DataError
+from damrs_dgl.settings import Name
 
 COLUMNS = ("userID", "itemID", "x_label")
+
+
+class MMRecData(FolderKeys):
+    """MMRec's layout: NAME.inter with a split label per row, one .npy per modality whose row is the item's number."""
+
+    format: Literal["mmrec"] = Field(default="mmrec", description=FORMAT)
+    interactions: Name | None = Field(
+        default=None, description="File of the interactions; else the folder's only .inter"
+    )
+    modalities: dict[ModalityName, Name] = Field(default_factory=dict, description="Modality name = feature file")
+
+    def read(self) -> MultimodalDataset:
+        return read_mmrec(self.folder(), **self.arguments())
 
 
 def read_mmrec(

@@ -6,17 +6,31 @@ import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from damrs_dgl.data.columns import first_line
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.formats.files import require_file
 from damrs_dgl.data.formats.integer_ids import features_by_item, integer_dataset
+from damrs_dgl.data.formats.keys import FORMAT, FolderKeys
+from damrs_dgl.data.modality_names import ModalityName
 from damrs_dgl.errors import DataError
+from damrs_dgl.settings import Name
 
 FILES = ("train.json", "val.json", "test.json")
+
+
+class MMSSLData(FolderKeys):
+    """MMSSL's layout: train.json, val.json and test.json, one .npy per modality whose row is the item's number."""
+
+    format: Literal["mmssl"] = Field(default="mmssl", description=FORMAT)
+    modalities: dict[ModalityName, Name] = Field(default_factory=dict, description="Modality name = feature file")
+
+    def read(self) -> MultimodalDataset:
+        return read_mmssl(self.folder(), **self.arguments())
 
 
 def read_mmssl(

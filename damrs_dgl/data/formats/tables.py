@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 import pyarrow as pa
+from pydantic import Field, model_validator
 
 from damrs_dgl.data.builder import FeatureTable, feature_table, parts_from_ids
 from damrs_dgl.data.columns import to_numbers
@@ -13,12 +15,52 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.formats.columnar import read_columns, read_id_list
 from damrs_dgl.data.formats.features import open_parquet
 from damrs_dgl.data.formats.files import exists, is_pipe, require_file, require_folder
+from damrs_dgl.data.formats.keys import FORMAT, FolderKeys
 from damrs_dgl.data.formats.npy import open_npy
+from damrs_dgl.data.modality_names import ModalityName
 from damrs_dgl.data.parts import Finding
 from damrs_dgl.data.splits import split_labels
 from damrs_dgl.errors import DataError
+from damrs_dgl.settings import Name, Section, Seed
 
 FEATURE_KEYS = ("features", "ids", "id_column", "vector_column")
+
+
+class FeatureFile(Section):
+    """A modality's features with the items' own ids; a bare file name is short for ``{features = NAME}``."""
+
+    features: Name = Field(description="File of the feature vectors, .npy or .parquet")
+    ids: Name | None = Field(default=None, description="File of the item ids, one per row of the features")
+    id_column: Name | None = Field(default=None, description="Column of the item ids")
+    vector_column: Name | None = Field(default=None, description="Column of the vectors")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"features": value} if isinstance(value, str) else value
+
+
+class TablesData(FolderKeys):
+    """Tables with the user's own ids: CSV or parquet, columns by name."""
+
+    format: Literal["tables"] = Field(default="tables", description=FORMAT)
+    interactions: Name = Field(default="interactions.csv", description="File of the interactions, .csv or .parquet")
+    user: Name = Field(default="user", description="Column of the user ids")
+    item: Name = Field(default="item", description="Column of the item ids")
+    timestamp: Name | None = Field(default=None, description="Column of the time; splits by time instead of by chance")
+    rating: Name | None = Field(default=None, description="Column of the rating")
+    rating_threshold: float | None = Field(default=None, description="Rows rated below this are left out")
+    split: Name | None = Field(default=None, description="Column that says train, validation or test (0, 1, 2)")
+    k_core: int = Field(
+        default=0, ge=0, description="Keep users and items with at least this many interactions; 0: all"
+    )
+    seed: Seed = Field(default=0, description="Seed of a split by chance")
+    modalities: dict[ModalityName, FeatureFile] = Field(
+        default_factory=dict, description="Modality name = file, or {features, ids, id_column, vector_column}"
+    )
+
+    def read(self) -> MultimodalDataset:
+        return read_tables(self.folder(), **self.arguments())
 
 
 def read_tables(
