@@ -28,7 +28,7 @@ from damrs_dgl.scoring import Scorer
 from damrs_dgl.training.checkpoint import CheckpointStore
 from damrs_dgl.training.sampling import PairSampler
 from damrs_dgl.training.sizes import batch_size_for, patience_for, spread_for
-from damrs_dgl.training.start import start_from_spectrum
+from damrs_dgl.training.start import content_smoothing, start_from_spectrum
 from damrs_dgl.training.trainer import Progress, Schedule, Trainer
 
 
@@ -184,7 +184,7 @@ def prepare_training(
         part: RankingModel, kept: CheckpointStore | None, members: Mapping[str, Trainer] | None = None
     ) -> Trainer:
         """The trainer of the model, or of a system inside it (`members` None), drawing from the seed's start."""
-        _start(part, recipe, dataset)
+        _start(part, recipe, dataset, graph)
         return Trainer(
             part,
             _sampler(part, recipe, dataset, device),
@@ -206,11 +206,12 @@ def prepare_training(
     return trainer
 
 
-def _start(model: RankingModel, recipe: Recipe[Any], dataset: MultimodalDataset) -> None:
+def _start(model: RankingModel, recipe: Recipe[Any], dataset: MultimodalDataset, graph: dgl.DGLGraph) -> None:
     tables = model.tables() if recipe.training.start == "spectral" else None
     if tables is not None:
         spread = spread_for(recipe.training.start_spread, len(dataset.train), dataset.num_users)
-        start_from_spectrum(*tables, dataset.train, spread=spread)
+        smoothing = content_smoothing(graph, recipe.training.start_content)
+        start_from_spectrum(*tables, dataset.train, spread=spread, smoothing=smoothing)
 
 
 def _sampler(model: RankingModel, recipe: Recipe[Any], dataset: MultimodalDataset, device: torch.device) -> PairSampler:

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field
 from damrs_dgl.data.formats import DataFormat
 from damrs_dgl.models.base import ModelConfig
 from damrs_dgl.models.systems import check_system
-from damrs_dgl.settings import Count, Name, Section, Seed
+from damrs_dgl.settings import Count, Name, Section, Seed, Weight
 
 T = TypeVar("T", bound=Hashable)
 ModelKeys = TypeVar("ModelKeys", bound=ModelConfig)
@@ -105,6 +105,12 @@ class Training(Section):
         default="auto",
         description="Standard deviation of the tables after a spectral start. auto: 0.02 times the root of the mean "
         "number of interactions of a user",
+    )
+    start_content: Weight = Field(
+        default=0.0,
+        le=10,
+        description="Spectral start: how much a click on an item counts for its neighbours in the content graphs; 0: "
+        "interactions alone",
     )
     seed: Seed = Field(default=0, description="Seed of the initial embeddings and all sampling")
     matmul_precision: Literal["highest", "high", "medium"] = Field(

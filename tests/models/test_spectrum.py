@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -48,6 +49,25 @@ def test_it_is_the_svd_of_the_normalised_matrix(num_users: int, num_items: int, 
     assert np.allclose(items @ items.T, right[:rank].T @ right[:rank], atol=2e-3 if count > 1000 else 1e-5)
     assert np.allclose(matrix @ items, users * found, atol=1e-6)
     assert np.allclose(items.T @ items, np.eye(rank), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("num_users", "num_items", "count"), [(30, 20, 90), (20, 30, 90), (900, 700, 4000), (700, 900, 4000)]
+)
+def test_with_a_smoothing_it_is_the_svd_of_the_product(num_users: int, num_items: int, count: int) -> None:
+    pairs = random_pairs(num_users, num_items, count)
+    random = sp.random(num_items, num_items, 3 / num_items, random_state=0)
+    links = random + random.T
+    scale = sp.diags(np.maximum(np.asarray(links.sum(1)).ravel(), 1e-9) ** -0.5)
+    smoothing = ((sp.eye(num_items) + 0.5 * scale @ links @ scale) / 1.5).tocsr()
+    matrix = dense_normalized(*pairs, num_users, num_items) @ smoothing.toarray()
+    left, values, right = np.linalg.svd(matrix, full_matrices=False)
+    rank = 6 + int((values[5:12] - values[6:13]).argmax())
+    users, found, items = as_arrays(truncated_svd(*pairs, num_users, num_items, rank, 0, smoothing))
+    assert np.allclose(found, values[:rank], atol=2e-6)
+    assert np.allclose(users @ users.T, left[:, :rank] @ left[:, :rank].T, atol=2e-3)
+    assert np.allclose(items @ items.T, right[:rank].T @ right[:rank], atol=2e-3)
+    assert np.allclose(matrix @ items, users * found, atol=1e-6)
 
 
 def test_the_same_numbers_again_and_nearly_so_from_another_start() -> None:

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from damrs_dgl.factory import build_recipe_graph, prepare_training
+from damrs_dgl.models.layers.filters import content_matrix
 from damrs_dgl.recipe import load_recipe, with_values
-from damrs_dgl.training.start import start_from_spectrum
+from damrs_dgl.training.start import content_smoothing, start_from_spectrum
 from tests.models.builders import CPU, dense_interactions, tiny_dataset
 
 
@@ -64,6 +65,40 @@ def test_the_recipe_asks_for_it() -> None:
     assert not torch.allclose(item_table("mf", start="random"), spectral)
     vbpr = item_table("vbpr", start="random")
     assert torch.equal(item_table("vbpr", start="spectral"), vbpr)  # it has no such tables
+
+
+def test_items_begin_near_their_content_neighbours() -> None:
+    """The tables against a dense N (1 + w A) / (1 + w); an item that nobody chose is reached by its neighbours."""
+    data = tiny_dataset()
+    recipe = with_values(load_recipe("demo"), {"graphs.k": 3})
+    graph = build_recipe_graph(recipe, data).graph
+    smoothing = content_smoothing(graph, 0.5)
+    content = content_matrix(graph)
+    assert smoothing is not None and content is not None
+    matrix = dense_interactions(data)
+    scale = [d.clamp(min=1).rsqrt() for d in (matrix.sum(1), matrix.sum(0))]
+    smoothed = scale[0][:, None] * matrix * scale[1][None, :]
+    smoothed = smoothed @ (torch.eye(14) + 0.5 * torch.from_numpy(content.toarray())).to(smoothed.dtype) / 1.5
+    u, s, v = torch.linalg.svd(smoothed)
+    users, items = tables(5)
+    before = items.detach().clone()
+    start_from_spectrum(users, items, data.train, spread=0.1, smoothing=smoothing)
+    found, expected = (users @ items.T).detach().double(), (u[:, :5] * s[:5] ** 2) @ v[:5]
+    assert torch.allclose(found / found.norm(), expected / expected.norm(), atol=1e-5)
+    assert not (items[13] == before[13]).any()
+    assert content_smoothing(graph, 0.0) is None
+
+
+def test_the_recipe_asks_for_content_in_the_start() -> None:
+    data = tiny_dataset()
+
+    def item_table(weight: float) -> torch.Tensor:
+        values = {"model.name": "mf", "model.dim": 4, "training.start": "spectral", "training.start_content": weight}
+        recipe = with_values(load_recipe("demo"), {**values, "graphs.k": 3})
+        model: Any = prepare_training(recipe, data, build_recipe_graph(recipe, data).graph, device=CPU).model
+        return model.item_table.detach()
+
+    assert not torch.allclose(item_table(0.0)[:13], item_table(0.5)[:13], atol=1e-3)
 
 
 def test_no_gradient_runs_away_from_items_without_interactions() -> None:

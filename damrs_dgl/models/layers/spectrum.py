@@ -4,6 +4,8 @@ N = D_u^-1/2 R D_i^-1/2 has singular values in [0, 1], and each connected compon
 that is 1, with known vectors: the square roots of the degrees in it. A graph of many components (TikTok has 120) so has
 a tie that Lanczos methods find in part and random ones cut anywhere. These pairs are written down instead, and only the
 rest is iterated: subspace iteration with a Chebyshev filter, whose block also holds what other ties there are.
+
+With a smoothing S of the items, such as their content, the same iteration finds the triples of N S, and knows none.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from damrs_dgl.dgl_backend import dgl
+from damrs_dgl.models.layers.sparse import csr_from_lists
 
 _ROUNDS = 40  # at most; Baby's 256 vectors take 9
 _TOLERANCE = 1e-5  # of |N^T N v - s^2 v|, some thirty times float32's rounding
@@ -32,7 +35,15 @@ class Spectrum(NamedTuple):
     items: Tensor
 
 
-def truncated_svd(users: Tensor, items: Tensor, num_users: int, num_items: int, rank: int, seed: int = 0) -> Spectrum:
+def truncated_svd(
+    users: Tensor,
+    items: Tensor,
+    num_users: int,
+    num_items: int,
+    rank: int,
+    seed: int = 0,
+    smoothing: sp.csr_matrix | None = None,
+) -> Spectrum:
     """The `rank` leading singular triples of N = D_u^-1/2 R D_i^-1/2, R the binary matrix of the training pairs.
 
     Parameters
@@ -40,6 +51,7 @@ def truncated_svd(users: Tensor, items: Tensor, num_users: int, num_items: int, 
     users, items: int64 [n], the pairs.  num_users, num_items: U and I.
     rank: k. Beyond min(U, I) - 1, and beyond the rank of N, values and vectors are 0.
     seed: of the subspace that the iteration starts from; the vectors do not depend on it beyond rounding, but for ties.
+    smoothing: S [I, I], symmetric, no singular value above 1: the triples are those of N S, which is never made.
 
     The same numbers every time on one machine; the largest entry of each item vector is positive. The values that are
     exactly 1 stand first, by the number of interactions of their components, so where `rank` cuts through these the
@@ -54,20 +66,33 @@ def truncated_svd(users: Tensor, items: Tensor, num_users: int, num_items: int, 
     pairs = (users.numpy(), items.numpy())
     matrix = _normalized(sp.csr_matrix((np.ones(len(users)), pairs), shape=(num_users, num_items)))
     wide = num_users < num_items
-    matrix = matrix.T.tocsr() if wide else matrix  # iterate on the shorter side
-    known = _component_vectors(matrix)
+    # iterate on the shorter side
+    product = _Product(matrix.T.tocsr(), after=smoothing) if wide else _Product(matrix, before=smoothing)
+    known = _component_vectors(product.matrix) if smoothing is None else sp.csr_matrix((0, product.matrix.shape[1]))
     count = min(rank, min(num_users, num_items) - 1)
     leading = known[: max(count, 0)].toarray().T
     if count > known.shape[0]:
-        values, vectors = _iterate(matrix, known, count - known.shape[0], seed)
+        values, vectors = _iterate(product, known, count - known.shape[0], seed)
         values = np.concatenate([np.ones(known.shape[0]), values])
         vectors = np.concatenate([leading, vectors], axis=1)
     else:
         values, vectors = np.ones(leading.shape[1]), leading
-    others = matrix @ vectors / np.maximum(values, _ZERO)
+    others = product @ vectors / np.maximum(values, _ZERO)
     left, right = (vectors, others) if wide else (others, vectors)
     signs = _signs(right) * (values > _ZERO)
     return Spectrum(*(_filled(part, rank) for part in (left * signs, values * (values > _ZERO), right * signs)))
+
+
+class _Product(NamedTuple):
+    """A P B for a normalised matrix P, or its transpose, and what smooths its items before or after."""
+
+    matrix: sp.csr_matrix
+    before: sp.csr_matrix | None = None
+    after: sp.csr_matrix | None = None
+
+    def __matmul__(self, x: np.ndarray) -> np.ndarray:
+        found = self.matrix @ (x if self.before is None else self.before @ x)
+        return found if self.after is None else self.after @ found
 
 
 def _filled(part: np.ndarray, rank: int) -> Tensor:
@@ -112,30 +137,30 @@ def _component_vectors(matrix: sp.csr_matrix) -> sp.csr_matrix:
     return sp.csr_matrix((values, (place[labels[inside]], inside)), shape=(len(order), columns))
 
 
-def _iterate(matrix: sp.csr_matrix, known: sp.csr_matrix, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The `count` largest singular values [count], and right vectors [columns, count], of N without its `known` ones.
+def _iterate(product: _Product, known: sp.csr_matrix, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The `count` largest singular values [count], and right vectors [columns, count], without the `known` ones.
 
     The subspace is found in float32 and the vectors within it in float64.
     """
-    columns = matrix.shape[1]
+    columns = product.matrix.shape[1]
     width = count + max(32, count // 4)
-    basis = np.eye(columns) if width >= columns else _subspace(matrix, known, count, width, seed)
+    basis = np.eye(columns) if width >= columns else _subspace(product, known, count, width, seed)
     basis = np.linalg.qr(basis)[0]
-    image, ones = matrix @ basis, known @ basis
+    image, ones = product @ basis, known @ basis
     squares, rotation = np.linalg.eigh(image.T @ image - ones.T @ ones)
     best = np.argsort(-squares, kind="stable")[:count]
     return np.sqrt(np.maximum(squares[best], 0)), basis @ rotation[:, best]
 
 
-def _subspace(matrix: sp.csr_matrix, known: sp.csr_matrix, count: int, width: int, seed: int) -> np.ndarray:
+def _subspace(product: _Product, known: sp.csr_matrix, count: int, width: int, seed: int) -> np.ndarray:
     """An orthonormal basis [columns, width] whose span holds the `count` leading right vectors, float64.
 
     Each round damps what lies below the smallest Ritz value a: x <- T_m(2 M / a - 1) x with M = N^T N - known, T_m the
     Chebyshev polynomial, which stays within [-1, 1] on [0, a] and grows fast above.
     """
-    square = _Square(matrix, known)
+    square = _Square(product, known)
     generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(matrix.shape[1], width, generator=generator)
+    x = torch.randn(product.matrix.shape[1], width, generator=generator)
     filtered = square(x)
     for _ in range(_ROUNDS):
         x = torch.linalg.qr(filtered)[0]
@@ -160,12 +185,13 @@ def _chebyshev(square: _Square, x: Tensor, image: Tensor, low: float, high: floa
 
 
 class _Square:
-    """M x = N^T N x - K^T K x in float32 for N [rows, columns] and the `known` vectors K [c, columns].
+    """M x = P^T P x - K^T K x in float32 for a product P [rows, columns] and the `known` vectors K [c, columns].
 
     The product with R is DGL's `copy_u_sum` between node scalings: a third of the time of a sparse matrix product.
     """
 
-    def __init__(self, matrix: sp.csr_matrix, known: sp.csr_matrix) -> None:
+    def __init__(self, product: _Product, known: sp.csr_matrix) -> None:
+        matrix = product.matrix
         rows, columns = (torch.from_numpy(ids.astype(np.int32)) for ids in matrix.nonzero())
         sizes = {"row": matrix.shape[0], "column": matrix.shape[1]}
         edges = {("column", "up", "row"): (columns, rows), ("row", "down", "column"): (rows, columns)}
@@ -173,9 +199,25 @@ class _Square:
         self.up, self.down = (graph[name].formats("csc") for name in ("up", "down"))
         row_degrees, column_degrees = self.up.in_degrees().clamp(min=1), self.down.in_degrees().clamp(min=1)
         self.row_scale, self.column_scale = (1 / row_degrees)[:, None], column_degrees.float().rsqrt()[:, None]
+        self.before, self.after = (
+            None if part is None else _torch_csr(part) for part in (product.before, product.after)
+        )
         self.known, self.known_transposed = known.astype(np.float32), known.T.tocsr().astype(np.float32)
 
     def __call__(self, x: Tensor) -> Tensor:
-        rows = dgl.ops.copy_u_sum(self.up, x * self.column_scale).mul_(self.row_scale)
+        smooth = x if self.before is None else self.before @ x
+        rows = dgl.ops.copy_u_sum(self.up, smooth * self.column_scale)
+        if self.after is None:
+            rows.mul_(self.row_scale)
+        else:
+            scale = self.row_scale.sqrt()
+            rows = (self.after @ (self.after @ rows.mul_(scale))).mul_(scale)
         found = dgl.ops.copy_u_sum(self.down, rows).mul_(self.column_scale)
+        if self.before is not None:
+            found = self.before @ found
         return found.sub_(torch.from_numpy(self.known_transposed @ (self.known @ x.numpy())))
+
+
+def _torch_csr(matrix: sp.csr_matrix) -> Tensor:
+    offsets, columns = (torch.from_numpy(ids.astype(np.int64)) for ids in (matrix.indptr, matrix.indices))
+    return csr_from_lists(offsets, columns, torch.from_numpy(matrix.data.astype(np.float32)), matrix.shape)
