@@ -43,9 +43,11 @@ _RECOMMENDED: Mapping[str, object] = {
     "graphs.behavior_weighted": True,
     "graphs.behavior_similarity": "cosine",
     "model.relation_weight": 0.01,
+    "model.relation_damping": 40.0,
     "model.anchors": 64,
     "model.backbone.dim": 256,
     "training.start": "spectral",
+    "training.start_content": 0.5,
     "training.learning_rate": 2e-3,
 }
 
@@ -91,6 +93,12 @@ class DAMRSConfig(WrapperConfig[Backbone]):
     )
     relation_weight: float = Field(
         default=1e-3, ge=0, description="lambda2 of the item relation alignment AI; 0: off; usual 0.0001 to 1"
+    )
+    relation_damping: float = Field(
+        default=0.0,
+        ge=0,
+        description="c: where items have d > c interactions on average, lambda2 counts (c / d)^2; 0: it always counts "
+        "whole. Items that many chose tell more by that than by their neighbours",
     )
     relation_strategy: Literal["AI", "MP", "SP"] = Field(
         default="AI", description="Graded item sets; AI: both grades, MP: the most similar, SP: both as one"

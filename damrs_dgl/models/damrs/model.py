@@ -22,7 +22,7 @@ from damrs_dgl.models.base import (
 from damrs_dgl.models.damrs.ablation import ABLATIONS
 from damrs_dgl.models.damrs.config import DAMRSConfig
 from damrs_dgl.models.damrs.evidence import click_evidence
-from damrs_dgl.models.damrs.objective import alignment_terms, ranking_terms
+from damrs_dgl.models.damrs.objective import alignment_terms, ranking_terms, relation_share
 from damrs_dgl.models.damrs.variants import VARIANTS, Representations, mean_over_relations
 from damrs_dgl.models.layers.propagation import make_relation
 from damrs_dgl.models.ranges import LEARNING_RATES, Range, Space
@@ -79,6 +79,7 @@ class DAMRS(RankingModel):
         self.relation_names = tuple(names)
         self.relations = nn.ModuleList(make_relation(inputs.graph, name, inputs.device) for name in names)
         self.num_items = inputs.num_items
+        self.relation_share = relation_share(config.relation_damping, len(inputs.dataset.train), self.num_items)
         self.graded_sets: GradedSets | None = None
         if config.relation_weight and (config.refresh_epochs or 0) > 1:  # the sets outlive an epoch: buffers
             empty = torch.full((len(names), inputs.num_items, config.relation_k), -1, device=inputs.device)
@@ -121,7 +122,7 @@ class DAMRS(RankingModel):
         """The alignments, and what the backbone keeps of its own."""
         if not isinstance(encoded, Representations):
             raise TypeError("DA-MRS aligns what its own `encode_batch` gives")
-        terms = alignment_terms(self.config, self.variant, encoded, batch, self.graded_sets)
+        terms = alignment_terms(self.config, self.variant, encoded, batch, self.graded_sets, self.relation_share)
         return terms | self.backbone.auxiliary_losses(batch, encoded.backbone)
 
     def on_epoch_start(self, epoch: int, generator: torch.Generator) -> None:

@@ -51,18 +51,30 @@ def ranking_terms(
     return terms
 
 
+def relation_share(damping: float, num_interactions: int, num_items: int) -> float:
+    """What of lambda2 counts: (c / d)^2 where items have d > c interactions on average, else 1; c = 0: always 1."""
+    clicks = num_interactions / max(num_items, 1)
+    return 1.0 if clicks <= damping or not damping else (damping / clicks) ** 2
+
+
 def alignment_terms(
-    config: DAMRSConfig[Any], variant: Variant, vectors: Representations, batch: Batch, sets: GradedSets | None
+    config: DAMRSConfig[Any],
+    variant: Variant,
+    vectors: Representations,
+    batch: Batch,
+    sets: GradedSets | None,
+    share: float = 1.0,
 ) -> dict[str, Tensor]:
     """User preference and item relation alignment, weighted (Eq. 9 to 11).
 
+    `share`: what of `relation_weight` counts, 0 to 1 (`relation_share`).
     `sets`: the graded item sets of all items; None computes those of the batch's anchors.
     """
     terms = {}
     if config.preference_weight:
         terms["preference"] = config.preference_weight * variant.preference(vectors, batch)
     if config.relation_weight:
-        terms["relations"] = config.relation_weight * _item_relations(config, variant, vectors, batch, sets)
+        terms["relations"] = share * config.relation_weight * _item_relations(config, variant, vectors, batch, sets)
     return terms
 
 

@@ -10,7 +10,7 @@ import torch
 
 from damrs_dgl.losses.graded_sets import graded_item_sets
 from damrs_dgl.models.base import Batch
-from damrs_dgl.models.damrs.objective import confidences
+from damrs_dgl.models.damrs.objective import confidences, relation_share
 from damrs_dgl.models.damrs.variants import VARIANTS
 from tests.models.damrs import reference
 from tests.models.damrs.case import Case
@@ -91,6 +91,18 @@ def test_weight_zero_leaves_a_term_out() -> None:
     ):
         case = Case("paper", "mf", **{weight: 0.0})
         assert set(case.terms()) == {"feedback", "preference", "relations", "regularization"} - {term}
+
+
+def test_item_relations_count_less_where_items_have_many_clicks() -> None:
+    assert relation_share(0.0, 10_000, 10) == relation_share(40.0, 400, 10) == relation_share(40.0, 0, 0) == 1.0
+    assert relation_share(40.0, 800, 10) == 0.25
+    whole, damped = Case("authors", "lightgcn"), Case("authors", "lightgcn", relation_damping=1.0)
+    share = (damped.data.num_items / len(damped.data.train)) ** 2
+    assert damped.model.relation_share == pytest.approx(share) and share < 1
+    terms = damped.model.auxiliary_losses(damped.batch, damped.model.represent())
+    plain = whole.model.auxiliary_losses(whole.batch, whole.model.represent())
+    assert terms["relations"].item() == pytest.approx(share * plain["relations"].item())
+    assert terms["preference"].item() == pytest.approx(plain["preference"].item())
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
