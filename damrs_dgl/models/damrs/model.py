@@ -99,7 +99,10 @@ class DAMRS(RankingModel):
             for _ in range(self.config.item_layers):
                 hidden = relation(hidden)
             relation_items[name] = hidden
-        items = self.variant.fuse(encoded.items, mean_over_relations(list(relation_items.values())))
+        neighbours = mean_over_relations(list(relation_items.values()))
+        if self.relation_share < 1:
+            neighbours = self.relation_share * neighbours
+        items = self.variant.fuse(encoded.items, neighbours)
         return Representations(
             encoded.users, items, encoded.user_input, encoded.item_input, relation_items, backbone=encoded
         )

@@ -52,7 +52,7 @@ def ranking_terms(
 
 
 def relation_share(damping: float, num_interactions: int, num_items: int) -> float:
-    """What of lambda2 counts: (c / d)^2 where items have d > c interactions on average, else 1; c = 0: always 1."""
+    """How much neighbours count: (c / d)^2 where items have d > c interactions on average, else 1; c = 0: always 1."""
     clicks = num_interactions / max(num_items, 1)
     return 1.0 if clicks <= damping or not damping else (damping / clicks) ** 2
 
@@ -67,7 +67,7 @@ def alignment_terms(
 ) -> dict[str, Tensor]:
     """User preference and item relation alignment, weighted (Eq. 9 to 11).
 
-    `share`: what of `relation_weight` counts, 0 to 1 (`relation_share`).
+    `share`: how much of `relation_weight` counts, 0 to 1 (`relation_share`).
     `sets`: the graded item sets of all items; None computes those of the batch's anchors.
     """
     terms = {}

@@ -93,7 +93,7 @@ def test_weight_zero_leaves_a_term_out() -> None:
         assert set(case.terms()) == {"feedback", "preference", "relations", "regularization"} - {term}
 
 
-def test_item_relations_count_less_where_items_have_many_clicks() -> None:
+def test_neighbours_count_less_where_items_have_many_clicks() -> None:
     assert relation_share(0.0, 10_000, 10) == relation_share(40.0, 400, 10) == relation_share(40.0, 0, 0) == 1.0
     assert relation_share(40.0, 800, 10) == 0.25
     whole, damped = Case("authors", "lightgcn"), Case("authors", "lightgcn", relation_damping=1.0)
@@ -101,6 +101,9 @@ def test_item_relations_count_less_where_items_have_many_clicks() -> None:
     assert damped.model.relation_share == pytest.approx(share) and share < 1
     terms = damped.model.auxiliary_losses(damped.batch, damped.model.represent())
     plain = whole.model.auxiliary_losses(whole.batch, whole.model.represent())
+    vectors, fused = damped.model.represent(), damped.model.embeddings().items
+    neighbours = torch.stack(list(vectors.relation_items.values())).mean(0)
+    torch.testing.assert_close(fused, vectors.id_items + share * neighbours)
     assert terms["relations"].item() == pytest.approx(share * plain["relations"].item())
     assert terms["preference"].item() == pytest.approx(plain["preference"].item())
 
