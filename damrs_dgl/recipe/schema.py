@@ -109,8 +109,8 @@ class Training(Section):
     start_content: Weight = Field(
         default=0.0,
         le=10,
-        description="Spectral start: how much a click on an item counts for its neighbours in the content graphs; 0: "
-        "interactions alone",
+        description="Spectral start: how much a click on an item counts for its neighbours in the content graphs; 0, "
+        "and for systems that see no content: interactions alone",
     )
     seed: Seed = Field(default=0, description="Seed of the initial embeddings and all sampling")
     matmul_precision: Literal["highest", "high", "medium"] = Field(

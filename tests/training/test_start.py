@@ -92,13 +92,16 @@ def test_items_begin_near_their_content_neighbours() -> None:
 def test_the_recipe_asks_for_content_in_the_start() -> None:
     data = tiny_dataset()
 
-    def item_table(weight: float) -> torch.Tensor:
-        values = {"model.name": "mf", "model.dim": 4, "training.start": "spectral", "training.start_content": weight}
+    def item_table(weight: float, name: str = "damrs") -> torch.Tensor:
+        values = {"model.name": name, "model.dim": 4, "training.start": "spectral", "training.start_content": weight}
         recipe = with_values(load_recipe("demo"), {**values, "graphs.k": 3})
         model: Any = prepare_training(recipe, data, build_recipe_graph(recipe, data).graph, device=CPU).model
-        return model.item_table.detach()
+        tables = model.tables()
+        assert tables is not None
+        return tables[1].detach()[:13]
 
-    assert not torch.allclose(item_table(0.0)[:13], item_table(0.5)[:13], atol=1e-3)
+    assert not torch.allclose(item_table(0.0), item_table(0.5), atol=1e-3)
+    assert torch.equal(item_table(0.5, "mf"), item_table(0.0, "mf"))  # a system of clicks alone stays one
 
 
 def test_no_gradient_runs_away_from_items_without_interactions() -> None:
