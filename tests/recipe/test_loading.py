@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from damrs_dgl.data.formats import MMRecData, SyntheticData, TablesData, keys
+from damrs_dgl.data.formats import FORMATS, MMRecData, SyntheticData, TablesData, keys
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.recipe import (
     load_recipe,
@@ -156,6 +156,10 @@ def test_damrs_data_unset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     beside = tmp_path / "shared" / "data"
     beside.mkdir(parents=True)
     assert data.folder() == beside / "tiktok"
+
+
+def test_the_description_names_every_format() -> None:
+    assert all(f'"{name}"' in keys.FORMAT for name in FORMATS)
 
 
 def test_synthetic_data_has_no_path() -> None:

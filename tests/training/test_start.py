@@ -9,7 +9,7 @@ from torch import nn
 
 from damrs_dgl.factory import build_recipe_graph, prepare_training
 from damrs_dgl.models.layers.filters import content_matrix
-from damrs_dgl.recipe import load_recipe, with_values
+from damrs_dgl.recipe import as_system, load_recipe, with_values
 from damrs_dgl.training.start import content_smoothing, start_from_spectrum
 from tests.models.builders import CPU, dense_interactions, tiny_dataset
 
@@ -93,14 +93,15 @@ def test_the_recipe_asks_for_content_in_the_start() -> None:
     data = tiny_dataset()
 
     def item_table(weight: float, name: str = "damrs") -> torch.Tensor:
-        values = {"model.name": name, "model.dim": 4, "training.start": "spectral", "training.start_content": weight}
-        recipe = with_values(load_recipe("demo"), {**values, "graphs.k": 3})
+        values = {"model.dim": 4, "training.start": "spectral", "training.start_content": weight, "graphs.k": 3}
+        recipe = as_system(with_values(load_recipe("demo"), values), name)
         model: Any = prepare_training(recipe, data, build_recipe_graph(recipe, data).graph, device=CPU).model
         tables = model.tables()
         assert tables is not None
         return tables[1].detach()[:13]
 
     assert not torch.allclose(item_table(0.0), item_table(0.5), atol=1e-3)
+    assert torch.equal(item_table(0.5, "tce:damrs"), item_table(0.5))  # what is wrapped sees it
     assert torch.equal(item_table(0.5, "mf"), item_table(0.0, "mf"))  # a system of clicks alone stays one
 
 

@@ -1,6 +1,6 @@
 """How data sets are stored: a file per format, with its keys in [data] and its reader; FORMATS finds them by name.
 
-A new format is one file here, and its name in `DataFormat`.
+A new format is one file here, its class in `DataFormat` and its name in the description `keys.FORMAT`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import get_args
 
-from damrs_dgl.data.formats.keys import DATA_VARIABLE, DataKeys
+from damrs_dgl.data.formats.keys import DataKeys
 from damrs_dgl.data.formats.mmrec import MMRecData, read_mmrec
 from damrs_dgl.data.formats.mmssl import MMSSLData, read_mmssl
 from damrs_dgl.data.formats.synthetic import SyntheticData
@@ -22,7 +22,6 @@ FORMATS: Mapping[str, type[DataKeys]] = MappingProxyType(
 """``data.format`` of a recipe -> its keys, whose ``read`` gives the data set."""
 
 __all__ = [
-    "DATA_VARIABLE",
     "FORMATS",
     "DataFormat",
     "DataKeys",

@@ -17,7 +17,7 @@ from damrs_dgl.settings import Name, Section, expand_home
 DATA_VARIABLE: Final = "DAMRS_DATA"
 REPOSITORY: Final = Path(__file__).resolve().parents[3]
 
-FORMAT: Final = (
+FORMAT: Final = (  # a test holds it against the formats that there are
     'How the data set is stored: "mmrec", "mmssl", "tables" or "synthetic"; decides which other keys there are'
 )
 _PATH: Final = (
@@ -53,9 +53,9 @@ class DataKeys(Section):
     def read(self) -> MultimodalDataset:
         """The data set, all its clicks alike. Raises DataError or RecipeError for whatever is wrong with it."""
 
+    @abstractmethod
     def folder(self) -> Path:
         """The folder of the data set; ``RecipeError`` for a format without files."""
-        raise RecipeError("made-up data have no files", where="data.path")
 
     def arguments(self) -> dict[str, Any]:
         """The format's own keys but the path, as its reader takes them; those that were left out are not there."""

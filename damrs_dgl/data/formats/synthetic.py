@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.formats.keys import FORMAT, DataKeys
 from damrs_dgl.data.modality_names import ModalityName
 from damrs_dgl.data.synthetic import synthetic_shop
+from damrs_dgl.errors import RecipeError
 from damrs_dgl.settings import Section, Seed
 
 
@@ -41,6 +43,9 @@ class SyntheticData(DataKeys):
         default_factory=_synthetic_modalities,
         description="Modality name = {dim}; naming any replaces the default visual and textual",
     )
+
+    def folder(self) -> Path:
+        raise RecipeError("made-up data have no files", where="data.path")
 
     def read(self) -> MultimodalDataset:
         arguments = self.arguments()

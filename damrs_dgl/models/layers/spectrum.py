@@ -198,7 +198,9 @@ class _Square:
         graph = dgl.heterograph(edges, sizes, idtype=torch.int32)
         self.up, self.down = (graph[name].formats("csc") for name in ("up", "down"))
         row_degrees, column_degrees = self.up.in_degrees().clamp(min=1), self.down.in_degrees().clamp(min=1)
-        self.row_scale, self.column_scale = (1 / row_degrees)[:, None], column_degrees.float().rsqrt()[:, None]
+        self.column_scale = column_degrees.float().rsqrt()[:, None]
+        # twice where the rows are smoothed in between, else at once
+        self.row_scale = (1 / row_degrees if product.after is None else row_degrees.float().rsqrt())[:, None]
         self.before, self.after = (
             None if part is None else _torch_csr(part) for part in (product.before, product.after)
         )
@@ -207,11 +209,9 @@ class _Square:
     def __call__(self, x: Tensor) -> Tensor:
         smooth = x if self.before is None else self.before @ x
         rows = dgl.ops.copy_u_sum(self.up, smooth * self.column_scale)
-        if self.after is None:
-            rows.mul_(self.row_scale)
-        else:
-            scale = self.row_scale.sqrt()
-            rows = (self.after @ (self.after @ rows.mul_(scale))).mul_(scale)
+        rows.mul_(self.row_scale)
+        if self.after is not None:
+            rows = (self.after @ (self.after @ rows)).mul_(self.row_scale)
         found = dgl.ops.copy_u_sum(self.down, rows).mul_(self.column_scale)
         if self.before is not None:
             found = self.before @ found
