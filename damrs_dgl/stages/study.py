@@ -9,7 +9,7 @@ from pathlib import Path
 from damrs_dgl.console import Console, ProgressBar
 from damrs_dgl.errors import DamrsError, InternalError, RunError
 from damrs_dgl.factory import build_recipe_graph, schedule_of
-from damrs_dgl.recipe.provenance import fit_parts, graphs_parts
+from damrs_dgl.provenance import fit_parts, graphs_parts
 from damrs_dgl.run import artefact_key
 from damrs_dgl.stages.fitted import early_best, load_weights, restored_model
 from damrs_dgl.stages.workspace import Workspace

@@ -26,8 +26,8 @@ from damrs_dgl.locking import RunBusyError
 from damrs_dgl.manifest import FORMAT_VERSION
 from damrs_dgl.models.layers.propagation import uses_dgl
 from damrs_dgl.models.systems import floor_systems
+from damrs_dgl.provenance import evaluation_parts, fit_parts, graphs_parts, result_parts
 from damrs_dgl.recipe import Recipe
-from damrs_dgl.recipe.provenance import evaluation_parts, fit_parts, graphs_parts, result_parts
 from damrs_dgl.run import RunDirectory, artefact_key
 from damrs_dgl.stages.fitted import Fitted, load_weights, restored_model
 from damrs_dgl.stages.graph_artefact import make_graph, stored_graph

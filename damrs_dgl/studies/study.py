@@ -12,8 +12,8 @@ import torch
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.errors import DamrsError, RecipeError
+from damrs_dgl.provenance import result_parts
 from damrs_dgl.recipe import Recipe, as_system, with_values
-from damrs_dgl.recipe.provenance import result_parts
 from damrs_dgl.run import artefact_key
 from damrs_dgl.studies.results import PER_USER_K, CellResult, ResultStore
 

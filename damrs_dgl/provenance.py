@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from damrs_dgl.recipe.schema import Recipe
+from damrs_dgl.recipe import Recipe
 from damrs_dgl.run import FORMAT_VERSION
 
 FREE_ON_RESUME: Final = frozenset({"epochs", "patience"})  # of [training]: may change when a training is resumed
