@@ -6,10 +6,8 @@ A field's description is the documentation that ``recipes show`` prints. [model]
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Hashable
-from typing import Annotated, Generic, Literal, TypeVar, cast
+from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
 
@@ -175,21 +173,3 @@ class Recipe(Section, Generic[ModelKeys]):
     def is_synthetic(self) -> bool:
         """Whether the data are made up, so that every number made from them is called synthetic."""
         return self.data.is_synthetic
-
-    def section_hash(self, *keys: str) -> str:
-        """SHA-256 (hex) of sections or single keys (``"graphs"``, ``"training.seed"``); their order is no matter.
-
-        The order of the modalities counts, for it is the order of the relations in everything that is made from them.
-        """
-        chosen = {key: plain(self.value(key)) for key in keys}
-        text = json.dumps(chosen, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
-
-
-def plain(value: object) -> object:
-    """``value`` for canonical JSON: a section as an object, a table of modalities as a list of pairs."""
-    if isinstance(value, Section):
-        return {key: plain(getattr(value, key)) for key in type(value).model_fields}
-    if isinstance(value, dict):
-        return [[key, plain(item)] for key, item in value.items()]
-    return [plain(item) for item in value] if isinstance(value, tuple) else cast(object, value)

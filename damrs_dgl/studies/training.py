@@ -16,6 +16,7 @@ from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DamrsError, InternalError, RunError, unexpected
 from damrs_dgl.factory import SplitEvaluator, build_recipe_graph, prepare_training, scorer_of
 from damrs_dgl.models.base import RankingModel
+from damrs_dgl.recipe import Graphs
 from damrs_dgl.studies.judging import Judge
 from damrs_dgl.studies.results import CellResult
 from damrs_dgl.studies.study import Cell, Outcome, Study
@@ -30,7 +31,7 @@ class CellTrainer:
         # of the cell before: what its data set is made by, that data set, and its graphs by their settings
         self._made_by: tuple[str, float, int] | None = None
         self._data = study.dataset
-        self._graphs: dict[str, dgl.DGLGraph] = {}
+        self._graphs: dict[Graphs, dgl.DGLGraph] = {}
 
     def __call__(self, cell: Cell) -> Outcome:
         try:
@@ -72,10 +73,9 @@ class CellTrainer:
 
     def _graph_of(self, cell: Cell, dataset: MultimodalDataset) -> dgl.DGLGraph:
         recipe = self.study.recipe_of(cell)
-        key = recipe.section_hash("graphs")
-        if key not in self._graphs:
-            self._graphs[key] = build_recipe_graph(recipe, dataset, device=self.study.device).graph
-        return self._graphs[key]
+        if recipe.graphs not in self._graphs:
+            self._graphs[recipe.graphs] = build_recipe_graph(recipe, dataset, device=self.study.device).graph
+        return self._graphs[recipe.graphs]
 
     def _failure(self, cell: Cell, error: Exception) -> DamrsError:
         """What to say of a cell that failed; the trace of a fault of ours is kept."""
