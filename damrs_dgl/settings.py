@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Name = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -21,6 +21,15 @@ class Section(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+    @field_validator("*")
+    @classmethod
+    def _of_64_bits(cls, value: Any) -> Any:
+        """Refuse integers that TOML and the machine have no room for, in keys that have no greatest value."""
+        values = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(number, int) and not -(2**63) <= number < 2**63 for number in values):
+            raise ValueError("expected an integer of at most 64 bits")
+        return value
 
 
 def expand_home(path: str | Path) -> Path:

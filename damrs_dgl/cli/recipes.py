@@ -101,7 +101,7 @@ def _grid(command: Command, name: str | None = None) -> None:
 
 def _show_space(command: Command, name: str | None, *, grid: bool) -> None:
     from damrs_dgl.recipe import DEFAULT_RECIPE, as_system, is_system, load_recipe
-    from damrs_dgl.recipe.space import own_space, space_text
+    from damrs_dgl.search_space import own_space, space_text
 
     system = name is not None and is_system(name)
     source = command.recipe if system or name is None else name

@@ -124,7 +124,7 @@ def tune(
     Each trial is kept: the same command goes on after what is finished, and a larger --trials adds to it. A space file
     lists keys with values or ranges; `recipes space` prints a system's own to start from.
     """
-    from damrs_dgl.recipe.space import load_space
+    from damrs_dgl.search_space import load_space
     from damrs_dgl.stages import tune as stage
 
     loaded = None

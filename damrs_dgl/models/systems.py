@@ -13,6 +13,7 @@ from typing import Any, Final
 from damrs_dgl.models.base import WrapperConfig
 from damrs_dgl.models.registry import DEFAULT_MODEL, find_backbone, find_model, models
 from damrs_dgl.models.tables import canonical_model, fill, preset_values
+from damrs_dgl.toml import toml_value
 
 BACKBONE: Final = "backbone"  # the system that the recipe's own wraps, whichever that is
 
@@ -77,7 +78,7 @@ def as_system(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     name = check_system(name)
     outer, backbone = _parted(name)
     if backbone is not None:
-        return _with_backbone(as_system(values, outer), backbone)
+        return changed(as_system(values, outer), {f"model.{BACKBONE}": backbone})
     table = copy.deepcopy(dict(values))
     model = table.get("model", {})
     own = canonical_model({"name": DEFAULT_MODEL, **model})
@@ -93,11 +94,59 @@ def as_system(values: Mapping[str, Any], name: str) -> dict[str, Any]:
         return table
     owner = _owner(name)
     table["model"] = switch_model(own, owner or name)
-    if owner:
-        for path, value in models()[owner].ablations[name].items():
-            section, _, key = path.partition(".")
-            table.setdefault(section, {})[key] = value
+    return changed(table, models()[owner].ablations[name]) if owner else table
+
+
+def changed(values: Mapping[str, Any], changes: Mapping[str, object]) -> dict[str, Any]:
+    """A copy of a recipe's table, as it was written, with some values set: `{"section.key": value}`.
+
+    Another system, or backbone, keeps the keys that it shares. Raises ValueError where a key leads into a plain value.
+    """
+    table = copy.deepcopy(dict(values))
+    for key, value in changes.items():
+        *way, last = key.split(".")
+        if key in (f"model.{BACKBONE}", f"model.{BACKBONE}.name", "model.name") and isinstance(value, str):
+            table["model"] = _with_system(table.get("model", {}), value, backbone=key != "model.name")
+            continue
+        _table_at(table, way)[last] = value
+        if way[:1] == ["model"]:
+            _keep_one(table["model"], way[1:], last)
     return table
+
+
+def _with_system(model: Any, name: str, *, backbone: bool) -> dict[str, Any]:
+    """[model] with another system, or backbone; a wrong name is left for the validation to tell."""
+    try:
+        own = canonical_model({"name": DEFAULT_MODEL, **model})
+        if not backbone:
+            return switch_model(own, name)
+        return {**own, BACKBONE: switch_model(own.get(BACKBONE, {"name": name}), name)}
+    except (TypeError, ValueError):
+        return {**model, BACKBONE: name} if backbone and isinstance(model, dict) else {"name": name}
+
+
+def _table_at(table: dict[str, Any], way: list[str]) -> dict[str, Any]:
+    """The table that keys lead to, made where there is none."""
+    for depth, part in enumerate(way, start=1):
+        inner = table.setdefault(part, {})
+        if part == BACKBONE and isinstance(inner, str):  # short for a table with that name
+            inner = table[part] = {"name": inner}
+        if not isinstance(inner, dict):
+            raise ValueError(f"{'.'.join(way[:depth])} is {toml_value(inner)}, not a table, and has no keys inside")
+        table = inner
+    return table
+
+
+def _keep_one(owner: dict[str, Any], way: list[str], key: str) -> None:
+    """Take a key of a backbone that was set, by the `way` from `owner`, from the other tables that it may stand in."""
+    inner = owner.get(BACKBONE)
+    try:
+        own = find_model(owner.get("name", DEFAULT_MODEL)).Config.model_fields
+    except ValueError:  # which the validation tells
+        return
+    if isinstance(inner, dict) and key not in own:
+        (owner if way else inner).pop(key, None)
+        _keep_one(inner, way[1:], key)
 
 
 def _parted(name: str) -> tuple[str, str | None]:
@@ -112,13 +161,6 @@ def _parted(name: str) -> tuple[str, str | None]:
 def _owner(row: str) -> str | None:
     """The system whose ablation has a row of that name."""
     return next((name for name, system in models().items() if row in system.ablations), None)
-
-
-def _with_backbone(table: dict[str, Any], backbone: str) -> dict[str, Any]:
-    """A recipe's table whose system wraps another backbone, which keeps the keys that the two share."""
-    model = canonical_model({"name": DEFAULT_MODEL, **table["model"]})
-    table["model"] = {**model, BACKBONE: switch_model(model[BACKBONE], backbone)}
-    return table
 
 
 def switch_model(own: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -6,10 +6,16 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic.fields import FieldInfo
-
 from damrs_dgl.models.base import ModelConfig, WrapperConfig
-from damrs_dgl.models.registry import config_class, find_model
+from damrs_dgl.models.registry import config_class, find_backbone, find_model
+
+
+class NoSystem(ValueError):
+    """What a [model] table names is no system, or none that can stand there.  key: where in the table it is named."""
+
+    def __init__(self, message: str, key: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 def canonical_model(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -17,42 +23,48 @@ def canonical_model(table: Mapping[str, Any]) -> dict[str, Any]:
 
     `backbone = "mf"` is short for `backbone = {name = "mf"}`, and a key of a wrapper's table that only its backbone has
     is the backbone's: `model.dim` of DA-MRS is `model.backbone.dim`. One that stands in both places stays there, for
-    the validation to refuse. Raises ValueError for a name that is no system.
+    the validation to refuse. Raises NoSystem for a name that is no system, and for a backbone that cannot be wrapped.
     """
-    values = copy.deepcopy(dict(table))
-    model = find_model(values["name"])
-    if ":" not in values["name"]:
-        values["name"] = model.name  # which a recipe may write with capitals
-    config = model.Config
-    if not issubclass(config, WrapperConfig):
-        return values
-    backbone = values.setdefault("backbone", {})
-    if isinstance(backbone, str):
-        backbone = values["backbone"] = {"name": backbone}
-    if not isinstance(backbone, dict):
-        raise ValueError("a backbone is the name of a system or a table of its keys")
-    backbone.setdefault("name", config.DEFAULT_BACKBONE)
-    known = keys_of(backbone)
-    for key in [key for key in values if key not in config.model_fields and key in known and key not in backbone]:
-        backbone[key] = values.pop(key)
-    values["backbone"] = canonical_model(backbone)
+    values = _named(copy.deepcopy(dict(table)), ())
+    _hand_down(values)
     return values
 
 
-def keys_of(table: Mapping[str, Any]) -> dict[str, FieldInfo]:
-    """The keys that a [model] table may hold: its system's own, and, where it wraps another, that one's too.
+def _named(values: dict[str, Any], place: tuple[str, ...]) -> dict[str, Any]:
+    """The table with each backbone in it as a table with its name."""
+    try:
+        model = find_backbone(values["name"]) if place else find_model(values["name"])
+    except ValueError as error:
+        raise NoSystem(str(error), (*place, "name")) from None
+    if ":" not in values["name"]:
+        values["name"] = model.name  # which a recipe may write with capitals
+    if issubclass(model.Config, WrapperConfig):
+        place = (*place, "backbone")
+        backbone = values.get("backbone", {})
+        if isinstance(backbone, str):
+            backbone = {"name": backbone}
+        if not isinstance(backbone, dict):
+            raise NoSystem("a backbone is the name of a system or a table of its keys", place)
+        values["backbone"] = _named({"name": model.Config.DEFAULT_BACKBONE, **backbone}, place)
+    return values
 
-    Raises ValueError for a name that is no system.
-    """
+
+def _hand_down(values: dict[str, Any]) -> None:
+    """Move the keys that only a backbone has to its table."""
+    config = find_model(values["name"]).Config
+    if issubclass(config, WrapperConfig):
+        backbone = values["backbone"]
+        known = _keys(backbone)
+        for key in [key for key in values if key not in config.model_fields and key in known and key not in backbone]:
+            backbone[key] = values.pop(key)
+        _hand_down(backbone)
+
+
+def _keys(table: Mapping[str, Any]) -> set[str]:
+    """The keys that may be written in a table: its system's own, and those of what that wraps."""
     config = find_model(table["name"]).Config
-    if not issubclass(config, WrapperConfig):
-        return dict(config.model_fields)
-    backbone = table.get("backbone", {})
-    if isinstance(backbone, str):
-        backbone = {"name": backbone}
-    if not isinstance(backbone, Mapping):
-        return dict(config.model_fields)
-    return {**keys_of({"name": config.DEFAULT_BACKBONE, **backbone}), **config.model_fields}
+    inner = _keys(table["backbone"]) if issubclass(config, WrapperConfig) else set()
+    return inner | set(config.model_fields)
 
 
 def preset_values(table: Mapping[str, Any], prefix: str = "model.") -> dict[str, object]:

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.registry import models
-from damrs_dgl.recipe.making import AnyRecipe, changed, check
-from damrs_dgl.recipe.mistakes import KeyPath, Mistake, refusal, touches
-from damrs_dgl.recipe.text import toml_value
+from damrs_dgl.models.systems import changed
+from damrs_dgl.recipe.making import AnyRecipe, check
+from damrs_dgl.recipe.mistakes import KeyPath, refusal, touches
 from damrs_dgl.settings import expand_home
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from damrs_dgl.toml import MOST_LEVELS, parse_value, read_toml, too_deep
 
 PACKAGE: Final = Path(__file__).resolve().parents[1]
 DEFAULT_RECIPE: Final = "demo"
-_DEEPEST: Final = 20  # levels of tables and lists; a recipe has four
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -35,7 +29,7 @@ def shipped_recipes() -> dict[str, Path]:
 
 def recipe_header(name: str) -> str:
     """What a shipped recipe is, in its own first comment line."""
-    first = _text(_find(name)).partition("\n")[0]
+    first = shipped_recipes()[name].read_text(encoding="utf-8").partition("\n")[0]
     return first.lstrip("#").strip() if first.startswith("#") else ""
 
 
@@ -69,7 +63,7 @@ def recipe_mistakes(source: str | Path | None = None, overrides: Sequence[str] =
 def _load(source: str | Path, overrides: Sequence[str]) -> tuple[AnyRecipe | None, list[RecipeError]]:
     try:
         path = _find(source)
-        values = parse_toml(path)
+        values = read_toml(path)
     except RecipeError as error:
         return None, [error]
     except OSError as error:
@@ -87,8 +81,6 @@ def _load(source: str | Path, overrides: Sequence[str]) -> tuple[AnyRecipe | Non
             mistakes.append(RecipeError(str(error), where=f"-o {text}", fix="write -o section.key=value"))
     _anchor(values, Path.cwd())
     recipe, found = check(values)
-    if recipe is not None:
-        found = [*found, *_beyond_64_bits(values)]
     for mistake in found:
         mistake.where = "-o" if touches(mistake.keys, overridden) else str(path)
     mistakes += found
@@ -116,52 +108,6 @@ def _find(source: str | Path) -> Path:
     raise RecipeError(f'there is no recipe "{source}"', fix=fix)
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark before the first line
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"byte {error.start + 1} is not UTF-8", where=path, fix="save the file as UTF-8") from None
-
-
-def parse_toml(path: Path) -> dict[str, Any]:
-    """The table of a TOML file. Raises RecipeError that says where it is none."""
-    text = _text(path)
-    try:
-        values = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        reason, _, place = str(error).removesuffix(")").partition(" (at ")
-        if place == "end of document":
-            lines = text.split("\n")
-            place = f"line {len(lines)}, column {len(lines[-1]) + 1}"
-        where = f"{path}, {place}" if place else path
-        reason = "nested too deep" if isinstance(error, RecursionError) else reason.partition("; use sys.")[0]
-        raise RecipeError(f"not valid TOML: {reason}", where=where, fix="mend that line") from None
-    if _too_deep(values):
-        what = f"holds tables or lists more than {_DEEPEST} deep in one another"
-        raise RecipeError(what, where=path, fix="no key of a recipe has such a value")
-    return values
-
-
-def _too_deep(values: object) -> bool:
-    """Whether tables or lists stand deeper in one another than in any recipe; what comes next calls itself for each."""
-    level = [values]
-    for _ in range(_DEEPEST):
-        tables = [list(value.values()) for value in level if isinstance(value, dict)]
-        lists = [value for value in level if isinstance(value, list)]
-        level = [inner for value in (*tables, *lists) for inner in value]
-    return bool(level)
-
-
-def _beyond_64_bits(values: object, key: KeyPath = ()) -> Iterator[Mistake]:
-    """Integers that TOML and the machine have no room for, in keys that have no greatest value."""
-    if isinstance(values, (Mapping, list, tuple)):
-        named = values.items() if isinstance(values, Mapping) else ((None, value) for value in values)
-        for name, value in named:
-            yield from _beyond_64_bits(value, key if name is None else (*key, name))
-    elif isinstance(values, int) and not -(2**63) <= values < 2**63:
-        yield Mistake([key], f"{'.'.join(key)} = {toml_value(values)}", "expected an integer of at most 64 bits")
-
-
 def _anchor(values: dict[str, Any], folder: Path) -> None:
     """Make a relative path of [data] absolute, so that the recipe means the same from every folder."""
     data = values.get("data")
@@ -181,18 +127,16 @@ def _parse_override(text: str) -> tuple[str, object]:
         raise ValueError("there is no = in the override")
     if not all(re.fullmatch(r"[\w-]+", part) for part in parts):
         raise ValueError(f'"{key}" is not a key of the form section.key')
-    if len(parts) > _DEEPEST:
+    if len(parts) > MOST_LEVELS:
         raise ValueError(f"the key has {len(parts):,} parts, and no key of a recipe has so many")
     if not value:
         raise ValueError(f'{key} has no value; an empty string is ""')
     try:
-        parsed = tomllib.loads(f"value = {value}")
-    except (ValueError, RecursionError):
-        parsed = {}
-    if _too_deep(parsed):
-        raise ValueError(f"the value of {key} has lists or tables more than {_DEEPEST} deep in one another")
-    if list(parsed) == ["value"]:
-        return ".".join(parts), parsed["value"]
-    if value[0] in "[{\"'" or "\n" in value:
-        raise ValueError(f"{value} is not a TOML value; quote the whole override for the shell")
-    return ".".join(parts), value
+        parsed = parse_value(value)
+    except ValueError as error:
+        if value[0] in "[{\"'" or "\n" in value:
+            raise ValueError(f"{error}; quote the whole override for the shell") from None
+        parsed = value  # a bare word
+    if too_deep(parsed):
+        raise ValueError(f"the value of {key} has lists or tables more than {MOST_LEVELS} deep in one another")
+    return ".".join(parts), parsed

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from damrs_dgl.data.formats import FORMATS
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.registry import models
-from damrs_dgl.recipe.text import Schema, expectation, schema_of, toml_value
+from damrs_dgl.recipe.text import Schema, expectation, schema_of
 from damrs_dgl.settings import Section
+from damrs_dgl.toml import toml_value
 
 KeyPath = tuple[str, ...]
 _FORMAT: Schema = {"enum": list(FORMATS)}  # of [data]
@@ -35,10 +36,10 @@ def refusal(mistakes: Sequence[RecipeError], source: object = None) -> RecipeErr
     return RecipeError(first.what, where=first.where, fix="; ".join(filter(None, [first.fix, more])) or None)
 
 
-def nearest(key: str, known: Sequence[str], otherwise: str) -> str:
-    """The cure for a name that is none: the nearest one, or what else to say."""
+def nearest(key: str, known: Iterable[str], place: str = "") -> str | None:
+    """The cure for a name that is none: the nearest one, said with the `place` that it stands in."""
     near = get_close_matches(key.lower(), known, n=1)
-    return f"did you mean {near[0]}?" if near else otherwise
+    return f"did you mean {place}{near[0]}?" if near else None
 
 
 def find(table: object, path: KeyPath) -> Any:
@@ -62,9 +63,9 @@ def explain(
     """
     schema = schema_of(kind)
     named = [data for name, data in FORMATS.items() if name == find(table, ("data", "format"))]
-    of_data = {}  # the keys of its format; where it names none, those of all
+    of_data: Schema = {}  # the keys of its format; where it names none, those of all
     for data in named or FORMATS.values():
-        of_data.update(schema_of(data)["properties"])
+        of_data |= schema_of(data)["properties"]
     schema["properties"]["data"] = {"properties": {**of_data, "format": _FORMAT}}
     found: dict[KeyPath, Mistake] = {}
     for detail in error.errors(include_url=False):
@@ -101,52 +102,40 @@ def _what_and_fix(
 ) -> tuple[str, str | None]:
     """What is wrong with the value of a key, or its absence, and the cure."""
     kind, value, declared = detail["type"], find(table, path), _declared(path, schema)
-    if kind == "extra_forbidden" and len(path) == 1 and isinstance(value, Mapping):
-        return f"unknown section [{key}]", next(_section_cures(path, value, schema))
     if kind == "extra_forbidden":
-        return f"unknown key {key}", next(_key_cures(path, table, schema))
+        is_section = len(path) == 1 and isinstance(value, Mapping)
+        return f"unknown {f'section [{key}]' if is_section else f'key {key}'}", next(_cures(path, table, schema))
     if kind == "value_error":
         shown = f"[{key}]" if isinstance(value, Mapping) else f"{key} = {toml_value(value)}"
         return f"{shown}: {detail['ctx']['error']}", None
     is_section = len(path) == 1 and "properties" in declared
-    shown = f"[{key}]" if is_section else key
-    expected = f"expected {f'a section {shown}' if is_section else expectation(declared)}"
+    expected = f"expected {f'a section [{key}]' if is_section else expectation(declared)}"
     if value is not ...:
         return f"{key} = {toml_value(value)}", expected
     if path in (("data",), ("data", "format")):
         expected = f"say how the data are stored: data.format is {expectation(_FORMAT)}"
-    return f"{shown} is missing", expected
+    return f"{f'[{key}]' if is_section else key} is missing", expected
 
 
-def _section_cures(path: KeyPath, value: Mapping[str, Any], schema: Schema) -> Iterator[str]:
-    """For an unknown section: the nearest one, else what has that name or its keys, else all names."""
-    yield from _nearest(path, [key for key, declared in schema["properties"].items() if "properties" in declared])
-    yield from _elsewhere(path, schema)
-    if moved := [f"model.{key}" for key in value if _systems_with(key)]:
-        yield f"its keys belong to [model]: write {' and '.join(moved[:2])}"
-    yield f"allowed there: {', '.join(schema['properties'])}"
-
-
-def _key_cures(path: KeyPath, table: Mapping[str, Any], schema: Schema) -> Iterator[str]:
-    """For an unknown key: the format, section or system that has it, else the nearest name, else all names."""
-    section, name = path[:-1], path[-1]
+def _cures(path: KeyPath, table: Mapping[str, Any], schema: Schema) -> Iterator[str]:
+    """For an unknown key or section: the format, section or system that has it, else the nearest name, else all."""
+    *way, name = path
+    value, place = find(table, path), "".join(f"{part}." for part in way)
     formats = [toml_value(tag) for tag, data in FORMATS.items() if name in data.model_fields]
-    only = [f"a key of data.format = {' or '.join(formats)} only"] if formats else []
-    yield from only if section == ("data",) else []
-    yield from _elsewhere(path, schema)
-    yield from only
-    if section[:1] == ("model",) and (systems := _systems_with(name)):
-        chosen = toml_value(find(table, (*section, "name")))
-        yield f"{'.'.join(section)}.name = {chosen} has none; a key of {', '.join(systems)}"
-    ways = _all_keys(_declared(section, schema))
-    known = list(dict.fromkeys(way[-1] for way in ways if section or len(way) == 1))
-    yield from _nearest(path, known)
+    if not formats or way != ["data"]:
+        yield from _elsewhere(path, schema)
+    if formats:
+        yield f"a key of data.format = {' or '.join(formats)} only"
+    if way[:1] == ["model"] and (systems := _systems_with(name)):
+        yield f"{place}name = {toml_value(find(table, (*way, 'name')))} has none; a key of {', '.join(systems)}"
+    here = _declared(path[:-1], schema)
+    known = {inner[-1]: _declared(inner, here) for inner in _all_keys(here) if way or len(inner) == 1}
+    sections = [key for key, declared in known.items() if "properties" in declared]
+    if near := nearest(name, sections if isinstance(value, Mapping) and not way else known, place):
+        yield near
+    if not way and isinstance(value, Mapping) and (moved := [f"model.{key}" for key in value if _systems_with(key)]):
+        yield f"its keys belong to [model]: write {' and '.join(moved[:2])}"
     yield f"allowed there: {', '.join(known)}"
-
-
-def _nearest(path: KeyPath, known: Iterable[str]) -> Iterator[str]:
-    for near in get_close_matches(path[-1].lower(), known, n=1):
-        yield f"did you mean {'.'.join((*path[:-1], near))}?"
 
 
 def _elsewhere(path: KeyPath, schema: Schema) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,6 +11,7 @@ from damrs_dgl.models.registry import find_model
 from damrs_dgl.models.tables import make_config, own_preset_values
 from damrs_dgl.recipe.schema import Recipe
 from damrs_dgl.settings import Section
+from damrs_dgl.toml import toml_value
 
 _WIDTH = 110
 _KINDS = {
@@ -63,21 +63,6 @@ def _bounds(schema: Schema) -> str:
         return f" from {schema['minimum']} to {schema['maximum']}"
     bounds = [f"{words} {schema[bound]}" for bound, words in _BOUNDS.items() if bound in schema]
     return f" {' and '.join(bounds)}" if bounds else ""
-
-
-def toml_value(value: object) -> str:
-    """``value`` as TOML writes it, tables inline; one whose only key has a short form is written in it."""
-    if isinstance(value, Section):
-        table = value.model_dump(exclude_none=True)
-        return toml_value(table["features"] if list(table) == ["features"] else table)
-    if isinstance(value, (bool, str)):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{key} = {toml_value(item)}' for key, item in value.items())}}}"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(toml_value, value))}]"
-    # Python writes no decimal number of more than some thousand digits.
-    return hex(value) if isinstance(value, int) and value.bit_length() > 10_000 else str(value)
 
 
 def recipe_text(recipe: Recipe[Any]) -> str:

@@ -19,10 +19,10 @@ from typing import Any
 
 from damrs_dgl.errors import DamrsError, InternalError, RunError, TrainingError
 from damrs_dgl.models.ranges import Range, Values
-from damrs_dgl.recipe.space import SearchSpace
-from damrs_dgl.recipe.text import toml_value
+from damrs_dgl.search_space import SearchSpace
 from damrs_dgl.studies.search import Search, Trial
 from damrs_dgl.studies.trials import Outcome, Pruned, TrialResult, Verdict
+from damrs_dgl.toml import toml_value
 
 _UNPRUNED = 5  # finished trials before any is pruned
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from damrs_dgl.errors import DamrsError
 from damrs_dgl.recipe import Recipe, recipe_text, with_values
-from damrs_dgl.recipe.text import toml_value
 from damrs_dgl.studies.search import Trial, best_of, state_of
 from damrs_dgl.studies.trials import Pruned, TrialResult
+from damrs_dgl.toml import toml_value
 
 _SUFFIX = "-tuned"
 

@@ -15,7 +15,7 @@ from damrs_dgl.data.formats import FORMATS
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.registry import models
 from damrs_dgl.recipe import Recipe, load_recipe, recipe_mistakes
-from damrs_dgl.recipe.text import toml_value
+from damrs_dgl.toml import toml_value
 
 SECTIONS = ["data", "graphs", "model", "training", "evaluation", "stress", "name", "description", "losses"]
 SYSTEMS = [name for name in models() if models()[name].__module__.startswith("damrs_dgl.")]

@@ -11,7 +11,7 @@ from damrs_dgl.models.ranges import Range
 from damrs_dgl.models.registry import models
 from damrs_dgl.models.spaces import space_of
 from damrs_dgl.recipe import as_system, load_recipe
-from damrs_dgl.recipe.space import check_space, load_space, own_space, recipe_values, space_text
+from damrs_dgl.search_space import check_space, load_space, own_space, recipe_values, space_text
 
 WITHOUT_KEYS = ("popularity",)
 

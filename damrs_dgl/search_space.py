@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,12 +13,10 @@ from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import Range
 from damrs_dgl.models.ranges import Values
 from damrs_dgl.models.spaces import space_of
-from damrs_dgl.recipe.loading import parse_toml, shipped_recipes
-from damrs_dgl.recipe.making import AnyRecipe, with_values
+from damrs_dgl.recipe import Recipe, shipped_recipes, with_values
 from damrs_dgl.recipe.mistakes import nearest
-from damrs_dgl.recipe.schema import Recipe
-from damrs_dgl.recipe.text import toml_value
 from damrs_dgl.settings import expand_home
+from damrs_dgl.toml import read_toml, toml_value
 
 _SECTIONS: Final = ("graphs", "model", "training")
 # What says which system is trained and how it is judged; a search that changed it would compare the incomparable.
@@ -35,20 +34,16 @@ class SearchSpace:
     @property
     def size(self) -> int | None:
         """How many combinations there are; None where a range of fractions makes them endless."""
-        total = 1
-        for values in self.entries.values():
-            if isinstance(values, Range):
-                if not values.integers:
-                    return None
-                total *= int(values.high - values.low) + 1
-            else:
-                total *= len(values)
-        return total
+        ranges = [values for values in self.entries.values() if isinstance(values, Range)]
+        if not all(values.integers for values in ranges):
+            return None
+        lists = [values for values in self.entries.values() if not isinstance(values, Range)]
+        return math.prod(map(len, lists)) * math.prod(int(values.high - values.low) + 1 for values in ranges)
 
     def as_json(self) -> dict[str, Any]:
         """The entries as plain values."""
         return {
-            key: vars(values) if isinstance(values, Range) else list(values) for key, values in self.entries.items()
+            key: asdict(values) if isinstance(values, Range) else list(values) for key, values in self.entries.items()
         }
 
 
@@ -60,38 +55,35 @@ def load_space(path: Path) -> tuple[str | None, SearchSpace]:
     path = expand_home(path)
     if not path.is_file():
         raise RecipeError(f'there is no search space "{path}"', fix="give the path of a .toml file")
-    table = parse_toml(path)
+    table = read_toml(path)
     for key in table:
         if key not in ("recipe", "space"):
-            raise RecipeError(
-                f"unknown key {key}",
-                where=path,
-                fix=nearest(key, ("recipe", "space"), "a space file has `recipe` and [space]"),
-            )
+            fix = nearest(key, ("recipe", "space")) or "a space file has `recipe` and [space]"
+            raise RecipeError(f"unknown key {key}", where=path, fix=fix)
     recipe, space = table.get("recipe"), table.get("space")
     if not (recipe is None or (isinstance(recipe, str) and recipe)):
         raise RecipeError(f"recipe = {toml_value(recipe)}", where=path, fix="name a shipped recipe or a file")
     if not isinstance(space, dict) or not space:
         raise RecipeError("has no keys to try", where=path, fix='list them under [space]: "section.key" = [values]')
-    return _anchored(recipe, path), SearchSpace(
-        {key: _values(key, found, path) for key, found in _flat(space)}, str(path)
-    )
+    if recipe is not None and recipe not in shipped_recipes():
+        recipe = str(path.parent / expand_home(recipe))
+    entries = {key: _values(key, found, f"{path}, [space]") for key, found in _flat(space)}
+    return recipe, SearchSpace(entries, str(path))
 
 
-def own_space(recipe: AnyRecipe, *, grid: bool) -> SearchSpace:
+def own_space(recipe: Recipe[Any], *, grid: bool) -> SearchSpace:
     """The space, or grid, of the recipe's system. Raises RecipeError where the system has nothing to try."""
-    table = recipe.model.model_dump()
-    name = table["name"]
-    entries = space_of(table, grid=grid)
+    name = recipe.model.name
+    entries = space_of(recipe.model.model_dump(), grid=grid)
     if not entries:
         raise RecipeError(f'"{name}" has no key to tune', where="model.name", fix="give --space FILE, or another model")
     return SearchSpace(entries, f"the {'grid' if grid else 'search space'} of {name}")
 
 
-def check_space(recipe: AnyRecipe, space: SearchSpace, *, grid: bool) -> None:
+def check_space(recipe: Recipe[Any], space: SearchSpace, *, grid: bool) -> None:
     """Refuse what the recipe would not take. Raises RecipeError: the key, the value, and what is allowed there."""
+    where = f"{space.where}, [space]"
     for key, values in space.entries.items():
-        where = f"{space.where}, [space]"
         section = key.partition(".")[0]
         if section in Recipe.model_fields and (section not in _SECTIONS or key in _FIXED):
             fix = "a space holds keys of [graphs], [model] and [training], but for the system, the seed and the monitor"
@@ -100,47 +92,36 @@ def check_space(recipe: AnyRecipe, space: SearchSpace, *, grid: bool) -> None:
             fix = f'list its values: "{key}" = [...], or take --search optuna'
             raise RecipeError(f"{key} is a range, and a grid needs values", where=where, fix=fix)
         for value in (values.low, values.high) if isinstance(values, Range) else values:
-            _try(recipe, key, value, where)
+            try:
+                with_values(recipe, {key: value})
+            except RecipeError as error:  # noqa: PERF203
+                raise RecipeError(error.what, where=where, fix=error.fix) from None
 
 
-def _try(recipe: AnyRecipe, key: str, value: object, where: str) -> None:
-    try:
-        with_values(recipe, {key: value})
-    except RecipeError as error:
-        raise RecipeError(error.what, where=where, fix=error.fix) from None
-
-
-def recipe_values(recipe: AnyRecipe, space: SearchSpace) -> dict[str, Any] | None:
+def recipe_values(recipe: Recipe[Any], space: SearchSpace) -> dict[str, Any] | None:
     """The recipe's own values of a space's keys; None where one of them does not lie in it."""
     own = {key: _value(recipe, key) for key in space.entries}
     return own if all(_is_among(own[key], values) for key, values in space.entries.items()) else None
 
 
-def space_text(source: str, recipe: AnyRecipe, space: SearchSpace) -> str:
+def space_text(source: str, recipe: Recipe[Any], space: SearchSpace) -> str:
     """A space as the TOML file that `load_space` reads, to be edited; `source` names the recipe."""
     size = f"{space.size:,} combinations" if space.size else "endless, for --search optuna"
-    use = f"damrs-dgl -o model.name={recipe.model.name} tune --trials 20 --space FILE"
-    head = [
+    lines = [
         f"# {space.where[0].upper()}{space.where[1:]}: {size}.",
-        f"# Use it: {use}",
+        f"# Use it: damrs-dgl -o model.name={recipe.model.name} tune --trials 20 --space FILE",
         f"recipe = {toml_value(source)}   # where the command line has no --recipe",
         "",
         "[space]   # each key with a list of values, or {low, high, log}: whole numbers where both ends are",
     ]
-    return "\n".join([*head, *(f'"{key}" = {_shown(values)}' for key, values in space.entries.items())]) + "\n"
-
-
-def _shown(values: Values) -> str:
-    if isinstance(values, Range):
-        return toml_value({"low": values.low, "high": values.high, **({"log": True} if values.log else {})})
-    return toml_value(values)
-
-
-def _anchored(recipe: str | None, path: Path) -> str | None:
-    """A recipe's name, or its file seen from the folder of the space file."""
-    if recipe is None or recipe in shipped_recipes():
-        return recipe
-    return str(path.parent / expand_home(recipe))
+    for key, values in space.entries.items():
+        bounds = (
+            {name: end for name, end in asdict(values).items() if end is not False}
+            if isinstance(values, Range)
+            else values
+        )
+        lines.append(f'"{key}" = {toml_value(bounds)}')
+    return "\n".join(lines) + "\n"
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
@@ -152,8 +133,7 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, obj
             yield f"{prefix}{key}", value
 
 
-def _values(key: str, found: object, path: Path) -> Values:
-    where = f"{path}, [space]"
+def _values(key: str, found: object, where: str) -> Values:
     if isinstance(found, list):
         if not found:
             raise RecipeError(f"{key} = [] has no value to try", where=where, fix="list one or more")
@@ -166,7 +146,7 @@ def _values(key: str, found: object, path: Path) -> Values:
         raise RecipeError(f"{key} = {toml_value(found)} is neither a list nor a range", where=where, fix=fix)
     for part in found:
         if part not in _RANGE:
-            fix = nearest(part, _RANGE, "a range is {low = ..., high = ..., log = true or false}")
+            fix = nearest(part, _RANGE) or "a range is {low = ..., high = ..., log = true or false}"
             raise RecipeError(f"{key}: unknown key {part}", where=where, fix=fix)
     return _range(key, found, where)
 
@@ -183,7 +163,7 @@ def _range(key: str, found: Mapping[str, Any], where: str) -> Range:
         raise RecipeError(f"{key}: {error}", where=where, fix="mend the range") from None
 
 
-def _value(recipe: AnyRecipe, key: str) -> object:
+def _value(recipe: Recipe[Any], key: str) -> object:
     """What the recipe has at a key, which may be a backbone's that is written in [model]; `...` where there is none."""
     section, _, rest = key.partition(".")
     for way in (key, f"{section}.backbone.{rest}"):
