@@ -1,4 +1,4 @@
-"""What every table of settings is made of: the base class of a recipe's sections and of a model's keys."""
+"""What every table of settings, a recipe's section or a model's keys, is made of; and what a key may be, in words."""
 
 from __future__ import annotations
 
@@ -7,11 +7,21 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from damrs_dgl.toml import toml_value
+
 Name = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Weight = Annotated[float, Field(ge=0)]
+
+_KINDS = {
+    "boolean": "true or false", "integer": "an integer", "number": "a number",
+    "string": "a string", "non-empty string": "a non-empty string",
+    "object": "a table", "non-empty object": "a table of one or more keys",
+}  # fmt: skip
+_BOUNDS = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+Schema = dict[str, Any]  # what declares a key or a table: its JSON schema
 
 
 class Section(BaseModel):
@@ -30,6 +40,47 @@ class Section(BaseModel):
         if any(isinstance(number, int) and not -(2**63) <= number < 2**63 for number in values):
             raise ValueError("expected an integer of at most 64 bits")
         return value
+
+
+def schema_of(kind: type[Section]) -> Schema:
+    """The JSON schema of a table's keys, each reference in it replaced by what it refers to."""
+    schema = kind.model_json_schema()
+    definitions = schema.pop("$defs", {})
+
+    def resolved(node: Any) -> Any:
+        if isinstance(node, list):
+            return [resolved(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        target = definitions.get(node.get("$ref", "").rpartition("/")[2], {})
+        return {key: resolved(item) for key, item in {**target, **node}.items()}
+
+    return resolved(schema)
+
+
+def expectation(schema: Schema) -> str:
+    """What a value may be, such as "an integer from 1 to 1000"."""
+    if "anyOf" in schema:
+        return " or ".join(expectation(choice) for choice in schema["anyOf"] if choice.get("type") != "null")
+    if "const" in schema:
+        return toml_value(schema["const"])
+    if "enum" in schema:
+        return f"one of {', '.join(map(toml_value, schema['enum']))}"
+    if "items" in schema:
+        return f"a list{' of one or more' if schema.get('minItems') else ''}, each {expectation(schema['items'])}"
+    if "properties" in schema:
+        short = "a file name or " if "required" in schema else ""
+        return f"{short}a table of {', '.join(schema['properties'])}"
+    non_empty = "non-empty " if schema.get("minLength") or schema.get("minProperties") else ""
+    kind = _KINDS.get(f"{non_empty}{schema.get('type')}", "a value of another kind")
+    return f"{kind}{_bounds(schema)}"
+
+
+def _bounds(schema: Schema) -> str:
+    if "minimum" in schema and "maximum" in schema:
+        return f" from {schema['minimum']} to {schema['maximum']}"
+    bounds = [f"{words} {schema[bound]}" for bound, words in _BOUNDS.items() if bound in schema]
+    return f" {' and '.join(bounds)}" if bounds else ""
 
 
 def expand_home(path: str | Path) -> Path:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from damrs_dgl.errors import RecipeError
-from damrs_dgl.settings import Section
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -61,10 +60,7 @@ def too_deep(value: object, levels: int = MOST_LEVELS) -> bool:
 
 
 def toml_value(value: object) -> str:
-    """``value`` as TOML writes it, tables inline; one whose only key has a short form is written in it."""
-    if isinstance(value, Section):
-        table = value.model_dump(exclude_none=True)
-        return toml_value(table["features"] if list(table) == ["features"] else table)
+    """``value`` as TOML writes it, tables inline."""
     if isinstance(value, (bool, str)):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, Mapping):

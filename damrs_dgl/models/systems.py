@@ -1,4 +1,4 @@
-"""A recipe's table turned into that of another system: a registered one, a backbone, or a row of an ablation.
+"""A recipe's table with other values, or turned into that of another system, a backbone, or a row of an ablation.
 
 A system that wraps another may be named with it: `wrapper:backbone`, a row of its ablation too.
 """

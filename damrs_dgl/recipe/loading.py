@@ -99,11 +99,10 @@ def _find(source: str | Path) -> Path:
         raise RecipeError(f'the recipe "{source}" is a folder', fix="give the path of a .toml file")
     bare = path.stem if path.suffix == ".toml" else path.name
     names = {file.name: str(file) for file in path.parent.glob("*.toml")} | {name: f'"{name}"' for name in shipped}
-    near = get_close_matches(path.name, names, n=1) or get_close_matches(bare, names, n=1)
     fix = f"give the path of a .toml file or one of the shipped recipes: {', '.join(shipped)}"
     if bare in shipped:
         fix = f'did you mean the shipped recipe "{bare}"?'
-    elif near:
+    elif near := get_close_matches(path.name, names, n=1) or get_close_matches(bare, names, n=1):
         fix = f"did you mean {names[near[0]]}?"
     raise RecipeError(f'there is no recipe "{source}"', fix=fix)
 

@@ -9,12 +9,13 @@ from typing import Any, TypeVar, cast
 from pydantic import ValidationError
 
 from damrs_dgl.errors import RecipeError
+from damrs_dgl.evaluation.metrics import METRICS
 from damrs_dgl.models import systems
 from damrs_dgl.models.base import ModelConfig, WrapperConfig
 from damrs_dgl.models.registry import DEFAULT_MODEL, config_class, find_model
 from damrs_dgl.models.tables import NoSystem, canonical_model, fill_presets
 from damrs_dgl.recipe.mistakes import KeyPath, Mistake, explain, find, refusal, touches
-from damrs_dgl.recipe.schema import METRICS, Recipe
+from damrs_dgl.recipe.schema import Recipe
 from damrs_dgl.settings import Section
 from damrs_dgl.toml import toml_value
 

@@ -11,8 +11,7 @@ from pydantic import ValidationError
 from damrs_dgl.data.formats import FORMATS
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.registry import models
-from damrs_dgl.recipe.text import Schema, expectation, schema_of
-from damrs_dgl.settings import Section
+from damrs_dgl.settings import Schema, Section, expectation, schema_of
 from damrs_dgl.toml import toml_value
 
 KeyPath = tuple[str, ...]

@@ -18,7 +18,6 @@ from damrs_dgl.settings import Count, Name, Section, Seed, Weight
 
 T = TypeVar("T", bound=Hashable)
 ModelKeys = TypeVar("ModelKeys", bound=ModelConfig)
-METRICS = ("recall", "precision", "ndcg", "map")
 
 
 def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:

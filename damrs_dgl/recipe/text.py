@@ -1,4 +1,4 @@
-"""What a recipe's keys are in words, read off their declarations; and a recipe as TOML that explains all of them."""
+"""A recipe, and a system, as TOML in which every key is explained."""
 
 from __future__ import annotations
 
@@ -10,59 +10,11 @@ from damrs_dgl.models.base import ModelConfig, WrapperConfig
 from damrs_dgl.models.registry import find_model
 from damrs_dgl.models.tables import make_config, own_preset_values
 from damrs_dgl.recipe.schema import Recipe
-from damrs_dgl.settings import Section
+from damrs_dgl.settings import Schema, Section, expectation, schema_of
 from damrs_dgl.toml import toml_value
 
 _WIDTH = 110
-_KINDS = {
-    "boolean": "true or false", "integer": "an integer", "number": "a number",
-    "string": "a string", "non-empty string": "a non-empty string",
-    "object": "a table", "non-empty object": "a table of one or more keys",
-}  # fmt: skip
-_BOUNDS = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-Schema = dict[str, Any]  # what declares a key or a table: its JSON schema
 Presets = dict[str, tuple[str, dict[str, object]]]  # key -> (the key that chooses the preset, {preset: value})
-
-
-def schema_of(kind: type[Section]) -> Schema:
-    """The JSON schema of a table's keys, each reference in it replaced by what it refers to."""
-    schema = kind.model_json_schema()
-    definitions = schema.pop("$defs", {})
-
-    def resolved(node: Any) -> Any:
-        if isinstance(node, list):
-            return [resolved(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        target = definitions.get(node.get("$ref", "").rpartition("/")[2], {})
-        return {key: resolved(item) for key, item in {**target, **node}.items()}
-
-    return resolved(schema)
-
-
-def expectation(schema: Schema) -> str:
-    """What a value may be, such as "an integer from 1 to 1000"."""
-    if "anyOf" in schema:
-        return " or ".join(expectation(choice) for choice in schema["anyOf"] if choice.get("type") != "null")
-    if "const" in schema:
-        return toml_value(schema["const"])
-    if "enum" in schema:
-        return f"one of {', '.join(map(toml_value, schema['enum']))}"
-    if "items" in schema:
-        return f"a list{' of one or more' if schema.get('minItems') else ''}, each {expectation(schema['items'])}"
-    if "properties" in schema:
-        short = "a file name or " if "required" in schema else ""
-        return f"{short}a table of {', '.join(schema['properties'])}"
-    non_empty = "non-empty " if schema.get("minLength") or schema.get("minProperties") else ""
-    kind = _KINDS.get(f"{non_empty}{schema.get('type')}", "a value of another kind")
-    return f"{kind}{_bounds(schema)}"
-
-
-def _bounds(schema: Schema) -> str:
-    if "minimum" in schema and "maximum" in schema:
-        return f" from {schema['minimum']} to {schema['maximum']}"
-    bounds = [f"{words} {schema[bound]}" for bound, words in _BOUNDS.items() if bound in schema]
-    return f" {' and '.join(bounds)}" if bounds else ""
 
 
 def recipe_text(recipe: Recipe[Any]) -> str:
@@ -113,7 +65,9 @@ def _keys(prefix: str, table: Section, presets: Presets) -> Iterator[str]:
         if isinstance(value, Section):
             yield from _keys(f"{path}.", value, presets)
         else:
-            yield from (f"{name} = {toml_value(entry)}" for name, entry in value.items())
+            for name, entry in table.model_dump(exclude_none=True)[key].items():
+                is_file = isinstance(entry, dict) and list(entry) == ["features"]  # which is written without its table
+                yield f"{name} = {toml_value(entry['features'] if is_file else entry)}"
 
 
 def _default(path: str, schema: Schema, presets: Presets) -> str:
