@@ -122,7 +122,9 @@ def _with_system(model: Any, name: str, *, backbone: bool) -> dict[str, Any]:
             return switch_model(own, name)
         return {**own, BACKBONE: switch_model(own.get(BACKBONE, {"name": name}), name)}
     except (TypeError, ValueError):
-        return {**model, BACKBONE: name} if backbone and isinstance(model, dict) else {"name": name}
+        if isinstance(model, dict) and (backbone or model.get("name", DEFAULT_MODEL) == name):
+            return {**model, BACKBONE: name} if backbone else model
+        return {"name": name}
 
 
 def _table_at(table: dict[str, Any], way: list[str]) -> dict[str, Any]:

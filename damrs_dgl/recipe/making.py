@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.evaluation.metrics import METRICS
-from damrs_dgl.models import systems
 from damrs_dgl.models.base import ModelConfig, WrapperConfig
 from damrs_dgl.models.registry import DEFAULT_MODEL, config_class, find_model
+from damrs_dgl.models.systems import as_system as table_of_system
+from damrs_dgl.models.systems import changed
 from damrs_dgl.models.tables import NoSystem, canonical_model, fill_presets
 from damrs_dgl.recipe.mistakes import KeyPath, Mistake, explain, find, refusal, touches
 from damrs_dgl.recipe.schema import Recipe
@@ -36,12 +37,12 @@ def with_values(recipe: AnyRecipe, changes: Mapping[str, object]) -> AnyRecipe:
 
     What a preset gave follows it: another ``model.variant`` brings its own values for keys that nobody wrote.
     """
-    return _made_of(systems.changed, recipe, changes)
+    return _made_of(changed, recipe, changes)
 
 
 def as_system(recipe: AnyRecipe, name: str) -> AnyRecipe:
     """The recipe for another system, ablation row or its backbone (`models.systems`). RecipeError for no such name."""
-    return _made_of(systems.as_system, recipe, name)
+    return _made_of(table_of_system, recipe, name)
 
 
 def _made_of(change: Callable[[dict[str, Any], T], dict[str, Any]], recipe: AnyRecipe, to: T) -> AnyRecipe:

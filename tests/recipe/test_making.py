@@ -126,6 +126,12 @@ def test_another_system_keeps_the_keys_that_it_shares(first: str, switch: str, k
     assert with_values(demo(first), {name: new}).value(key) == value
 
 
+@pytest.mark.parametrize("wrong", ["vbrp", "ease"])
+def test_the_same_system_again_hides_no_wrong_backbone(wrong: str) -> None:
+    (line,) = recipe_mistakes("demo", [f"model.backbone={wrong}", "model.name=damrs"])
+    assert line.startswith("-o: model.backbone") and f'= "{wrong}": ' in line
+
+
 def test_a_wrapper_takes_over_a_plain_system_and_another_wrapper_what_it_wraps() -> None:
     plain = demo("model.name=lightgcn", "model.dim=8", "model.num_layers=3")
     wrapped = with_values(plain, {"model.name": "damrs"})
