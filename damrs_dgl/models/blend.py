@@ -80,6 +80,19 @@ class BlendConfig(ModelConfig):
                 found |= {key: value for key, value in values.items() if key not in found and key[:6] != "model."}
         return found
 
+    @classmethod
+    def taken_over(cls, table: Mapping[str, Any]) -> dict[str, object]:
+        """The default members, with the keys of one that the recipe trained alone."""
+        own = {name: table for name, member in DEFAULT_MEMBERS.items() if member["name"] == table["name"]}
+        return {"members": {**DEFAULT_MEMBERS, **own}} if own else {}
+
+    @classmethod
+    def given_back(cls, table: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+        """The first member of that system."""
+        members = table.get("members", DEFAULT_MEMBERS)
+        tables = members.values() if isinstance(members, Mapping) else ()
+        return next((found for found in tables if isinstance(found, Mapping) and found.get("name") == name), None)
+
 
 @register
 class Blend(ClosedFormModel):

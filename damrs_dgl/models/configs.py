@@ -34,6 +34,16 @@ class ModelConfig(Section):
         chosen = table.get(cls.PRESET_KEY, next(iter(cls.PRESETS), None))
         return dict(cls.PRESETS.get(chosen, {})) if isinstance(chosen, str) else {}
 
+    @classmethod
+    def taken_over(cls, table: Mapping[str, Any]) -> dict[str, object]:
+        """What it takes from the [model] table of the system that a recipe had before, beside keys that both have."""
+        return {}
+
+    @classmethod
+    def given_back(cls, table: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+        """The [model] table of a system that one with such a table has inside it, or None."""
+        return None
+
 
 class TableConfig(ModelConfig):
     """The keys of a system that learns a vector for each user and item."""

@@ -169,7 +169,8 @@ def switch_model(own: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The [model] table of another system: the keys that it shares with the present one keep their values.
 
     `own`: in canonical form. What the present one wraps keeps all its keys when it is asked for itself; another wrapper
-    takes it over, and one round a plain system gives that system's keys to its default backbone.
+    takes it over, and one round a plain system gives that system's keys to its default backbone. A blend takes over the
+    keys of what it has as a member, and gives them back.
     """
     backbone = own.get(BACKBONE, {})
     if own["name"] == name.lower():
@@ -177,9 +178,11 @@ def switch_model(own: Mapping[str, Any], name: str) -> dict[str, Any]:
     if backbone and backbone["name"] == name.lower():
         return dict(backbone)
     config = find_model(name).Config
+    if inside := find_model(own["name"]).Config.given_back(own, name.lower()):
+        return dict(inside)
     shared = {**backbone, **own}
     kept = {key: value for key, value in shared.items() if key in config.model_fields and key != BACKBONE}
     kept.pop(config.PRESET_KEY, None)
     if issubclass(config, WrapperConfig):
         kept[BACKBONE] = dict(backbone) if backbone else switch_model(own, config.DEFAULT_BACKBONE)
-    return {**kept, "name": name}
+    return {**kept, **config.taken_over(own), "name": name}

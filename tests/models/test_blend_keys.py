@@ -8,6 +8,7 @@ import pytest
 
 from damrs_dgl.models.blend import MOST_TRIES, BlendConfig
 from damrs_dgl.models.tables import make_config
+from damrs_dgl.recipe import as_system, load_recipe, with_values
 from tests.models.builders import build
 
 
@@ -42,3 +43,16 @@ def test_a_member_may_have_any_name() -> None:
         if hasattr(member, "fit_closed_form"):
             member.fit_closed_form()
     assert model.embeddings().items.shape == (14, 5)  # without a scorer asked for first
+
+
+def test_a_blend_takes_over_the_keys_of_what_it_has_as_a_member_and_gives_them_back() -> None:
+    own = load_recipe("demo", ["model.relation_weight=0.5", "model.dim=32"])
+    blend = with_values(own, {"model.name": "blend"})
+    assert blend.model.members["damrs"] == own.model
+    assert blend.model.members["filter"] == load_recipe("demo", ["model.name=graph_filter"]).model
+    for name in ("damrs", "graph_filter"):
+        assert as_system(blend, name).model == (own.model if name == "damrs" else blend.model.members["filter"])
+    assert as_system(blend, "diig+ai").model.relation_weight == 0.5
+    assert with_values(blend, {"model.name": "mf"}).model == load_recipe("demo", ["model.name=mf"]).model
+    other = load_recipe("demo", ["model.name=mf", "model.dim=32", "model.name=blend"])
+    assert other.model == load_recipe("demo", ["model.name=blend"]).model
