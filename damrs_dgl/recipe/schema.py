@@ -100,7 +100,7 @@ class Training(Section):
     )
     start_spread: Literal["auto"] | Annotated[float, Field(gt=0, le=10)] = Field(
         default="auto",
-        description="Standard deviation of the tables after a spectral start. auto: 0.02 times the root of the mean "
+        description="Standard deviation of the tables after a spectral start. auto: 0.0025 times the mean "
         "number of interactions of a user",
     )
     start_content: Weight = Field(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 SMALLEST_BATCH, LARGEST_BATCH = 256, 8192
 FEWEST_STEPS = 12  # of an epoch, down to the smallest batch; the largest batch wants twice as many
-SPREAD_PER_ROOT_DEGREE = 0.02  # of a spectral start
+SPREAD_PER_CLICK = 0.0025  # of a spectral start
 PATIENT_STEPS, FEWEST_EVALUATIONS = 500, 10
 
 
@@ -35,8 +34,8 @@ def patience_for(asked: Literal["auto"] | int, steps: int) -> int:
 
 
 def spread_for(asked: Literal["auto"] | float, num_interactions: int, num_users: int) -> float:
-    """Standard deviation of the tables after a spectral start. `auto`: 0.02 times the root of the mean user's clicks.
+    """Standard deviation of the tables after a spectral start. `auto`: 0.0025 times the mean user's clicks.
 
     The more clicks a user has, the larger vectors grow in training, and the larger a start keeps what it knows.
     """
-    return asked if asked != "auto" else SPREAD_PER_ROOT_DEGREE * math.sqrt(num_interactions / max(num_users, 1))
+    return asked if asked != "auto" else SPREAD_PER_CLICK * num_interactions / max(num_users, 1)

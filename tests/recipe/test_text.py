@@ -95,7 +95,7 @@ def test_what_a_preset_gives_is_said_wherever_the_key_stands() -> None:
     text = " ".join(recipe_text(load_recipe("demo")).replace("\n#", "").split())
     for said in (
         "default by variant: recommended 1.0, paper 1.5, authors 1.0) alpha = 1.0",
-        "default by variant: recommended 10, paper 10, authors 2) behavior_k = 10",  # in [graphs]
+        "default by variant: recommended 2, paper 10, authors 2) behavior_k = 2",  # in [graphs]
         "default by preset: original 0.0001, authors 0.0) regularization = 0.0001",  # of the backbone
     ):
         assert said in text

@@ -1,4 +1,4 @@
-"""What `auto` means for batch size and patience."""
+"""What `auto` means for batch size, patience and the spread of a spectral start."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from damrs_dgl.training.sizes import (
     SMALLEST_BATCH,
     batch_size_for,
     patience_for,
+    spread_for,
 )
 
 
@@ -46,3 +47,10 @@ def test_patience_lasts_for_so_many_steps_and_so_many_evaluations(steps: int) ->
 def test_what_was_asked_for_holds() -> None:
     assert batch_size_for(7, 10**6) == 7
     assert patience_for(3, 1) == 3
+    assert spread_for(0.3, 10**6, 10) == 0.3
+
+
+def test_the_spread_grows_with_what_a_user_clicks() -> None:
+    assert spread_for("auto", 800, 100) == pytest.approx(0.02)
+    assert spread_for("auto", 800, 50) == pytest.approx(0.04)
+    assert spread_for("auto", 5, 0) > 0

@@ -39,10 +39,9 @@ _AUTHORS: Mapping[str, object] = {
 # Chosen on the validation splits of six data sets, one value for all (docs/recommended.md).
 _RECOMMENDED: Mapping[str, object] = {
     **_AUTHORS,
-    "graphs.behavior_k": 10,
     "graphs.behavior_weighted": True,
     "graphs.behavior_similarity": "cosine",
-    "model.relation_weight": 0.01,
+    "model.relation_weight": 2e-3,
     "model.relation_damping": 40.0,
     "model.anchors": 64,
     "model.backbone.dim": 256,
