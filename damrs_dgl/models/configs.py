@@ -60,3 +60,9 @@ class WrapperConfig(ModelConfig, Generic[Backbone]):
     DEFAULT_BACKBONE: ClassVar[str] = "lightgcn"
 
     backbone: SerializeAsAny[Backbone] = Field(description="The system that is wrapped, with its own keys")
+
+    @classmethod
+    def given_back(cls, table: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+        """The backbone."""
+        backbone: Mapping[str, Any] = table.get("backbone", {})
+        return backbone if backbone.get("name") == name else None

@@ -172,14 +172,11 @@ def switch_model(own: Mapping[str, Any], name: str) -> dict[str, Any]:
     takes it over, and one round a plain system gives that system's keys to its default backbone. A blend takes over the
     keys of what it has as a member, and gives them back.
     """
-    backbone = own.get(BACKBONE, {})
     if own["name"] == name.lower():
         return dict(own)
-    if backbone and backbone["name"] == name.lower():
-        return dict(backbone)
-    config = find_model(name).Config
     if inside := find_model(own["name"]).Config.given_back(own, name.lower()):
         return dict(inside)
+    backbone, config = own.get(BACKBONE, {}), find_model(name).Config
     shared = {**backbone, **own}
     kept = {key: value for key, value in shared.items() if key in config.model_fields and key != BACKBONE}
     kept.pop(config.PRESET_KEY, None)

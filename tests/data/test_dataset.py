@@ -165,6 +165,14 @@ def test_fingerprint_sees_all_and_only_the_data() -> None:
     assert len({base.fingerprint(), *(other.fingerprint() for other in others)}) == 8
 
 
+def test_fingerprint_sees_the_order_of_the_modalities() -> None:
+    """It is the order of the relations in everything that is made from them."""
+    one, other = np.eye(4), np.ones((4, 3))
+    first = MultimodalDataset.from_arrays(USERS, ITEMS, features={"a": one, "b": other})
+    second = MultimodalDataset.from_arrays(USERS, ITEMS, features={"b": other, "a": one})
+    assert first.fingerprint() != second.fingerprint()
+
+
 def test_fingerprint_does_not_depend_on_how_ids_lie_in_memory() -> None:
     base = MultimodalDataset.from_arrays(USERS, ITEMS)
     sliced = pa.array(["zz", "a", "b", "c"]).slice(1)
