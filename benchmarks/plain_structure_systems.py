@@ -46,8 +46,8 @@ class PlainStructure(PlainSystem):
     def learned(self) -> list[Tensor]:
         """The k nearest items by projected content, for each modality."""
         found = []
-        for position, name in enumerate(self.inputs.modalities):
-            vectors = self.linear(self[f"structure.content_{name}"], f"structure.projections.{position}")
+        for position in range(len(self.inputs.modalities)):
+            vectors = self.linear(self[f"structure.content_{position}"], f"structure.projections.{position}")
             found.append(nearest(vectors, self.config.k))
         return found
 

@@ -79,12 +79,15 @@ class LATTICEConfig(StructureConfig):
         "original": {
             "model.regularization": 1e-5,
             "training.learning_rate": 5e-4,
+            "training.learning_rate_decay": 0.96,
             "training.batch_size": 1024,
         },
         "authors": {
             "model.regularization": 0.0,
             "model.normalize_learned": False,
             "training.learning_rate": 5e-4,
+            "training.learning_rate_decay": 0.96,
+            "training.batch_size": 256,
         },
     }
 
@@ -134,7 +137,6 @@ class LATTICE(StructureModel):
     }
     grid: ClassVar[Space] = {
         **AUTHORS,
-        "training.learning_rate_decay": (0.96,),
         "training.learning_rate": (1e-4, 5e-4, 1e-3, 5e-3),
         "training.batch_size": (256,),
     }

@@ -10,7 +10,7 @@ from pydantic import Field
 from damrs_dgl.models.base import Encoded, ModelConfig, ModelInputs
 from damrs_dgl.models.layers.propagation import UserItemConvolution
 from damrs_dgl.models.mf import BPRConfig, BPRModel
-from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
+from damrs_dgl.models.ranges import AUTHORS, AUTHORS_TRAINING, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 
 
@@ -19,7 +19,7 @@ class LightGCNConfig(BPRConfig):
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "original": {"model.regularization": 1e-4},
-        "authors": {"model.regularization": 0.0},
+        "authors": {"model.regularization": 0.0, **AUTHORS_TRAINING},
     }
 
     num_layers: int = Field(default=2, ge=0, le=10, description="Layers of user-item propagation")

@@ -11,7 +11,7 @@ from torch import Tensor
 from damrs_dgl.losses.bpr import bpr, norm_sum, squared_norm
 from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, TableConfig, TableModel, pair_scores
 from damrs_dgl.models.layers.rows import rows_of
-from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
+from damrs_dgl.models.ranges import AUTHORS, AUTHORS_TRAINING, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 
 
@@ -61,7 +61,12 @@ class MFConfig(BPRConfig):
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "original": {"model.regularization": 0.1},
-        "authors": {"model.dim": 128, "model.norm": "unsquared", "model.regularization": 0.1},
+        "authors": {
+            "model.dim": 128,
+            "model.norm": "unsquared",
+            "model.regularization": 0.1,
+            **AUTHORS_TRAINING,
+        },
     }
 
 

@@ -128,7 +128,7 @@ class MMGCN(TableModel):
         h = LReLU(MEAN(X W_h)),  x = LReLU(X W_x + b) + E,  X <- LReLU([h, x] W_g + b_g)
 
     Loss: BPR + regularization * [mean of the squares of the batch's rows of U, plus that of I, plus the mean of the
-    squares of each P^m].
+    squares of each P^m]; the public code counts one modality's P^m.
 
     In the public code the optimiser is never given E and P^m, `n_layers` is not read (three layers) and `concat` is on
     whatever it says; `train_tables = false` is that. Then the regulariser is a constant.

@@ -18,7 +18,7 @@ from damrs_dgl.models.layers.dropout import dropout
 from damrs_dgl.models.layers.propagation import BipartiteConvolution
 from damrs_dgl.models.layers.rows import chosen_rows
 from damrs_dgl.models.mf import BPRConfig, BPRModel
-from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
+from damrs_dgl.models.ranges import AUTHORS, AUTHORS_TRAINING, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 from damrs_dgl.settings import Share
 
@@ -31,7 +31,12 @@ class NGCFConfig(BPRConfig):
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "original": {"model.regularization": 1e-5, "model.negative_slope": 0.2, "model.map_start": "xavier"},
-        "authors": {"model.regularization": 0.01, "model.negative_slope": 0.01, "model.map_start": "linear"},
+        "authors": {
+            "model.regularization": 0.01,
+            "model.negative_slope": 0.01,
+            "model.map_start": "linear",
+            **AUTHORS_TRAINING,
+        },
     }
 
     num_layers: int = Field(default=2, ge=0, le=10, description="Layers of user-item propagation")

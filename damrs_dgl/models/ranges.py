@@ -40,7 +40,6 @@ Values = tuple[object, ...] | Range
 Space = Mapping[str, Values]  # "section.key" -> what may stand there
 
 LEARNING_RATES: Final[Space] = {"training.learning_rate": Range(1e-4, 1e-2, log=True)}
-# What the grids in the DA-MRS authors' logs have in common where they do not say otherwise.
-AUTHORS: Final[Space] = {
-    "model.preset": ("authors",), "training.learning_rate": (1e-3,), "training.batch_size": (4096,),
-}  # fmt: skip
+# What the DA-MRS authors' logs have in common where they do not say otherwise: of a preset, and of a grid.
+AUTHORS_TRAINING: Final[Mapping[str, object]] = {"training.learning_rate": 1e-3, "training.batch_size": 4096}
+AUTHORS: Final[Space] = {"model.preset": ("authors",), **{key: (value,) for key, value in AUTHORS_TRAINING.items()}}

@@ -15,7 +15,7 @@ from damrs_dgl.models.base import Batch, Encoded, ModelInputs
 from damrs_dgl.models.layers.propagation import UserItemConvolution
 from damrs_dgl.models.layers.views import ObservedPairs, ThinnedGraph, drop_edges, drop_nodes, mean_of_layers
 from damrs_dgl.models.mf import BPRConfig, BPRModel
-from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
+from damrs_dgl.models.ranges import AUTHORS, AUTHORS_TRAINING, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 from damrs_dgl.settings import Share
 
@@ -37,6 +37,8 @@ class SGLConfig(BPRConfig):
             "model.kept_edges": "unpopular",
             "model.redraw": "step",
             "model.candidates": "batch",
+            "training.learning_rate_decay": 0.96,
+            **AUTHORS_TRAINING,
         },
     }
 
@@ -92,7 +94,6 @@ class SGL(BPRModel):
     }
     grid: ClassVar[Space] = {
         **AUTHORS,
-        "training.learning_rate_decay": (0.96,),
         "model.contrast_weight": (1.0, 0.1, 0.01, 1e-3),
     }
     citation = "Wu et al., Self-supervised graph learning for recommendation, SIGIR 2021"

@@ -16,7 +16,7 @@ from damrs_dgl.models.base import Batch, Embeddings, Encoded, ModelInputs
 from damrs_dgl.models.layers.propagation import UserItemConvolution
 from damrs_dgl.models.layers.views import mean_of_layers
 from damrs_dgl.models.mf import BPRConfig, BPRModel
-from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
+from damrs_dgl.models.ranges import AUTHORS, AUTHORS_TRAINING, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 
 
@@ -34,6 +34,8 @@ class SimGCLConfig(BPRConfig):
             "model.readout": "all",
             "model.contrasted_items": "pairs",
             "model.contrast_weight": 0.01,
+            "training.learning_rate_decay": 0.96,
+            **AUTHORS_TRAINING,
         },
     }
 
@@ -74,7 +76,6 @@ class SimGCL(BPRModel):
     }
     grid: ClassVar[Space] = {
         **AUTHORS,
-        "training.learning_rate_decay": (0.96,),
         "model.contrast_weight": (1.0, 0.1, 0.01, 1e-3),
         "model.noise": (0.1, 0.05, 0.01),
     }

@@ -14,7 +14,7 @@ from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs
 from damrs_dgl.models.layers.content import Projection, raw_content, unit_content
 from damrs_dgl.models.layers.rows import rows_of
 from damrs_dgl.models.mf import BPRConfig, BPRModel
-from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
+from damrs_dgl.models.ranges import AUTHORS, AUTHORS_TRAINING, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 
 
@@ -23,7 +23,12 @@ class VBPRConfig(BPRConfig):
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "original": {"model.regularization": 0.1},
-        "authors": {"model.regularization": 1.0, "model.norm": "unsquared", "model.content_scale": "raw"},
+        "authors": {
+            "model.regularization": 1.0,
+            "model.norm": "unsquared",
+            "model.content_scale": "raw",
+            **AUTHORS_TRAINING,
+        },
     }
 
     content_scale: Literal["unit", "raw"] = Field(

@@ -11,6 +11,7 @@ from torch import Tensor
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import Batch
 from damrs_dgl.models.layers.content import raw_content, unit_content
+from damrs_dgl.models.tables import preset_values
 from tests.models.builders import build, dense_interactions, make_batch, make_inputs, tiny_dataset
 from tests.models.dense import sym_normalized
 
@@ -142,3 +143,19 @@ def test_presets(name: str, original: tuple[object, ...], authors: tuple[object,
         config: Any = build(name, preset=preset).config  # type: ignore[union-attr]
         assert (config.dim, config.norm, config.regularization) == expected
     assert build("vbpr", preset="authors").config.content_scale == "raw"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *[(name, (1e-3, 4096, None)) for name in ("mf", "ngcf", "lightgcn", "vbpr")],
+        *[(name, (1e-3, 4096, 0.96)) for name in ("sgl", "simgcl")],
+        ("lattice", (5e-4, 256, 0.96)),
+    ],
+)
+def test_what_the_authors_trained_with(name: str, expected: tuple[object, ...]) -> None:
+    """Their logs' learning rate, batch and decay; of LATTICE those of Baby."""
+    values = preset_values({"name": name, "preset": "authors"})
+    assert tuple(values.get(f"training.{key}") for key in ("learning_rate", "batch_size", "learning_rate_decay")) == (
+        expected
+    )

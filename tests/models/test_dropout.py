@@ -23,6 +23,10 @@ def test_a_uniform_share_is_dropped(share: float) -> None:
     assert together.abs().max() < 6 / 100_000**0.5
 
 
+def test_a_share_of_nearly_all_drops_nearly_all() -> None:
+    assert kept_entries(torch.empty(400, 1000), 0.999999, generator()).double().mean() < 1e-4
+
+
 @pytest.mark.parametrize("shape", [(0, 3), (1, 1), (3, 5), (7,)])
 def test_kept_entries_are_scaled_and_others_zero(shape: tuple[int, ...]) -> None:
     x = torch.randn(shape, generator=generator(1), dtype=torch.float64, requires_grad=True)

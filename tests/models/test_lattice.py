@@ -46,7 +46,7 @@ def item_graph(parameters: Parameters, dataset: MultimodalDataset, config: LATTI
     shares = parameters["structure.modality_logits"].softmax(0)
     learned, given = 0.0, 0.0
     for number, name in enumerate(dataset.modalities):
-        content = parameters.get(f"structure.content_{name}", dataset.features[name].block(0, dataset.num_items))
+        content = parameters.get(f"structure.content_{number}", dataset.features[name].block(0, dataset.num_items))
         matrix = learned_matrix(
             content.double(),
             parameters[f"structure.projections.{number}.weight"],
@@ -242,9 +242,9 @@ def test_training_leaves_the_data_sets_content_as_it_was() -> None:
     before = dataset.features["visual"].values.copy()
     model = lattice(dataset)
     model.optimize(make_batch(dataset), model.configure_optimizers(0.1))
-    assert not torch.equal(model.structure.content_visual[0].float(), torch.from_numpy(before[0]))
+    assert not torch.equal(model.structure.content_0[0].float(), torch.from_numpy(before[0]))
     assert np.array_equal(dataset.features["visual"].values, before, equal_nan=True)
-    assert not model.structure.content_visual[12].any()  # an item without content learns none
+    assert not model.structure.content_0[12].any()  # an item without content learns none
 
 
 def test_one_pair_and_large_scores_are_finite() -> None:
@@ -276,9 +276,18 @@ def test_presets() -> None:
     assert isinstance(original, LATTICEConfig) and isinstance(authors, LATTICEConfig)
     assert (original.regularization, original.normalize_learned) == (1e-5, True)
     assert (authors.regularization, authors.normalize_learned) == (0.0, False)
-    assert preset_values({"name": "lattice"})["training.batch_size"] == 1024
+    values = preset_values({"name": "lattice"})
+    assert (values["training.batch_size"], values["training.learning_rate_decay"]) == (1024, 0.96)
     assert {original.k, original.dim, original.content_dim, original.num_layers} == {10, 64, 2}
     assert "regularization" not in lattice(preset="authors").training_step(make_batch(tiny_dataset()))
+
+
+@pytest.mark.parametrize("train_content", [True, False])
+def test_a_modality_may_have_any_name(train_content: bool) -> None:
+    """Such as a word that the module itself uses."""
+    dataset = tiny_dataset(("edges", "weight", "vectors"))
+    model = lattice(dataset, train_content=train_content)
+    assert model.training_step(make_batch(dataset))["feedback"].isfinite()
 
 
 def test_it_says_that_it_needs_content() -> None:

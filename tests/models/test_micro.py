@@ -45,7 +45,7 @@ def item_graphs(parameters: Parameters, dataset: MultimodalDataset, config: MICR
     graphs = []
     for number, name in enumerate(dataset.modalities):
         matrix = learned_matrix(
-            parameters.get(f"structure.content_{name}", dataset.features[name].block(0, dataset.num_items)).double(),
+            parameters.get(f"structure.content_{number}", dataset.features[name].block(0, dataset.num_items)).double(),
             parameters[f"structure.projections.{number}.weight"],
             parameters[f"structure.projections.{number}.bias"],
             missing_rows(dataset, name),

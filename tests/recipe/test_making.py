@@ -36,6 +36,7 @@ def test_a_recipe_says_every_value() -> None:
         (["model.variant=authors"], (2, False, 1.0, 2.0, 0.0)),
         (["model.variant=authors", "model.backbone=mf"], (2, False, 1.0, 2.0, 0.1)),
         (["model.backbone=vbpr", "model.variant=authors"], (2, False, 1.0, 2.0, 0.1)),
+        (["model.backbone=sgl", "model.variant=authors"], (2, False, 1.0, 2.0, 0.0)),
         (["model.variant=paper", "model.alpha=7", "graphs.behavior_weighted=false"], (10, False, 7.0, 1.5, 1e-4)),
         (["model.alpha=7", "model.variant=paper"], (10, True, 7.0, 1.5, 1e-4)),
     ],

@@ -12,11 +12,11 @@ from damrs_dgl.models.registry import backbone_config_class, find_model
 from damrs_dgl.settings import Count
 
 # The regulariser's weight by backbone: the paper gives none (chosen on TikTok's validation split for each plain
-# backbone); the authors' code has one for MF and VBPR only.
+# backbone); the authors' logs have one for MF and VBPR only.
 _REGULARIZATION: Mapping[str, Mapping[str, float]] = {
     "recommended": {"mf": 0.1, "vbpr": 0.1, "lightgcn": 0.0},
     "paper": {"mf": 0.1, "vbpr": 0.1},
-    "authors": {"mf": 0.1, "vbpr": 0.1, "lightgcn": 0.0},
+    "authors": {"mf": 0.1, "vbpr": 0.1},
 }
 _ELSE = 1e-4
 
@@ -129,7 +129,8 @@ class DAMRSConfig(WrapperConfig[Backbone]):
         values = super().preset_values(table)
         variant = table.get("variant", "recommended")
         backbone = table.get("backbone", {}).get("name", cls.DEFAULT_BACKBONE)
-        values["model.regularization"] = _REGULARIZATION.get(str(variant), {}).get(backbone, _ELSE)
+        unnamed = 0.0 if variant == "authors" else _ELSE
+        values["model.regularization"] = _REGULARIZATION.get(str(variant), {}).get(backbone, unnamed)
         if variant == "authors":
             values["model.backbone.content_scale"] = "raw"
         known = {f"model.backbone.{key}" for key in find_model(backbone).Config.model_fields}

@@ -25,4 +25,5 @@ def kept_entries(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """
     draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
     draws.random_(-(2**63), None, generator=generator)
-    return (draws.view(torch.int16)[: x.numel()] >= round(share * _LEVELS) - _LEVELS // 2).view(x.shape)
+    least = min(round(share * _LEVELS), _LEVELS - 1) - _LEVELS // 2  # the greatest number of 16 bits at most
+    return (draws.view(torch.int16)[: x.numel()] >= least).view(x.shape)

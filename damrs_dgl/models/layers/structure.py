@@ -31,18 +31,17 @@ class LearnedStructure(nn.Module, ABC):
         super().__init__()
         self.k, self.num_items, self.modalities = k, inputs.num_items, inputs.modalities
         self.projections = nn.ModuleList()
-        for name in self.modalities:
+        for place, name in enumerate(self.modalities):
             features = inputs.dataset.features[name]
             for part, values in content_graph(features, k, inputs.device)._asdict().items():
-                self.register_buffer(f"{part}_{name}", values, persistent=False)
-            self.register_buffer(
-                f"missing_{name}", torch.from_numpy(features.missing).to(inputs.device), persistent=False
-            )
+                self.register_buffer(f"{part}_{place}", values, persistent=False)
+            missing = torch.from_numpy(features.missing).to(inputs.device)
+            self.register_buffer(f"missing_{place}", missing, persistent=False)
             content = inputs.content(name)
             if train_content:
-                self.register_parameter(f"content_{name}", nn.Parameter(content))
+                self.register_parameter(f"content_{place}", nn.Parameter(content))
             else:
-                self.register_buffer(f"content_{name}", content, persistent=False)
+                self.register_buffer(f"content_{place}", content, persistent=False)
             self.projections.append(Projection(inputs, features.dim, content_dim))
         self._lists: list[NeighborGraph] | None = None  # of this epoch
         self._constant: list[ConstantGraph] | None = None  # of this epoch
@@ -56,14 +55,13 @@ class LearnedStructure(nn.Module, ABC):
     def content_edges(self) -> list[Edges]:
         """Each modality's content graph, normalised."""
         return [
-            Edges(*(getattr(self, f"{part}_{name}") for part in ("items", "neighbors", "weights")))
-            for name in self.modalities
+            Edges(*(getattr(self, f"{part}_{place}") for part in ("items", "neighbors", "weights")))
+            for place in range(len(self.modalities))
         ]
 
     def vectors(self) -> list[Tensor]:
         """Each modality's projected content [I, content_dim]."""
-        pairs = zip(self.modalities, self.projections, strict=True)
-        return [projection(getattr(self, f"content_{name}")) for name, projection in pairs]
+        return [projection(getattr(self, f"content_{place}")) for place, projection in enumerate(self.projections)]
 
     def begin_epoch(self) -> None:
         """Choose the neighbours by the weights as they are, and let the next step differentiate through them."""
@@ -82,8 +80,8 @@ class LearnedStructure(nn.Module, ABC):
 
     @torch.no_grad()
     def _mined(self) -> list[NeighborGraph]:
-        missing = (getattr(self, f"missing_{name}") for name in self.modalities)
-        return [mine(vectors, rows, self.k) for vectors, rows in zip(self.vectors(), missing, strict=True)]
+        vectors = enumerate(self.vectors())
+        return [mine(projected, self.get_buffer(f"missing_{place}"), self.k) for place, projected in vectors]
 
     def _mixed(self, lists: Sequence[NeighborGraph]) -> list[Edges]:
         learned = [learned_edges(graph, vectors) for graph, vectors in zip(lists, self.vectors(), strict=True)]

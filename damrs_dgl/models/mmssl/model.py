@@ -49,9 +49,10 @@ class MMSSL(TableModel):
         final = mean_l + .55 sum_m rn(x^m)
 
     Learned edges: for each user the items of the largest x^m_u . x^m_i that it has not met, mined anew before each
-    epoch from content without dropout; none before the first. The loss is BPR, squares of final and content vectors,
-    GRACE's contrast of y^m with final users (each of the batch once), and -mean D(S^m), S^m = rn(x^m_u x^m_I^T off the
-    training items), for a critic D that is trained one step before each of the model's (critic.py).
+    epoch from content without dropout; none until the first epoch begins. The loss is BPR, squares of final and
+    content vectors, GRACE's contrast of y^m with final users (each of the batch once), and -mean D(S^m), S^m =
+    rn(x^m_u x^m_I^T off the training items), for a critic D that is trained one step before each of the model's
+    (critic.py).
 
     Time: O(M E d + M |I| D d) a step and O(M b |I| (d + h)) for a critic of width h on b users; O(M |U| |I| d) an
     epoch. Memory: about 2 (2 M + 1) b |I| values for rows, and 4 |I| h for the critic with its moments.
