@@ -16,7 +16,7 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.left_out import leave_out_file, weigh_clicks
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.errors import DeviceError, RecipeError
+from damrs_dgl.errors import DataError, DeviceError, RecipeError
 from damrs_dgl.evaluation.lists import RankedLists
 from damrs_dgl.evaluation.metrics import RankingResult, evaluate_scorer, ranked_lists
 from damrs_dgl.evaluation.ranking import SeenItems
@@ -81,10 +81,12 @@ def scorer_of(model: RankingModel) -> Scorer:
 class SplitEvaluator:
     """Full-ranking metrics on `validation` or `test` under the recipe's protocol; what can be prepared once is.
 
-    Called with a scorer; returns `{"recall@5": ..., ...}`.
+    Called with a scorer; returns `{"recall@5": ..., ...}`. Raises DataError for another split.
     """
 
     def __init__(self, recipe: Recipe[Any], dataset: MultimodalDataset, split: str) -> None:
+        if split not in ("validation", "test"):
+            raise DataError(f"there is no split {split!r}", where="evaluate", fix='give "validation" or "test"')
         relevant: Interactions = getattr(dataset, split)
         self.relevant = SeenItems.from_pairs(relevant.users, relevant.items, dataset.num_users)
         self.seen = SeenItems.from_pairs(*candidates_left_out(recipe, dataset, split), dataset.num_users)
@@ -155,6 +157,16 @@ def schedule_of(recipe: Recipe[Any], dataset: MultimodalDataset, model: RankingM
     )
 
 
+def check_weighs_clicks(recipe: Recipe[Any]) -> None:
+    """Raise RecipeError for a system that cannot be trained on weighed clicks (`data.click_weights`)."""
+    if issubclass(find_model(recipe.model.name), ClosedFormModel):
+        raise RecipeError(
+            f"{recipe.model.name} is computed at once from all clicks and cannot weigh them",
+            where="data.click_weights",
+            fix="take a system that is trained by gradient steps, or leave suspects out with `fit --drop-suspects`",
+        )
+
+
 def prepare_training(
     recipe: Recipe[Any],
     dataset: MultimodalDataset,
@@ -172,13 +184,8 @@ def prepare_training(
     generator = torch.Generator().manual_seed(recipe.training.seed)
     model = build_model(recipe, dataset, graph, generator=generator, device=device)
     evaluator = SplitEvaluator(recipe, dataset, "validation")
-
-    if dataset.train.weights is not None and isinstance(model, ClosedFormModel):
-        raise RecipeError(
-            f"{recipe.model.name} is computed at once from all clicks and cannot weigh them",
-            where="data.click_weights",
-            fix="take a system that is trained by gradient steps, or leave suspects out with `fit --drop-suspects`",
-        )
+    if dataset.train.weights is not None:
+        check_weighs_clicks(recipe)
 
     def trainer_for(
         part: RankingModel, kept: CheckpointStore | None, members: Mapping[str, Trainer] | None = None

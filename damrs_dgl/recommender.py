@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.id_list import IdList, as_list, ids_from_tensor, ids_to_tensor, known_only
-from damrs_dgl.errors import RecipeError, RunError
+from damrs_dgl.errors import DataError, RecipeError, RunError
 from damrs_dgl.evaluation.ranking import SeenItems, rank_items, rank_scorer
 from damrs_dgl.factory import (
     SplitEvaluator,
@@ -96,6 +96,12 @@ class Recommender(BaseEstimator):
 
     def fit(self, dataset: MultimodalDataset, y: None = None) -> Recommender:
         """Build the graphs and train to early stopping. Raises RecipeError, DataError or TrainingError."""
+        if not isinstance(dataset, MultimodalDataset):
+            raise DataError(
+                f"expected a MultimodalDataset, not a {type(dataset).__name__}",
+                where="Recommender.fit",
+                fix="make one by MultimodalDataset.from_arrays",
+            )
         recipe = self._resolved_recipe()
         self._device = pick_device(self.device)
         graph = build_recipe_graph(recipe, dataset).graph
@@ -227,7 +233,11 @@ class Recommender(BaseEstimator):
             recipe = recipe_from({"data": {"format": "synthetic"}})
         elif not isinstance(recipe, Recipe):
             recipe = load_recipe(recipe)
-        changes = {key.replace("__", "."): value for key, value in self._settings.items()}
+        changes = {
+            # numpy's numbers, such as a search over np.arange gives
+            key.replace("__", "."): value.item() if isinstance(value, np.generic) else value
+            for key, value in self._settings.items()
+        }
         return with_values(recipe, changes) if changes else recipe
 
     def _report(self, progress: Progress, schedule: Schedule) -> None:

@@ -311,6 +311,18 @@ def test_wrong_values_are_told_by_fit(message: str) -> None:
     assert isinstance(caught.value, RecipeError)
 
 
+def test_numpys_numbers_are_numbers() -> None:
+    model = Recommender(training__epochs=np.int64(1), training__learning_rate=np.float64(0.01), model__name="mf")
+    assert model.fit(shop(text=True)).recipe_.training.epochs == 1
+
+
+def test_what_is_no_data_set_or_split_is_refused(by_text: Recommender) -> None:
+    with pytest.raises(DataError, match=r"expected a MultimodalDataset, not a list.*from_arrays"):
+        Recommender().fit([[1, 2]])  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"no split 'tset'.*\"validation\" or \"test\""):
+        by_text.evaluate("tset")
+
+
 def test_parameters_as_in_scikit_learn() -> None:
     recipe = load_recipe("demo")
     model = Recommender(recipe, training__epochs=3, model__name="mf")

@@ -72,9 +72,14 @@ def audit(workspace: Workspace, *, scorer: str | None = None, folds: int = 0, to
             with whole_file(file) as temporary:
                 pq.write_table(table, temporary, store_schema=False)
         audit_figure(tables, run.audit_plot, title=_title(workspace), subtitle=f"{name}: {SCORERS[name].meaning}")
-    _show(workspace, found, name, top)
+    _show(workspace, found, name, folds, top)
     console.notice(f"audit: {', '.join(str(file) for file in files)} and {run.audit_plot}")
     return tables
+
+
+def judged_by(scorer: str, folds: int) -> str:
+    """The scorer and the folds in words, such as "by belief over 5 folds"."""
+    return f"by {scorer}{f' over {folds} folds' if folds else ''}"
 
 
 def audit_parts(workspace: Workspace, scorer: str, folds: int) -> dict[str, Any]:
@@ -126,7 +131,7 @@ def _view(workspace: Workspace, folds: int) -> ModelView:
         every = torch.arange(len(dataset.train))
         return view_clicks(workspace.fitted.model, dataset, every, generator=torch.Generator().manual_seed(seed))
     fold = fold_of_clicks(dataset.train, folds, generator=torch.Generator().manual_seed(seed))
-    with workspace.console.progress("audit: models without a fold", folds) as bar:
+    with workspace.console.progress("audit: models without a fold", folds, lines_of="fold") as bar:
 
         def train_and_view(number: int, kept: MultimodalDataset, clicks: Tensor) -> ModelView:
             key = artefact_key("audit fold", workspace.fit_parts, folds, number)
@@ -145,7 +150,7 @@ def _title(workspace: Workspace) -> str:
     return f"{workspace.recipe.name}: what is suspect{' (synthetic data)' if workspace.is_synthetic else ''}"
 
 
-def _show(workspace: Workspace, found: Audit, scorer: str, top: int) -> None:
+def _show(workspace: Workspace, found: Audit, scorer: str, folds: int, top: int) -> None:
     dataset, console = workspace.dataset, workspace.console
     title = _title(workspace)
     view, voices = found.clicks.view, found.clicks.voices if scorer == DEFAULT else None
@@ -160,7 +165,7 @@ def _show(workspace: Workspace, found: Audit, scorer: str, top: int) -> None:
         for click in worst
     ]
     if top:
-        console.table(f"{title}, clicks by {scorer}", ["user", "item", "suspicion", "why"], rows)
+        console.table(f"{title}, clicks {judged_by(scorer, folds)}", ["user", "item", "suspicion", "why"], rows)
         _show_content(workspace, found, top, title)
     counts = [
         [relation, rule, f"{int(((found.links.relation == relation) & (found.links.rule == rule)).sum()):,}"]

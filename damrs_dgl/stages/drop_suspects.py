@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,10 +14,11 @@ import torch
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import RunError
+from damrs_dgl.factory import check_weighs_clicks
 from damrs_dgl.files import whole_file, write_text
 from damrs_dgl.recipe import recipe_text, with_values
 from damrs_dgl.run import change_text
-from damrs_dgl.stages.audit import audit_parts
+from damrs_dgl.stages.audit import audit_parts, judged_by
 from damrs_dgl.stages.evaluate import current_metrics
 from damrs_dgl.stages.fit import fit
 from damrs_dgl.stages.workspace import Workspace
@@ -45,7 +47,7 @@ def drop_suspects(
     if spared:
         console.notice(f"fit: {spared:,} suspects stay, each the last click of its user")
     table = pa.concat_tables([_pairs(dataset, dataset.left_out), _pairs(dataset, _some(dataset, chosen))])
-    title = f"without {len(chosen):,} suspects"
+    title = f"without {len(chosen):,} suspects {_judged_by(workspace)}"
     return _own_run(
         workspace, f"without-suspects-{share:g}", "left_out", table, before, title, restart=restart, track=track
     )
@@ -57,6 +59,7 @@ def reweight_suspects(workspace: Workspace, *, restart: bool = False, track: Seq
     As `drop_suspects`, in `reweighted-suspects`, with the weights in `click_weights.parquet`. The weights are the
     losses' alone: all clicks stay in the graphs. Raises RecipeError for a system that is not trained by steps.
     """
+    check_weighs_clicks(workspace.recipe)
     order = suspects(workspace)
     before = current_metrics(workspace)
     suspicion = pq.read_table(workspace.run.audit / "interactions.parquet", columns=["suspicion"])["suspicion"]
@@ -69,7 +72,7 @@ def reweight_suspects(workspace: Workspace, *, restart: bool = False, track: Seq
         "click_weights",
         table,
         before,
-        "by 1 - suspicion",
+        f"by 1 - suspicion {_judged_by(workspace)}",
         restart=restart,
         track=track,
     )
@@ -97,7 +100,8 @@ def _own_run(
     changed = Workspace(recipe, run=folder, device=workspace.device.type, console=console)
     metrics = fit(changed, restart=restart, track=track)
     _compare(workspace, before, metrics, title)
-    console.notice(f"fit: go on with `damrs-dgl --recipe {recipe_file} --run {folder} recommend`")
+    command = shlex.join(["damrs-dgl", "--recipe", str(recipe_file), "--run", str(folder), "recommend"])
+    console.notice(f"fit: go on with `{command}`")
     return metrics
 
 
@@ -125,6 +129,12 @@ def suspects(workspace: Workspace) -> np.ndarray:
     by_key = np.argsort(keys)
     found: np.ndarray = by_key[np.searchsorted(keys[by_key], asked)]
     return found
+
+
+def _judged_by(workspace: Workspace) -> str:
+    """How the audit that is there judged: "by consensus", "by belief over 5 folds"."""
+    made_from = workspace.run.made_from("audit") or {}
+    return judged_by(made_from["--scorer"], made_from["--folds"])
 
 
 def most_suspect(dataset: MultimodalDataset, order: np.ndarray, count: int) -> np.ndarray:

@@ -86,7 +86,7 @@ class CheckpointStore:
         """The best epoch's weights. Raises RunError when they are missing, damaged or of another training."""
         weights, facts = load_tensors(self.best_path)
         if facts.get("key") != self.key:
-            raise RunError("belongs to a training with other settings", where=self.best_path, fix=fix)
+            raise RunError("belongs to a training with other settings or data", where=self.best_path, fix=fix)
         return weights, facts
 
     def save_last(self, parts: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,16 @@ def test_a_closed_form_cannot_weigh(tiny: CommandLine) -> None:
     cli = CommandLine(tiny.capsys, tiny.monkeypatch, tiny.folder, ("--run", options[1], *plain, *model))
     cli.ok("fit", "audit")
     cli.refused("fit", "--reweight-suspects", saying=("itemknn", "cannot weigh", "--drop-suspects"))
+    assert not (tiny.folder / "run" / "reweighted-suspects").exists()  # refused before anything is written
+
+
+def test_the_command_to_go_on_with_bears_spaces(fitted: CommandLine) -> None:
+    run = fitted.folder / "a run"
+    (fitted.folder / "run").rename(run)
+    result = fitted.ok("--run", str(run), "audit", "--scorer", "ease", "fit", "--drop-suspects", "0.1")
+    assert "suspects by ease" in result.out
+    command = result.err.partition("go on with `")[2].partition("`")[0]
+    assert shlex.split(command)[4] == str(run / "without-suspects-0.1")
 
 
 def test_without_an_audit_or_with_another_trainings_it_is_refused(fitted: CommandLine) -> None:
