@@ -58,7 +58,7 @@ class Recommender(BaseEstimator):
     Examples
     --------
     >>> import damrs_dgl
-    >>> data = damrs_dgl.MultimodalDataset.from_arrays(users, items, features={"visual": pictures})
+    >>> data = damrs_dgl.MultimodalDataset.from_arrays(users, items, item_ids=item_ids, features={"visual": pictures})
     >>> model = damrs_dgl.Recommender(training__epochs=50).fit(data)
     >>> items, scores = model.recommend(["anna", "ben"], k=5)
     """

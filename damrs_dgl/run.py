@@ -150,6 +150,10 @@ class RunDirectory:
         """The finished trials of all searches."""
         return self.path / "trials"
 
+    def asked_trials(self, parts: Mapping[str, Any]) -> Path:
+        """Which searches asked for which trials of a recipe, by what its results are made from."""
+        return self.trials / f"{artefact_key('searches', parts)}.searches.json"
+
     @property
     def tuning_storage(self) -> Path:
         return self.path / "tune.db"

@@ -150,6 +150,46 @@ def test_the_time_left_goes_by_the_pace_of_this_call_alone(
     assert capsys.readouterr().err == "fit: epoch 60/100    at most 0:40 left\n"
 
 
+def test_what_is_remembered_and_what_is_expected_give_the_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("damrs_dgl.console.progress.time.monotonic", lambda: clock[0])
+    with Console().progress("compare", 10, lines_of="trainings") as bar:
+        bar.skip(4)
+        bar.skip(1)  # found later
+        bar.expect(None)
+        clock[0] = 60.0
+        bar.advance(1, last="mf")
+        bar.expect(240.0)
+        clock[0] = 100.0
+        bar.advance(1, last="sgl")
+    assert capsys.readouterr().err.splitlines() == [
+        "compare: trainings 6/10  last mf  1:00 so far",
+        "compare: trainings 7/10  last sgl  1:40 so far, about 3:20 left",
+    ]
+
+
+def test_a_heartbeat_writes_lines_while_nothing_advances(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("damrs_dgl.console.progress._LINE_SECONDS", 0.05)
+    console, said = Console(), ""
+    with console.progress("stress", 3, lines_of="trainings") as bar, bar.heartbeat():
+        bar.expect(None)
+        until = time.monotonic() + 10
+        while said.count("\n") < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+            said += capsys.readouterr().err
+    assert said.splitlines()[:2] == ["stress: trainings 0/3    0:00 so far"] * 2
+    capsys.readouterr()
+    time.sleep(0.2)
+    assert capsys.readouterr().err == ""  # it ended with its block
+    with console.progress("fit", 3) as silent, silent.heartbeat():
+        time.sleep(0.2)
+    assert capsys.readouterr().err == ""
+
+
 def test_a_bar_shows_its_fields_on_a_terminal_and_lines_pass_it() -> None:
     written = run_on_a_terminal(ON_A_TERMINAL)
     for part in (

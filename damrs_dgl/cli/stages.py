@@ -105,7 +105,10 @@ def recommend(command: Command, users: str, top: int, export_vectors: bool) -> N
 @click.command()
 @click.pass_obj
 def verify(command: Command) -> None:
-    """Whether every file of the run is what was written, by the checksums that were taken then."""
+    """Whether the files of the run, and of runs inside it, are what was written, by the checksums taken then.
+
+    It names the files that have none, such as tune.db and the history of a training that is under way.
+    """
     from damrs_dgl.stages import verify as stage
 
     stage(command.workspace)

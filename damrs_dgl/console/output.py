@@ -70,8 +70,8 @@ class Console:
         """A bar with the share done, the fields last given to ``advance`` and the time left.
 
         One inside another is fine; ``total`` None means unknown. Where standard error is not a terminal, nothing is
-        written, or with ``lines_of``, which says what is counted ("epoch"), a line at every tenth of the whole and at
-        least every half minute.
+        written, or with ``lines_of``, which says what is counted ("epoch"), a line at every tenth of the whole and when
+        half a minute has passed since the last (``ProgressBar.heartbeat``: also where nothing advances).
         """
         return ProgressBar(self, label, total, lines_of=lines_of)
 

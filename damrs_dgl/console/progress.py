@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from damrs_dgl.console.tables import cell_text
@@ -27,6 +30,7 @@ class ProgressBar:
         self._total = total
         self._lines = _Lines(f"{label}: {lines_of} ", total) if lines_of else None
         self._shown: dict[str, Any] = {}
+        self._text = ""  # of them; replaced whole, for `heartbeat` reads it in a thread of its own
         self._task: rich.progress.TaskID | None = None
         self._outermost = False
 
@@ -47,16 +51,16 @@ class ProgressBar:
     def advance(self, n: int = 1, **fields: Any) -> None:
         """Go on by ``n`` and show ``fields`` behind the bar until changed, e.g. ``advance(loss=0.31, best=0.09)``."""
         self._shown |= fields
-        text = "  ".join(f"{key.replace('_', ' ')} {cell_text(value)}" for key, value in self._shown.items())
+        self._text = "  ".join(f"{key.replace('_', ' ')} {cell_text(value)}" for key, value in self._shown.items())
         if self._bars is not None and self._task is not None:
-            self._bars.update(self._task, advance=n, text=text)
-        elif self._lines is not None and (line := self._lines.after(n, text)):
+            self._bars.update(self._task, advance=n, text=self._text)
+        elif self._lines is not None and (line := self._lines.after(n, self._text)):
             self._console.notice(line)
 
     def skip(self, n: int) -> None:
-        """Count ``n`` as done before this began, so that the time left is not judged by it."""
+        """Count ``n`` more as done before this began, so that the time left is not judged by them."""
         if self._bars is not None and self._task is not None:
-            self._bars.update(self._task, completed=n)
+            self._bars.update(self._task, advance=n)
         elif self._lines is not None:
             self._lines.skip(n)
 
@@ -64,6 +68,30 @@ class ProgressBar:
         """Say how long the rest will take, where a steady pace is not to be expected; None: not known yet."""
         if self._bars is not None and self._task is not None:
             self._bars.update(self._task, ends_at=None if seconds is None else time.monotonic() + seconds)
+        elif self._lines is not None:
+            self._lines.expect(seconds)
+
+    @contextmanager
+    def heartbeat(self) -> Iterator[None]:
+        """While it lasts a line is written every half minute, also where nothing advances; a bar moves by itself."""
+        lines = self._lines
+        if lines is None or self._bars is not None:
+            yield
+            return
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(_LINE_SECONDS / 10):
+                if line := lines.after(0, self._text):
+                    self._console.notice(line)
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     @property
     def _bars(self) -> rich.progress.Progress | None:
@@ -77,25 +105,38 @@ class _Lines:
         self._beginning, self._total = beginning, total
         self._done = self._skipped = self._told_done = 0
         self._began = self._told_at = time.monotonic()
+        self._expects = False  # whether the pace is not steady, and others say when the end is to be expected
+        self._ends_at: float | None = None
 
     def skip(self, n: int) -> None:
-        self._done = self._skipped = self._told_done = n
+        self._done += n
+        self._skipped += n
+        self._told_done += n
+
+    def expect(self, seconds: float | None) -> None:
+        self._expects, self._ends_at = True, None if seconds is None else time.monotonic() + seconds
 
     def after(self, n: int, text: str) -> str | None:
         """The line to write after ``n`` more, None where it is not yet time for one."""
         self._done += n
         now, total = time.monotonic(), self._total
         much = total is not None and n > 0 and self._done - self._told_done >= _LINE_SHARE * total
-        if not (much or self._done == total or now - self._told_at >= _LINE_SECONDS):
+        ended = n > 0 and self._done == total
+        if not (much or ended or now - self._told_at >= _LINE_SECONDS):
             return None
         self._told_done, self._told_at = self._done, now
         of = "" if total is None else f"/{total}"
         return f"{self._beginning}{self._done}{of}  {text}{self._left(now)}"
 
     def _left(self, now: float) -> str:
-        """ "  at most 3:20 left", by the pace so far; nothing where that is not known."""
+        """ "  at most 3:20 left" by the pace so far, or what `expect` was told; nothing where that is not known."""
         made = self._done - self._skipped
-        if self._total is None or made <= 0 or self._done >= self._total:
+        if self._total is None or self._done >= self._total:
+            return ""
+        if self._expects:
+            so_far = f"  {clock(now - self._began)} so far"
+            return so_far if self._ends_at is None else f"{so_far}, about {clock(self._ends_at - now)} left"
+        if made <= 0:
             return ""
         seconds = round((now - self._began) / made * (self._total - self._done))
         return f"  at most {clock(seconds)} left"

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from damrs_dgl.data.cleaning import clean_splits, first_occurrences
+from damrs_dgl.data.cleaning import Splits, clean_splits, first_occurrences, pair_keys
 from damrs_dgl.data.columns import differ_in_spaces, encode_ids, find_ids, to_numbers
 from damrs_dgl.data.content import as_features
-from damrs_dgl.data.parts import DatasetParts, Finding, ModalityFeatures
+from damrs_dgl.data.parts import DatasetParts, Finding, Interactions, ModalityFeatures, no_interactions
 from damrs_dgl.data.splits import k_core as k_core_rows
 from damrs_dgl.data.splits import ratio_split, split_labels
 from damrs_dgl.errors import DataError
@@ -33,6 +33,7 @@ def parts_from_ids(
     *,
     name: str,
     where: str,
+    liked: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     timestamps: np.ndarray | None = None,
     catalogue: pa.Array | None = None,
@@ -46,13 +47,18 @@ def parts_from_ids(
     Internal ids are the ascending order of the original ones, except that ``catalogue``, where given, is the item list
     in its own order. Items that only the features know are kept as items without interactions; items that the k-core
     dropped are left out. ``labels`` None splits 8:1:1 per user (:func:`~damrs_dgl.data.splits.ratio_split`).
+    ``liked``: bool [n], the rows that are interactions, None: all; of the others it is kept who knows what
+    (``left_out``). ``labels`` and ``timestamps`` are those of the liked rows.
     """
     if len(users) != len(items):
         raise DataError(f"{len(users):,} users for {len(items):,} items", where=where, fix="give one of each per row")
-    user_codes, user_ids = encode_ids(users, what="user ids", where=where)
-    item_codes, item_ids = encode_ids(items, what="item ids", where=where)
+    every_user = user_codes, user_ids = encode_ids(users, what="user ids", where=where)
+    every_item = item_codes, item_ids = encode_ids(items, what="item ids", where=where)
     if len(user_codes) == 0:
         raise DataError("no interactions", where=where, fix="check the file and the filters")
+    if liked is not None:
+        user_codes, user_ids = _compact(user_codes[liked], user_ids)
+        item_codes, item_ids = _compact(item_codes[liked], item_ids)
     notes = list(findings)
     rows = np.arange(len(user_codes))
     if labels is None:
@@ -75,6 +81,13 @@ def parts_from_ids(
     else:
         split = labels[rows]
     clean = clean_splits(user_codes, item_codes, split, user_ids=user_ids, item_ids=all_items, where=where)
+    left_out = no_interactions()
+    if liked is not None:
+        known_users, known_items = (
+            find_ids(ids, kept)[codes[~liked]]
+            for (codes, ids), kept in ((every_user, user_ids), (every_item, all_items))
+        )
+        left_out = _in_no_split(known_users, known_items, clean, len(all_items))
     for what, ids in (("user", user_ids), ("item", all_items)):
         notes.extend(_nearly_equal(ids, what, where))
     aligned = {}
@@ -82,7 +95,15 @@ def parts_from_ids(
         aligned[modality], note = _align(table, all_items)
         notes.extend(note)
     return DatasetParts(
-        name, user_ids, all_items, clean.train, clean.validation, clean.test, aligned, (*notes, *clean.findings)
+        name,
+        user_ids,
+        all_items,
+        clean.train,
+        clean.validation,
+        clean.test,
+        aligned,
+        (*notes, *clean.findings),
+        left_out,
     )
 
 
@@ -98,6 +119,12 @@ def parts_from_arrays(
     name: str,
 ) -> DatasetParts:
     """What ``MultimodalDataset.from_arrays`` does; see there."""
+    if not isinstance(features, Mapping):
+        raise DataError(
+            f"features are a {type(features).__name__}, not a dict {{modality: array}}",
+            where=name,
+            fix='write features={"visual": array}',
+        )
     catalogue = None
     if item_ids is not None:
         codes, distinct = encode_ids(item_ids, what="item ids", where=f"{name}: item_ids")
@@ -112,6 +139,13 @@ def parts_from_arrays(
         if catalogue is None or len(content) != len(catalogue):
             raise DataError(
                 f"{len(content):,} feature rows for {0 if catalogue is None else len(catalogue):,} items",
+                where=f"{name}: {modality}",
+                fix="give item_ids, one per feature row",
+            )
+        if item_ids is None and not _are_row_numbers(catalogue):  # their order need not be the caller's: s10 before s2
+            raise DataError(
+                f"which row is whose is not known: the items ({catalogue[0]}, ...) are not the row numbers "
+                f"0 to {len(content) - 1:,}",
                 where=f"{name}: {modality}",
                 fix="give item_ids, one per feature row",
             )
@@ -145,6 +179,11 @@ def feature_table(content: ModalityFeatures, ids: Any, *, where: str, ids_where:
     return FeatureTable(content, distinct.take(pa.array(codes)), where)
 
 
+def _are_row_numbers(ids: pa.Array) -> bool:
+    """Whether distinct ascending ids are the integers 0..n-1."""
+    return bool(ids.equals(pa.array(np.arange(len(ids)))))
+
+
 def _refuse_repeats(codes: np.ndarray, distinct: pa.Array, where: str) -> None:
     if len(codes) > len(distinct):
         repeated = int(np.flatnonzero(np.bincount(codes) > 1)[0])
@@ -176,6 +215,15 @@ def _compact(codes: np.ndarray, ids: pa.Array) -> tuple[np.ndarray, pa.Array]:
     if used.all():
         return codes, ids
     return (np.cumsum(used) - 1)[codes], ids.filter(pa.array(used))
+
+
+def _in_no_split(users: np.ndarray, items: np.ndarray, clean: Splits, num_items: int) -> Interactions:
+    """The distinct pairs of users and items of the data set (-1: none of its) that are no interaction, ascending."""
+    inside = (users >= 0) & (items >= 0)
+    keys = pair_keys(users[inside], items[inside], num_items)
+    for part in (clean.train, clean.validation, clean.test):
+        keys = np.setdiff1d(keys, pair_keys(part.users.numpy(), part.items.numpy(), num_items))
+    return Interactions.from_numpy(*np.divmod(keys, num_items))
 
 
 def _item_universe(

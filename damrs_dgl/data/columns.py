@@ -24,11 +24,13 @@ def to_arrow(values: Any, *, what: str, where: str | None = None) -> pa.Array:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
-def encode_ids(values: Any, *, what: str, where: str | None = None) -> tuple[np.ndarray, pa.Array]:
+def encode_ids(
+    values: Any, *, what: str, where: str | None = None, rows: np.ndarray | None = None
+) -> tuple[np.ndarray, pa.Array]:
     """An id column as (codes int64 [n], the distinct ids ascending); ids become int64, or text if not numbers.
 
     Raises DataError for a null or empty id, naming how many and the first row, and for ids neither whole numbers nor
-    text.
+    text. ``rows``: which rows of their table the values are, for the errors; None: all.
     """
     try:
         column = _convert(values)
@@ -43,7 +45,7 @@ def encode_ids(values: Any, *, what: str, where: str | None = None) -> tuple[np.
     known = encoded.dictionary
     empty = pc.is_null(known, nan_is_null=True).to_numpy(zero_copy_only=False)
     codes[np.append(empty, True)[codes]] = -1
-    _refuse(codes < 0, f"null {what}", where)
+    _refuse(codes < 0, f"null {what}", where, rows)
     used = np.bincount(codes, minlength=len(known)) > 0  # a pandas Categorical may list values that do not occur
     ids = _normalise(known.filter(pa.array(used)), what, where)
     order = pc.sort_indices(ids).to_numpy(zero_copy_only=False)
@@ -54,7 +56,7 @@ def encode_ids(values: Any, *, what: str, where: str | None = None) -> tuple[np.
     codes = position[codes]
     blank = _blank(ids)
     if blank.any():
-        _refuse(blank[order][codes], f"empty {what}", where)
+        _refuse(blank[order][codes], f"empty {what}", where, rows)
     return codes, ids.take(pa.array(order))
 
 
@@ -84,17 +86,25 @@ def find_ids(wanted: pa.Array, known: pa.Array) -> np.ndarray:
     return pc.fill_null(positions, -1).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def to_numbers(values: Any, *, what: str, where: str | None = None, dates: bool = True) -> np.ndarray:
+def to_numbers(
+    values: Any, *, what: str, where: str | None = None, dates: bool = True, rows: np.ndarray | None = None
+) -> np.ndarray:
     """A column of numbers, or with ``dates`` of dates, as int64 or float64; dates count from 1970.
 
     Text is read as numbers where all of it are numbers. Raises DataError for nulls, infinity, and other types.
+    ``rows``: which rows of their table the values are, for the errors; None: all.
     """
     column = to_arrow(values, what=what, where=where)
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
     kinds = "neither numbers nor dates" if dates else "not numbers"
     fix = "write numbers or ISO dates" if dates else "write numbers"
     try:
         if is_text(column.type):
-            column = _parsed(column)
+            parsed = _parsed(column, dates)
+            if parsed is None:
+                raise DataError(f"{what} {_why_unread(column, dates, kinds, rows)}", where=where, fix=fix)
+            column = parsed
         if pa.types.is_temporal(column.type) and not dates:
             raise DataError(f"{what} is {kinds} but {column.type}", where=where, fix=fix)
         if pa.types.is_date(column.type):
@@ -106,9 +116,9 @@ def to_numbers(values: Any, *, what: str, where: str | None = None, dates: bool 
     except pa.ArrowException as error:
         raise DataError(f"{what} is {kinds} ({first_line(error)[:300]})", where=where, fix=fix) from error
     empty = pc.is_null(column, nan_is_null=True).to_numpy(zero_copy_only=False)
-    _refuse(empty, f"null values of {what}", where)
+    _refuse(empty, f"null values of {what}", where, rows)
     numbers = column.to_numpy(zero_copy_only=False)
-    _refuse(np.isinf(numbers), f"infinite values of {what}", where)
+    _refuse(np.isinf(numbers), f"infinite values of {what}", where, rows)
     return numbers
 
 
@@ -117,13 +127,32 @@ def is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
-def _parsed(text: pa.Array) -> pa.Array:
-    """Text as whole numbers, else as numbers, else as times; the first way that all of it allows."""
+def _parsed(text: pa.Array, dates: bool) -> pa.Array | None:
+    """Text as whole numbers, else as numbers, else with ``dates`` as times; the first way that all of it allows."""
     for kind, form in ((pa.int64(), r"^-?[0-9]+$"), (pa.float64(), r"^[-+.0-9eEinfatyINFATY]+$")):
-        if pc.all(pc.match_substring_regex(text, form)).as_py():  # Arrow by itself would read 0x10 as 16
+        matching = pc.match_substring_regex(text, form)  # Arrow by itself would read 0x10 as 16
+        if pc.all(matching, min_count=0).as_py():
             with contextlib.suppress(pa.ArrowInvalid):
                 return text.cast(kind)
-    return text.cast(pa.timestamp("us"))
+    for time in (pa.timestamp("us"), pa.timestamp("us", "UTC")) if dates else ():  # without a zone, with one
+        with contextlib.suppress(pa.ArrowInvalid):
+            text.drop_null().slice(0, 1).cast(time)  # one error soon, where Arrow would make one of every value
+            return text.cast(time)
+    return None
+
+
+def _why_unread(text: pa.Array, dates: bool, kinds: str, rows: np.ndarray | None) -> str:
+    """Names the first value of a text that `_parsed` cannot read which is not of the kind of those before it."""
+    present = text.drop_null()
+    place, end = 0, len(present)  # the values before `place` can be read, those before `end` cannot
+    while end - place > 1:
+        middle = (place + end) // 2
+        some = pa.concat_arrays([present.slice(0, 1), present.slice(place, middle - place)])  # the first sets the kind
+        place, end = (place, middle) if _parsed(some, dates) is None else (middle, end)
+    row = row_number(int(np.flatnonzero(text.is_valid().to_numpy(zero_copy_only=False))[place]), rows)
+    by_itself = _parsed(present.slice(place, 1), dates) is not None
+    found = "is neither all numbers nor all dates of one form" if by_itself else f"is {kinds}"
+    return f"{found} ({repr(present[place].as_py())[:60]} in row {row:,})"
 
 
 def first_line(error: Exception) -> str:
@@ -158,13 +187,17 @@ def _as_arrow(values: Any) -> pa.Array | pa.ChunkedArray:
     return pa.array(array, from_pandas=True)
 
 
-def _refuse(rows: np.ndarray, what: str, where: str | None) -> None:
-    """DataError that counts the rows of a mask and names the first."""
-    wrong = np.flatnonzero(rows)
+def _refuse(values: np.ndarray, what: str, where: str | None, rows: np.ndarray | None) -> None:
+    """DataError that counts the values of a mask and names the row of the first."""
+    wrong = np.flatnonzero(values)
     if len(wrong):
-        raise DataError(
-            f"{len(wrong):,} {what}, the first in row {wrong[0] + 1:,}", where=where, fix="fill or drop those rows"
-        )
+        row = row_number(int(wrong[0]), rows)
+        raise DataError(f"{len(wrong):,} {what}, the first in row {row:,}", where=where, fix="fill or drop those rows")
+
+
+def row_number(place: int, rows: np.ndarray | None) -> int:
+    """What errors call the row of a value: rows of values count from 1, and the header of a file is none."""
+    return 1 + (place if rows is None else int(rows[place]))
 
 
 def _blank(ids: pa.Array) -> np.ndarray:

@@ -79,14 +79,15 @@ class MultimodalDataset(DatasetParts):
     ) -> MultimodalDataset:
         """From interactions in memory: lists, numpy, torch, pandas, polars or pyarrow, ids of any type.
 
-        ``features``: {modality: array [I, D]}, rows aligned with ``item_ids`` (default: the sorted distinct ``items``).
+        ``features``: {modality: array [I, D]}, rows aligned with ``item_ids``, which only items that are the integers
+        0..I-1 can do without: row r is then item r's.
         ``split``: 0/1/2 or "train"/"validation"/"test" per row; None splits 8:1:1 per user, by time given
         ``timestamps``, else by ``seed``. Raises DataError for nulls, lengths that differ, or an empty split.
         """
         parts = parts_from_arrays(
             users,
             items,
-            features=features or {},
+            features={} if features is None else features,
             item_ids=item_ids,
             split=split,
             timestamps=timestamps,

@@ -34,10 +34,12 @@ def without_clicks(dataset: MultimodalDataset, left_out: Tensor) -> MultimodalDa
 def leave_out_file(dataset: MultimodalDataset, path: Path) -> MultimodalDataset:
     """The data set without the training clicks that a Parquet file names: columns user and item, original ids.
 
-    Raises DataError where it cannot be read, lacks a column, or names what is no training click of the data set.
+    It may name what is left out already, as `fit --drop-suspects` does, and ratings below the threshold are. Raises
+    DataError where it cannot be read, lacks a column, or names what is neither that nor a training click.
     """
-    keys, _ = _keys_in(dataset, path, "left_out")
-    chosen = torch.isin(_train_keys(dataset), keys)
+    known = torch.cat([_keys(dataset, dataset.train), _keys(dataset, dataset.left_out)])
+    keys, _ = _keys_in(dataset, path, "left_out", known)
+    chosen = torch.isin(_keys(dataset, dataset.train), keys)
     note = Finding("training clicks", int(chosen.sum()), str(path), "left out: nothing learns from them")
     changed = without_clicks(dataset, chosen)
     return changed.replace(findings=(*dataset.findings, note))
@@ -48,13 +50,13 @@ def weigh_clicks(dataset: MultimodalDataset, path: Path) -> MultimodalDataset:
 
     Raises DataError as `leave_out_file` does, for a training click without a weight, and for one outside [0, 1].
     """
-    keys, table = _keys_in(dataset, path, "click_weights", "weight")
+    known = _keys(dataset, dataset.train)
+    keys, table = _keys_in(dataset, path, "click_weights", known, "weight")
     where = f"data.click_weights: {path}"
     weights = torch.from_numpy(table["weight"].to_numpy().astype(np.float32))
     if not bool(((weights >= 0) & (weights <= 1)).all()):
         raise DataError("a weight is not between 0 and 1", where=where, fix=_FIX)
     order = keys.argsort()
-    known = _train_keys(dataset)
     place = torch.searchsorted(keys[order], known).clamp(max=len(keys) - 1)
     if len(keys) != len(known) or not torch.equal(keys[order][place], known):
         what = f"it weighs {len(keys):,} clicks and the training split has {len(known):,}, or they are others"
@@ -64,12 +66,12 @@ def weigh_clicks(dataset: MultimodalDataset, path: Path) -> MultimodalDataset:
     return dataset.replace(train=train, findings=(*dataset.findings, note))
 
 
-def _train_keys(dataset: MultimodalDataset) -> Tensor:
-    return dataset.train.users * dataset.num_items + dataset.train.items
+def _keys(dataset: MultimodalDataset, pairs: Interactions) -> Tensor:
+    return pairs.users * dataset.num_items + pairs.items
 
 
-def _keys_in(dataset: MultimodalDataset, path: Path, key: str, *more: str) -> tuple[Tensor, pa.Table]:
-    """user * I + item of each row of a file, all of them training clicks, and its table with the columns `more` too."""
+def _keys_in(dataset: MultimodalDataset, path: Path, key: str, known: Tensor, *more: str) -> tuple[Tensor, pa.Table]:
+    """user * I + item of each row of a file, all of them among `known`, and its table with the columns `more` too."""
     where = f"data.{key}: {path}"
     try:
         table = pq.read_table(path, columns=["user", "item", *more])
@@ -82,7 +84,7 @@ def _keys_in(dataset: MultimodalDataset, path: Path, key: str, *more: str) -> tu
     users = torch.from_numpy(dataset.user_indices(table["user"]))
     items = torch.from_numpy(dataset.item_indices(table["item"]))
     keys = users * dataset.num_items + items
-    foreign = (users < 0) | (items < 0) | ~torch.isin(keys, _train_keys(dataset))
+    foreign = (users < 0) | (items < 0) | ~torch.isin(keys, known)
     if bool(foreign.any()):
         first = int(foreign.nonzero()[0])
         shown = f"{table['user'][first].as_py()!r}, {table['item'][first].as_py()!r}"

@@ -34,14 +34,15 @@ def corrupt(dataset: MultimodalDataset, noise: str, ratio: float, *, seed: int) 
 
 
 def add_feedback(dataset: MultimodalDataset, ratio: float, *, seed: int) -> MultimodalDataset:
-    """round(ratio * |train|) new distinct training pairs, drawn uniformly from the pairs that occur in no split.
+    """round(ratio * |train|) new distinct training pairs, drawn uniformly from those that no user is known to know.
 
     Raises DataError where fewer free pairs exist than are asked for.
     """
     _check_ratio(ratio)
     count = round(ratio * len(dataset.train))
     cells = dataset.num_users * dataset.num_items
-    taken = np.sort(np.concatenate([_keys(part, dataset.num_items) for _, part in dataset.splits()]))
+    known = (dataset.train, dataset.validation, dataset.test, dataset.left_out)
+    taken = np.sort(np.concatenate([_keys(part, dataset.num_items) for part in known]))
     free = cells - len(taken)
     if count > free:
         raise DataError(

@@ -130,9 +130,9 @@ class DatasetParts:
     """The fields of a data set, as the builder hands them over.
 
     ``user_ids`` and ``item_ids`` hold the original ids (position = internal id). A (user, item) pair occurs once over
-    all splits and ``left_out``: training clicks that nothing is to learn from. Their users still know the items, which
-    no ranking or recommendation shows them. ``features`` keeps the order in which the modalities were named; every
-    modality has a row for each item.
+    all splits and ``left_out``: training clicks that nothing is to learn from, and items that their user rated too low.
+    Their users still know the items, which no ranking or recommendation shows them. ``features`` keeps the order in
+    which the modalities were named; every modality has a row for each item.
     """
 
     name: str

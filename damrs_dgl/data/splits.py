@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from damrs_dgl.data.columns import encode_ids
+from damrs_dgl.data.columns import encode_ids, row_number
 from damrs_dgl.errors import DataError
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
@@ -62,16 +62,20 @@ def k_core(users: np.ndarray, items: np.ndarray, k: int) -> np.ndarray:
     return mask
 
 
-def split_labels(values: Any, *, where: str) -> np.ndarray:
-    """A split column (0/1/2, or train/validation/valid/val/test in any case) as labels 0, 1, 2; int8 [n]."""
-    codes, names = encode_ids(values, what="split values", where=where)
+def split_labels(values: Any, *, where: str, rows: np.ndarray | None = None) -> np.ndarray:
+    """A split column (0/1/2, or train/validation/valid/val/test in any case) as labels 0, 1, 2; int8 [n].
+
+    ``rows``: which rows of their table the values are, for the errors; None: all.
+    """
+    codes, names = encode_ids(values, what="split values", where=where, rows=rows)
     label_of = [_LABELS.get(str(name).strip().lower(), -1) for name in names.to_pylist()]
     labels = np.array(label_of, dtype=np.int8)[codes]
     unknown = np.flatnonzero(labels < 0)
     if len(unknown):
         found = names[int(codes[unknown[0]])].as_py()
+        row = row_number(int(unknown[0]), rows)
         raise DataError(
-            f"{len(unknown):,} split values are none of the known ones, the first {found!r} in row {unknown[0] + 1:,}",
+            f"{len(unknown):,} split values are none of the known ones, the first {found!r} in row {row:,}",
             where=where,
             fix="use 0, 1, 2 or train, validation, test",
         )

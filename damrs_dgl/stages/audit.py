@@ -131,7 +131,7 @@ def _view(workspace: Workspace, folds: int) -> ModelView:
         every = torch.arange(len(dataset.train))
         return view_clicks(workspace.fitted.model, dataset, every, generator=torch.Generator().manual_seed(seed))
     fold = fold_of_clicks(dataset.train, folds, generator=torch.Generator().manual_seed(seed))
-    with workspace.console.progress("audit: models without a fold", folds, lines_of="fold") as bar:
+    with workspace.console.progress("audit: models without a fold", folds, lines_of="fold") as bar, bar.heartbeat():
 
         def train_and_view(number: int, kept: MultimodalDataset, clicks: Tensor) -> ModelView:
             key = artefact_key("audit fold", workspace.fit_parts, folds, number)

@@ -66,16 +66,20 @@ def _fit(workspace: Workspace, refusal: DamrsError | None, tracking: Tracking) -
         trainer.fit()  # no epoch is left to train: it puts the best weights in place
         _say_finished(workspace, trainer)
         write_history(run.history, trainer.progress, validation_columns(workspace.recipe))
+        if run.made_from("history") is not None and run.damaged("history"):  # other columns than it was recorded with
+            run.record("history", workspace.fit_parts, run.history)
     elif refusal is not None:
         raise refusal
     else:
         if trainer.progress.epoch:
             console.notice(f"fit: resuming after epoch {trainer.progress.epoch}")
         run.forget("metrics")
+        run.forget("history")
         run.record("fit", workspace.fit_parts)
         with bar:
             bar.skip(trainer.progress.epoch)
             _train(trainer)
+        run.record("history", workspace.fit_parts, run.history)
         monitor, best = trainer.schedule.monitor, trainer.progress.best
         console.notice(f"fit: {_epochs(trainer)}, validation {monitor} {best[monitor]:.4f} ({run.history})")
         doubt = early_best(trainer.progress.best_epoch, trainer.progress.epoch)

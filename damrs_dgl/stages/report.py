@@ -67,7 +67,8 @@ def report(workspace: Workspace, *, pictures: Path | None = None) -> Path:
             views=views,
             pictures=pictures,
         )
-        write_report(inputs, run.report, version=importlib.metadata.version("damrs-dgl"))
+        with run.making("report", workspace.study_parts, run.report):
+            write_report(inputs, run.report, version=importlib.metadata.version("damrs-dgl"))
     if not fitted:
         console.warning(
             "nothing is trained in this run: the page has the data alone; `fit` and `evaluate` add the rest"

@@ -24,19 +24,21 @@ def run_study(workspace: Workspace, name: str, cells: Sequence[Cell], *, jobs: i
     """What each cell came to; `name` is the stage's.
 
     A clean cell equal to what `fit` did in this run is judged and not trained again. Each failure is a warning, and
-    `finish` ends the stage where there was one; a training that was best after its first epoch is a warning too.
+    `finish` ends the stage where there was one. Trainings that were best after their first epoch are one more warning.
     """
     study = Study(workspace.recipe, workspace.dataset, workspace.run.cells, workspace.device)
 
     def adopt(cell: Cell, study: Study) -> CellResult | None:
         return _of_the_run(workspace, cell, study)
 
-    with workspace.console.progress(name, len(cells)) as bar:
+    with workspace.console.progress(name, len(cells), lines_of="trainings") as bar, bar.heartbeat():
         outcomes = run_cells(study, cells, jobs=jobs, adopt=adopt, watch=_ConsoleWatch(workspace.console, bar, name))
-    for cell, outcome in outcomes.items():
-        doubt = early_best(outcome.best_epoch, outcome.epochs) if isinstance(outcome, CellResult) else None
-        if doubt:
-            workspace.console.warning(f"{name}: {cell}: {doubt}")
+    results = {cell: outcome for cell, outcome in outcomes.items() if isinstance(outcome, CellResult)}
+    doubts = {cell: doubt for cell, run in results.items() if (doubt := early_best(run.best_epoch, run.epochs))}
+    if doubts:
+        first, doubt = next(iter(doubts.items()))
+        others = f" (and {len(doubts) - 1} more of {len(outcomes)} trainings alike)" if len(doubts) > 1 else ""
+        workspace.console.warning(f"{name}: {first}{others}: {doubt}")
     return outcomes
 
 
@@ -97,14 +99,14 @@ class _ConsoleWatch(Watch):
         if remembered:
             done = "up to date" if remembered == total else f"{remembered} of {total} trainings are there already"
             self.console.notice(f"{self.name}: {done}")
-            self.bar.advance(remembered)
+            self.bar.skip(remembered)
 
     def damaged(self, error: RunError) -> None:
         self.console.warning(str(error))
 
     def adopted(self, cell: Cell) -> None:
         self.console.notice(f"{self.name}: {cell} is what `fit` trained")
-        self.bar.advance(1)
+        self.bar.skip(1)
 
     def finished(self, cell: Cell, outcome: Outcome) -> None:
         if isinstance(outcome, DamrsError):

@@ -9,16 +9,17 @@ from damrs_dgl.console import Console, ProgressBar
 from damrs_dgl.errors import DamrsError, InternalError
 from damrs_dgl.files import write_csv, write_text
 from damrs_dgl.provenance import result_parts
-from damrs_dgl.run import artefact_key
+from damrs_dgl.run import artefact_key, change_text
 from damrs_dgl.search_space import SearchSpace, check_space, own_space, recipe_values
 from damrs_dgl.stages.study import keeping
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.studies.optuna_search import OptunaSearch, require_optuna
 from damrs_dgl.studies.results import ResultStore
-from damrs_dgl.studies.search import GridSearch, Search, Trial, best_of, state_of
+from damrs_dgl.studies.search import GridSearch, Search, Trial, best_of
+from damrs_dgl.studies.searches import AskedTrials
 from damrs_dgl.studies.study import Study
 from damrs_dgl.studies.trials import TrialStore
-from damrs_dgl.studies.tuned import trial_rows, tuned_text
+from damrs_dgl.studies.tuned import told_states, trial_rows, tuned_text
 from damrs_dgl.studies.tuning import TuneWatch, Tuning
 
 GRID, OPTUNA = "grid", "optuna"
@@ -36,6 +37,8 @@ def tune(
     jobs: int = 1,
 ) -> list[dict[str, Any]]:
     """Train the recipe as it is and `trials` points of a space; writes `tune.csv` and `tuned.toml`, returns the rows.
+
+    Both files, and the rows, are of what earlier searches over the same recipe and data have finished too.
 
     search: `optuna` learns from trials and prunes bad ones, and keeps them in `tune.db`; `grid` tries combinations, all
     of them or so many drawn by the seed.  space: the system's own by default.  seed: of the search; the recipe's by
@@ -58,9 +61,13 @@ def tune(
     _state_budget(workspace, space, count=count, seed=seed, search=search, minutes=minutes, jobs=jobs)
     store = TrialStore(workspace.run.trials, ResultStore(workspace.run.cells))
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
-    record = _Record(workspace, chosen, f"{search}, seed {seed}, {space.where}", count)
+    if changed := workspace.run.changes("tune", workspace.study_parts):
+        files = f"{workspace.run.tuning_table} and {workspace.run.tuned_recipe}"
+        console.notice(f"tune: {change_text(changed)}; {files} are replaced, the earlier command brings them back")
+    asked = AskedTrials(workspace.run.asked_trials(workspace.study_parts), study, store, console.warning)
+    record = _Record(workspace, chosen, asked, f"{search}, seed {seed}, {space.where}", count)
     try:
-        with console.progress("tune", count + 1) as bar:
+        with console.progress("tune", count + 1, lines_of="trials") as bar, bar.heartbeat():
             watch = _ConsoleWatch(console, bar, record)
             tuning = Tuning(study, chosen, store, count, deadline, watch)
             watch.begun()
@@ -69,7 +76,8 @@ def tune(
         found = list(chosen.trials)
     finally:
         chosen.close()
-    _show(workspace, found, unfinished=tuning.ran_out and sum(one.outcome is not None for one in found) <= count)
+    unfinished = tuning.ran_out and sum(one.outcome is not None for one in found) <= count
+    _show(workspace, [*found, *asked.others()], unfinished=unfinished)
     _finish(found)
     return rows
 
@@ -114,20 +122,24 @@ def _state_budget(
 class _Record:
     """`tune.csv` and `tuned.toml`, written anew after each trial, so that whatever ends the search leaves them."""
 
-    def __init__(self, workspace: Workspace, search: Search, how: str, count: int) -> None:
+    def __init__(self, workspace: Workspace, search: Search, asked: AskedTrials, how: str, count: int) -> None:
         self.workspace = workspace
         self.search = search
+        self.asked = asked
         self.how = how
         self.count = count
 
     def write(self) -> list[dict[str, Any]]:
         run, recipe = self.workspace.run, self.workspace.recipe
-        trials = list(self.search.trials)
-        rows = trial_rows(trials, recipe, self.count)
+        own = list(self.search.trials)
+        self.asked.keep(self.how, own)
+        trials = [*own, *self.asked.others()]
+        rows = trial_rows(trials, recipe, self.how, self.count)
         with keeping(self.workspace, "tune", run.tuning_table):
             write_csv(run.tuning_table, rows)
-            if best_of(trials) is not None:
-                write_text(run.tuned_recipe, tuned_text(recipe, trials, self.how, self.count))
+        if best_of(trials) is not None:
+            with keeping(self.workspace, "tuned", run.tuned_recipe):  # apart: who edits it has not damaged the table
+                write_text(run.tuned_recipe, tuned_text(recipe, trials, self.how, self.count, run.tuned_recipe))
         return rows
 
 
@@ -146,7 +158,8 @@ class _ConsoleWatch(TuneWatch):
             there = "1 trial is" if len(done) == 1 else f"{len(done)} trials are"
             self.console.notice(f"tune: {there} there already")
             self.best = best_of(done)
-            self.bar.advance(len(done), **self._shown())
+            self.bar.skip(len(done))
+            self.bar.advance(0, **self._shown())
 
     def evaluated(self, trial: Trial, epoch: int, score: float) -> None:
         self.bar.advance(0, trial=trial.number, epoch=epoch, **self._shown())
@@ -155,7 +168,9 @@ class _ConsoleWatch(TuneWatch):
         if isinstance(trial.outcome, DamrsError):
             self.console.warning(f"tune: trial {trial.number} failed: {trial.outcome}")
         self.best = best_of([found for found in (self.best, trial) if found is not None])
-        self.bar.advance(1, **self._shown())
+        if remembered:
+            self.bar.skip(1)
+        self.bar.advance(0 if remembered else 1, **self._shown())
         self.record.write()
 
     def time_left(self, seconds: float | None) -> None:
@@ -179,15 +194,15 @@ def _show(workspace: Workspace, trials: list[Trial], *, unfinished: bool) -> Non
     """The best trials as a table, and where everything is. unfinished: the time was up before the trials were."""
     run, console, monitor = workspace.run, workspace.console, workspace.recipe.training.monitor
     finished = sorted((trial for trial in trials if trial.score is not None), key=lambda trial: -(trial.score or 0))
-    rows = [[trial.number, trial.score, _params(trial)] for trial in finished[:5]]
+    rows = [[trial.number, trial.score, _params(trial), trial.search or "this one"] for trial in finished[:5]]
+    shown = 4 if any(trial.search for trial in finished) else 3
     synthetic = ", synthetic data" if workspace.is_synthetic else ""
     if rows:
         title = f"{workspace.recipe.name}: best trials by validation{synthetic}"
-        console.table(title, ["trial", f"validation {monitor}", "values"], rows)
-    states = [state_of(trial) for trial in trials]
-    told = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        columns = ["trial", f"validation {monitor}", "values", "search"]
+        console.table(title, columns[:shown], [row[:shown] for row in rows])
     files = [run.tuning_table, *([run.tuned_recipe] if finished else [])]
-    console.notice(f"tune: {told or 'no trial'} ({', '.join(map(str, files))})")
+    console.notice(f"tune: {told_states(trials)} ({', '.join(map(str, files))})")
     if finished and not finished[0].params:
         console.notice("tune: no trial was better than the recipe as it is")
     if unfinished:

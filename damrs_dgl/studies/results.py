@@ -90,6 +90,21 @@ class ResultStore:
             raise RunError("is damaged or missing", where=users, fix="it is made anew")
         return _result(content, users)
 
+    def states(self) -> dict[Path, str]:
+        """Of both files of every finished cell: "sound", "damaged" or "not there"; a cell that is gone is not known."""
+        found: dict[Path, str] = {}
+        for path in sorted(self.folder.glob("*.json")):
+            users = self._per_user_path(path.stem)
+            try:
+                self.read(path.stem)
+                found |= {path: "sound", users: "sound"}
+            except RunError as error:
+                if error.where == str(path):  # which alone says what the other one should be
+                    found[path] = "damaged"
+                else:
+                    found |= {path: "sound", users: "damaged" if users.exists() else "not there"}
+        return found
+
     def write_trace(self, key: str, trace: str) -> Path:
         """Keep the stack trace of a cell that failed by our fault."""
         write_text(self._trace_path(key), trace)

@@ -25,11 +25,15 @@ _LISTED = 1_000_000  # combinations that may be listed to draw some of them
 
 @dataclass
 class Trial:
-    """One point of a search.  number: 0 is the recipe as it is.  outcome: None while it is under way."""
+    """One point of a search.
+
+    number: 0 is the recipe as it is.  outcome: None while it is under way.  search: whose it is, where not this one's.
+    """
 
     number: int
     params: dict[str, Any] = field(default_factory=dict)
     outcome: Outcome | None = None
+    search: str = ""
 
     def cell(self, recipe: Recipe[Any]) -> Cell:
         """The training that it is, with the recipe's own seed."""

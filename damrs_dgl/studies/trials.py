@@ -86,18 +86,21 @@ class TrialStore:
     def write(self, key: str, cell: Cell, outcome: TrialResult | TrainingError) -> None:
         """Keep a finished trial, or one that fails whenever it is trained."""
         found = {"error": outcome.what} if isinstance(outcome, TrainingError) else asdict(outcome)
-        facts = {"trial": str(cell), **found}
-        write_json(self._path(key), {**facts, "checksum": artefact_key(facts)})
+        write_sealed(self._path(key), {"trial": str(cell), **found})
 
     def read(self, key: str, monitor: str) -> TrialResult | TrainingError | None:
         """What a trial came to, None where there is nothing that can be believed."""
         path = self._path(key)
         if path.exists():
             try:
-                return _believed(read_json(path, fix="it is made anew"))
+                return _believed(read_sealed(path))
             except (RunError, KeyError, TypeError, ValueError):
                 return None
         return self._from_cells(key, monitor)
+
+    def states(self) -> dict[Path, str]:
+        """Of every file of the folder that carries a checksum: "sound" or "damaged"."""
+        return {path: _seal_state(path) for path in sorted(self.folder.glob("*.json"))}
 
     def _from_cells(self, key: str, monitor: str) -> TrialResult | None:
         try:
@@ -114,10 +117,28 @@ class TrialStore:
         return self.folder / f"{key}.trial.json"
 
 
+def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file with a checksum of itself."""
+    write_json(path, {**content, "checksum": artefact_key(content)})
+
+
+def read_sealed(path: Path, *, fix: str = "it is made anew") -> dict[str, Any]:
+    """Read what `write_sealed` wrote. Raises RunError, with `fix` as the cure, where it is missing or damaged."""
+    content = read_json(path, fix=fix)
+    if content.pop("checksum", None) != artefact_key(content):
+        raise RunError("is damaged (its checksum does not fit)", where=path, fix=fix)
+    return content
+
+
+def _seal_state(path: Path) -> str:
+    try:
+        read_sealed(path)
+    except RunError:
+        return "damaged"
+    return "sound"
+
+
 def _believed(content: dict[str, Any]) -> TrialResult | TrainingError:
-    checksum = content.pop("checksum")
-    if checksum != artefact_key(content):
-        raise ValueError("its checksum does not fit")
     del content["trial"]
     if "error" in content:
         return TrainingError(content["error"])

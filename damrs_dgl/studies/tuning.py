@@ -120,6 +120,6 @@ class Tuning:
         if isinstance(outcome, (TrialResult, Pruned)):
             self.expected.add("trial", seconds)
         self.search.end(trial, outcome)
-        self.watch.ended(trial, remembered=False)
         left = self.count + 1 - sum(found.outcome is not None for found in self.search.trials)
-        self.watch.time_left(self.expected.of_all(["trial"] * max(0, left)))
+        self.watch.time_left(self.expected.of_all(["trial"] * max(0, left)))  # first: what is told of the end shows it
+        self.watch.ended(trial, remembered=False)

@@ -48,7 +48,8 @@ def train_cells(
 ) -> None:
     """Train cells, `jobs` at a time; `finished` is told of each.
 
-    known: (system, seconds) of cells that were finished before.  time_left: told of the seconds that remain.
+    known: (system, seconds) of cells that were finished before.  time_left: told of the seconds that remain, before
+    `finished` is, which may show them.
     """
     expected = TimeLeft(jobs, known)
     time_left(expected.of_all([cell.system for cell in cells]))
@@ -62,8 +63,8 @@ def train_cells(
             outcome = train(cell)
             if not isinstance(outcome, DamrsError):
                 expected.add(cell.system, time.perf_counter() - started)
-            finished(cell, outcome)
             time_left(expected.of_all([later.system for later in cells[position + 1 :]]))
+            finished(cell, outcome)
 
 
 class _CellWorker(WorkerProcess):
@@ -122,6 +123,7 @@ class _SideBySide:
 
     def _collect(self) -> None:
         """Wait for the next worker that has something to say, or has died."""
+        ended: list[tuple[Cell, Outcome]] = []
         lines = {worker.line: worker for worker in self.workers if worker.cell}
         for line in wait(list(lines)):
             worker = lines[line]  # type: ignore[index]
@@ -134,10 +136,12 @@ class _SideBySide:
                 outcome = self._death(worker, cell)
             if not isinstance(outcome, DamrsError):
                 self.expected.add(cell.system, seconds)
-            self.finished(cell, outcome)
+            ended.append((cell, outcome))
         now = time.perf_counter()
         running = [(worker.cell.system, now - worker.started) for worker in self.workers if worker.cell]
         self.time_left(self.expected.of_all([cell.system for cell in self.waiting], running))
+        for cell, outcome in ended:
+            self.finished(cell, outcome)
 
     def _outcome(self, cell: Cell, answer: tuple[Any, ...] | None) -> Outcome:
         if answer is not None:

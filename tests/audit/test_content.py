@@ -35,6 +35,7 @@ def test_agreement_is_the_cosine_to_the_neighbours_of_another_relation() -> None
         ["a", "a", "b", "b", "b", "c", "c"],
         ["0", "1", "2", "3", "1", "0", "3"],
         split=[0, 0, 0, 0, 1, 0, 2],
+        item_ids=["0", "1", "2", "3"],
         features={"visual": visual, "textual": textual},
     )
     view = view_content(data, k=1)

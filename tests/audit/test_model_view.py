@@ -48,7 +48,7 @@ def test_a_user_who_knows_every_item(system: str) -> None:
     items = ["0", "1", "2", "3", "4", "5", "0", "1", "2", "3", "4"]
     split = [0] * 8 + [1, 0, 2]
     features = {"visual": torch.randn(6, 3, generator=seeded()).numpy()}
-    data = MultimodalDataset.from_arrays(users, items, split=split, features=features)
+    data = MultimodalDataset.from_arrays(users, items, item_ids=items[:6], split=split, features=features)
     view = view_clicks(build(system, data), data, torch.arange(len(data.train)), generator=seeded())
     known = (data.train.users == int(data.user_indices(["all"])[0])).numpy()
     assert (view.percentile[known] == 0.5).all() and (view.margin[known] == 0.5).all()

@@ -105,6 +105,12 @@ def test_features_follow_item_ids() -> None:
     assert same.features["v"].block(0, 5).tolist() == features.tolist()
 
 
+def test_items_that_are_row_numbers_need_no_item_ids() -> None:
+    features = np.arange(1.0, 9.0).reshape(4, 2)
+    dataset = MultimodalDataset.from_arrays(USERS, [2, 1, 3, 0, 1, 2, 3, 0], features={"v": features})
+    assert dataset.features["v"].block(0, 4).tolist() == features.tolist()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -121,8 +127,12 @@ def test_features_follow_item_ids() -> None:
         ({"split": ["train"] * 7 + ["dev"]}, "1 split values.*'dev' in row 8"),
         ({"split": [0, 1, 2]}, "3 values of split for 8 interactions"),
         ({"timestamps": [1, 2]}, "2 values of timestamps for 8 interactions"),
-        ({"timestamps": ["x"] * 8}, "timestamps is neither numbers nor dates"),
+        ({"timestamps": ["1", "2", "x", *"34567"]}, r"timestamps is neither numbers nor dates \('x' in row 3\)"),
         ({"features": {"v": np.ones((3, 2))}}, "3 feature rows for 4 items.*item_ids"),
+        ({"features": {"v": np.ones((4, 2))}}, r"v: which row is whose .* \(1, ...\) .* 0 to 3; give item_ids"),
+        ({"items": list("01230123"), "features": {"v": np.ones((4, 2))}}, "which row is whose is not known"),
+        ({"features": [np.ones((4, 2))]}, "features are a list, not a dict {modality: array}; write features={"),
+        ({"features": np.ones((4, 2))}, "features are a ndarray, not a dict"),
         ({"item_ids": [1, 3, 7]}, "1 items with interactions are not in item_ids, the first 9"),
         ({"item_ids": [1, 3, 7, 7, 9]}, "1 repeated item ids, the first 7"),
     ],
@@ -146,8 +156,10 @@ def test_pair_twice_in_a_split_is_kept_once() -> None:
 
 def test_fingerprint_sees_all_and_only_the_data() -> None:
     features = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
-    base = MultimodalDataset.from_arrays(USERS, ITEMS, features={"v": features}, name="one")
-    same = MultimodalDataset.from_arrays(USERS, ITEMS, features={"v": features.copy()}, name="two")
+    base = MultimodalDataset.from_arrays(USERS, ITEMS, item_ids=[1, 3, 7, 9], features={"v": features}, name="one")
+    same = MultimodalDataset.from_arrays(
+        USERS, ITEMS, item_ids=[1, 3, 7, 9], features={"v": features.copy()}, name="two"
+    )
     assert base.fingerprint() == same.fingerprint()
     changed = features.copy()
     changed[2, 1] += 1e-3
@@ -168,8 +180,8 @@ def test_fingerprint_sees_all_and_only_the_data() -> None:
 def test_fingerprint_sees_the_order_of_the_modalities() -> None:
     """It is the order of the relations in everything that is made from them."""
     one, other = np.eye(4), np.ones((4, 3))
-    first = MultimodalDataset.from_arrays(USERS, ITEMS, features={"a": one, "b": other})
-    second = MultimodalDataset.from_arrays(USERS, ITEMS, features={"b": other, "a": one})
+    first = MultimodalDataset.from_arrays(USERS, ITEMS, item_ids=[1, 3, 7, 9], features={"a": one, "b": other})
+    second = MultimodalDataset.from_arrays(USERS, ITEMS, item_ids=[1, 3, 7, 9], features={"b": other, "a": one})
     assert first.fingerprint() != second.fingerprint()
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from damrs_dgl.data.left_out import weigh_clicks, without_clicks
+from damrs_dgl.data.left_out import leave_out_file, weigh_clicks, without_clicks
 from damrs_dgl.data.noise import corrupt
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import DataError
@@ -64,6 +64,17 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
         weigh_clicks(DATA, write(path, ones, torch.cat([every[:1], every[:-1]])))
     with pytest.raises(DataError, match="2 weights for 1 interactions"):
         Interactions(torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64), torch.ones(2))
+
+
+def test_a_file_may_name_what_is_left_out_already(tmp_path: Path) -> None:
+    """As that of `fit --drop-suspects` does, and a reader leaves out what was rated low."""
+    chosen = torch.arange(len(DATA.train)) < 3
+    before = without_clicks(DATA, chosen)
+    path = write(tmp_path / "out.parquet", np.ones(5), torch.arange(5))
+    after = leave_out_file(before, path)
+    assert len(after.train) == len(DATA.train) - 5 and len(after.left_out) == 5
+    with pytest.raises(DataError, match="3 of its 5 rows are no training click"):
+        weigh_clicks(before, path)
 
 
 def test_everything_cannot_be_left_out() -> None:

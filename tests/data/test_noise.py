@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +42,17 @@ def test_added_feedback(clean: MultimodalDataset, ratio: float, seed: int) -> No
     assert clean.replace().fingerprint() == before
     assert noisy.fingerprint() == add_feedback(clean, ratio, seed=seed).fingerprint()
     assert noisy.fingerprint() != add_feedback(clean, ratio, seed=seed + 1).fingerprint()
+
+
+def test_what_is_left_out_is_not_added(clean: MultimodalDataset) -> None:
+    known = Interactions(clean.train.users[:1].repeat(40), torch.arange(40))
+    fresh = set(pairs(known)) - {pair for _, part in clean.splits() for pair in pairs(part)}
+    known = Interactions.from_numpy(*np.array(sorted(fresh)).T)
+    cells = clean.num_users * clean.num_items
+    free = cells - sum(len(part) for _, part in clean.splits()) - len(known)
+    ratio = min(1.0, free / len(clean.train))
+    noisy = add_feedback(clean.replace(left_out=known), ratio, seed=0)
+    assert not fresh & set(pairs(noisy.train))
 
 
 @given(ratio=ratios, seed=st.integers(0, 5))

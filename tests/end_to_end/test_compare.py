@@ -279,3 +279,19 @@ def test_a_training_that_did_not_improve_is_told(tiny: CommandLine) -> None:
     said = tiny.ok(*still, "compare", "--models", "mf").err
     assert f"compare: mf, seed 0: {doubt}" in said
     assert said.count("first epoch") == 1  # what is computed has one epoch alone
+    said = tiny.ok(*still, "compare", "--models", "mf", "--seeds", "2").err
+    assert f"compare: mf, seed 0 (and 1 more of 4 trainings alike): {doubt}" in said
+    assert said.count("first epoch") == 1
+
+
+def test_a_piped_study_says_where_it_is(tiny: CommandLine) -> None:
+    def trainings(*more: str) -> list[str]:
+        lines = tiny.ok("-o", "training.epochs=1", "compare", "--models", "mf", *more).err.splitlines()
+        return [line for line in lines if line.startswith("compare: trainings ")]
+
+    first = trainings()
+    assert [line.split()[2] for line in first] == ["1/3", "2/3", "3/3"]
+    assert "last mf, seed 0  recall 0." in first[0] and "so far, about 0:0" in first[0]
+    assert trainings() == []
+    assert [line.split()[2] for line in trainings("--seeds", "2")] == ["4/4"]
+    assert [line.split()[2] for line in trainings("--seeds", "4", "--jobs", "2")] == ["5/6", "6/6"]

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from damrs_dgl.cli import main
 from damrs_dgl.models.base import Batch
 from damrs_dgl.models.damrs.model import DAMRS
 from tests.cli_runner import CommandLine, tiny_options, without_times
@@ -130,12 +132,12 @@ def test_verify_says_which_files_are_not_what_was_written(fitted: CommandLine) -
     fitted.ok("describe", "recommend", "--top", "2", "--export-vectors")
     run = fitted.folder / "run"
     result = fitted.ok("verify")
-    assert result.out.count("sound") == 10 and "damaged" not in result.out
+    assert result.out.count("sound") == 11 and "damaged" not in result.out
     for name in ("recommendations.parquet", "vectors.safetensors", "model.safetensors"):
         _flip(run / name)
     (run / "dataset.json").unlink()
     result = fitted("verify")
-    assert result.code == 2 and "4 of 10 files are damaged or gone, the first is " in result.errors[0]
+    assert result.code == 2 and "4 of 11 files are damaged or gone, the first is " in result.errors[0]
     states = dict(line.split(maxsplit=1) for line in result.out.splitlines()[2:])
     assert [name for name, state in states.items() if state == "not there"] == ["dataset.json"]
     assert {name for name, state in states.items() if state == "damaged"} == {
@@ -143,6 +145,81 @@ def test_verify_says_which_files_are_not_what_was_written(fitted: CommandLine) -
         "vectors.safetensors",
         "model.safetensors",
     }
+
+
+def _append(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"\n# more\n")
+
+
+def _other_number(path: Path) -> None:
+    path.write_text(path.read_text().replace("0.", "0.9", 1))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "damage"),
+    [
+        ("tuned.toml", _append),
+        ("history.csv", _append),
+        ("report.html", _append),
+        ("cells/*.parquet", Path.unlink),
+        ("cells/*.json", _other_number),
+        ("trials/*.trial.json", _other_number),
+        ("trials/*.searches.json", _other_number),
+    ],
+)
+def test_verify_sees_what_someone_changed(study: CommandLine, pattern: str, damage: Callable[[Path], None]) -> None:
+    run = study.folder / "run"
+    path = min(run.glob(pattern))
+    damage(path)
+    result = study("verify")
+    assert result.code == 2
+    assert f"files are damaged or gone, the first is {path.relative_to(run)}" in result.errors[0]
+    assert "sound" in result.out
+
+
+@pytest.fixture(scope="module")
+def studied_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run directory of a fit, a comparison, a search and a page. To be copied, not changed."""
+    run = tmp_path_factory.mktemp("studied") / "run"
+    stages = ("fit", "compare", "--models", "mf", "tune", "--search", "grid", "--trials", "1", "report")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("damrs_dgl.studies.workers.usable_cores", lambda: 1)
+        patch.setattr(sys, "argv", ["damrs-dgl", *tiny_options(run), "-o", "model.name=mf", *stages])
+        main()
+    return run
+
+
+@pytest.fixture
+def study(tiny: CommandLine, studied_run: Path) -> CommandLine:
+    shutil.copytree(studied_run, tiny.folder / "run")
+    return tiny
+
+
+def test_verify_of_what_studies_left(study: CommandLine) -> None:
+    result = study.ok("verify")
+    for name in ("tuned.toml", "history.csv", "report.html", "cells/", "trials/"):
+        assert f"\n{name}" in result.out
+    assert result.err == ""
+    (study.folder / "run" / "notes.txt").write_text("mine")
+    assert "verify: not compared, for no checksum was taken: notes.txt" in study.ok("verify").err
+
+
+def test_verify_looks_into_runs_inside_the_run(fitted: CommandLine) -> None:
+    run = fitted.folder / "run"
+    shutil.copytree(run, fitted.folder / "copy")
+    shutil.move(fitted.folder / "copy", run / "without-suspects-0.05")
+    assert "without-suspects-0.05/metrics.json" in fitted.ok("verify").out
+    _append(run / "without-suspects-0.05" / "metrics.json")
+    fitted_again = fitted("verify")
+    assert "the first is without-suspects-0.05/metrics.json" in fitted_again.errors[0]
+    (run / "without-suspects-0.05" / "run.json").write_text("{")
+    assert "the first is without-suspects-0.05/run.json" in fitted("verify").errors[0]
+
+
+def test_a_history_with_other_columns_is_sound(fitted: CommandLine) -> None:
+    fitted.ok("-o", "evaluation.ks=[20, 30]", "fit")
+    assert "validation_recall@30" in (fitted.folder / "run" / "history.csv").read_text()
+    fitted.ok("verify")
 
 
 def test_verify_where_nothing_is(tiny: CommandLine) -> None:

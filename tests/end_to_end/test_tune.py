@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -114,7 +115,7 @@ def test_the_test_split_is_never_judged(small: CommandLine, monkeypatch: pytest.
     monkeypatch.setattr(SplitEvaluator, "__init__", guarded)
     small.ok(*OPTUNA, "--trials", "2")
     small.ok(*GRID, "--trials", "2")
-    trials = [path.read_text() for path in (small.folder / "run" / "trials").glob("*.json")]
+    trials = [path.read_text() for path in (small.folder / "run" / "trials").glob("*.trial.json")]
     assert len(trials) == 5  # the recipe as it is once
     assert not any("test" in text for text in trials)
     assert "test" not in (small.folder / "run" / "tune.csv").read_text()
@@ -247,6 +248,64 @@ def test_the_tuned_recipe_loads_and_trains(small: CommandLine) -> None:
     plain.ok("fit", "evaluate")
     score = plain.ok("evaluate").out
     assert f"{float(best['validation_recall@20']):.4f}" in score
+
+
+def test_a_second_search_keeps_the_better_of_the_first(small: CommandLine, trained: list[Cell]) -> None:
+    (small.folder / "bad.toml").write_text('[space]\n"training.learning_rate" = [1e-9]\n')
+    run = small.folder / "run"
+    small.ok(*GRID, "--trials", "6")
+    text, rows = (run / "tuned.toml").read_text(), _rows(run)
+    (best,) = re.findall(r"# Best: (trial \d), (validation recall@20 [.\d]+)", text)
+    result = small.ok("tune", "--search", "grid", "--trials", "1", "--space", "bad.toml")
+    assert "tune: 2 finished, and 6 of other searches" in result.err
+    assert "no trial was better" not in result.err and "grid, seed 0, lists.toml" in result.out
+    after = (run / "tuned.toml").read_text()
+    assert f"# Best: {best[0]} of another search (grid, seed 0, lists.toml), {best[1]}" in after
+    assert text[text.index("\n\n") :] == after[after.index("\n\n") :]  # the recipe under the header
+    merged = _rows(run)
+    assert len(merged) == 8 and len(trained) == 8
+    points = {row["training.learning_rate"] + row["model.regularization"] for row in rows}
+    assert points < {row["training.learning_rate"] + row["model.regularization"] for row in merged}
+    assert [row["budget_trials"] for row in merged] == ["1", "1", *[""] * 6]
+
+
+def test_a_search_over_another_recipe_says_what_it_replaces(small: CommandLine, trained: list[Cell]) -> None:
+    small.ok(*GRID, "--trials", "2")
+    before = _rows(small.folder / "run")
+    said = small.ok("-o", "training.epochs=2", *GRID, "--trials", "1").err
+    assert "tune: training.epochs changed; " in said
+    assert "tuned.toml are replaced, the earlier command brings them back" in said
+    assert len(_rows(small.folder / "run")) == 2
+    trained.clear()
+    small.ok(*GRID, "--trials", "2")
+    assert _rows(small.folder / "run") == before and not trained
+
+
+def test_a_damaged_list_of_searches_is_one_line(small: CommandLine) -> None:
+    small.ok(*GRID, "--trials", "2")
+    (path,) = (small.folder / "run" / "trials").glob("*.searches.json")
+    path.write_text("{")
+    said = small.ok("tune", "--search", "grid", "--trials", "1", "--space", "lists.toml", "--seed", "1").err
+    (warning,) = [line for line in said.splitlines() if line.startswith("warning: ")]
+    assert path.name in warning and "nothing is trained twice" in warning
+
+
+def test_a_piped_search_says_where_it_is(small: CommandLine) -> None:
+    def lines(count: int) -> list[str]:
+        said = small.ok(*OPTUNA, "--trials", str(count)).err.splitlines()
+        return [line for line in said if line.startswith("tune: trials ")]
+
+    assert [line.split()[2] for line in lines(2)] == ["1/3", "2/3", "3/3"]
+    assert [line.split()[2] for line in lines(3)] == ["4/4"]  # what was there does not count as done now
+
+
+def test_the_header_says_a_command_that_works_anywhere(small: CommandLine) -> None:
+    folder = small.folder / "my runs"
+    cli = CommandLine(small.capsys, small.monkeypatch, small.folder, (*small.options, "--run", "my runs"))
+    cli.ok(*GRID, "--trials", "1")
+    assert (
+        f"judge by `damrs-dgl --recipe '{folder / 'tuned.toml'}' fit evaluate`." in (folder / "tuned.toml").read_text()
+    )
 
 
 def test_a_recipe_that_is_best_is_said_to_be(small: CommandLine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,13 @@ import pyarrow.parquet as pq
 from damrs_dgl.data.columns import encode_ids, find_ids, first_line
 from damrs_dgl.data.formats.files import is_pipe, read_pipe
 from damrs_dgl.data.formats.pandas_index import without_index
-from damrs_dgl.data.formats.text_table import TextTable, reason
+from damrs_dgl.data.formats.text_table import TextTable, not_utf8
 from damrs_dgl.errors import DataError
 
+_SIGNS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".inter": "\t"}
 _PARQUET = (".parquet", ".pq")
+_VALUE = re.compile(r"[-+]?[0-9.,]*[0-9]|[0-9]{4}-[0-9]{2}-[0-9]{2}.*")  # a number or a date
 _ID = pa.dictionary(pa.int32(), pa.string())  # so that millions of rows cost a number each
 
 
@@ -30,7 +33,7 @@ def read_columns(file: Path, ids: list[str], others: list[str]) -> pa.Table:
     if file.suffix in _PARQUET and not is_pipe(file):
         return read_parquet(file, wanted)
     source = _text_table(file)
-    _check_names(source.header(), wanted, file)
+    _check_header(source, wanted)
     table = _read_text(source, ids, others)
     for name in ids:
         table = table.set_column(table.schema.get_field_index(name), name, _numbers_if_all(table[name]))
@@ -72,7 +75,7 @@ def read_id_list(file: Path, column: str | None, *, item: str, known: pa.Chunked
         return read_parquet(file, [name])[name]
     source = _text_table(file)
     if name is not None:
-        _check_names(names, [name], file)
+        _check_header(source, [name])
         return _numbers_if_all(_without_empty_end(_read_text(source, [name], [], empty_lines=len(names) == 1)[name]))
     table = _read_text(source, ["id"], [], names=["id"], empty_lines=True)
     ids = _numbers_if_all(_without_empty_end(table["id"]))
@@ -120,11 +123,34 @@ def _parquet_names(file: Path) -> list[str]:
         raise DataError(f"not a readable Parquet file ({first_line(error)})", where=file) from error
 
 
-def _check_names(names: list[str], wanted: list[str], file: Path) -> None:
+def _check_header(source: TextTable, wanted: list[str]) -> None:
+    names = source.header()
+    _check_names(names, wanted, source.file, hint=_why_missing(names, wanted, source.delimiter))
+
+
+def _why_missing(names: list[str], wanted: list[str], delimiter: str) -> str:
+    """What is the matter with a text that lacks a column, as far as its first line tells, and the cure."""
+    if any("\ufffd" in name for name in names):
+        return ", and is not UTF-8 text: save it as UTF-8"
+    if not names:
+        return ", as its first line is empty: begin with the columns' names"
+    if len(names) == 1:
+        sign = max((sign for sign in _SIGNS if sign != delimiter), key=names[0].count)
+        if sign in names[0]:
+            suffix = next((suffix for suffix in (".csv", ".tsv") if _DELIMITERS[suffix] == sign), None)
+            cure = f"name it {suffix}" if suffix else f"save it with {_SIGNS[delimiter]}"
+            return f", and seems to be separated by {_SIGNS[sign]}: {cure}"
+    values = any(_VALUE.fullmatch(name) for name in names) or all(re.search("[0-9]", name) for name in names)
+    if values and not set(names) & set(wanted):
+        return ", which seems to be data: write a line with the columns' names before it"
+    return ""
+
+
+def _check_names(names: list[str], wanted: list[str], file: Path, *, hint: str = "") -> None:
     for name in wanted:
         if name not in names:
             found = ", ".join(names)[:160] or "nothing"
-            raise DataError(f"no column {name!r}", where=file, fix=f"it has {found}")
+            raise DataError(f"no column {name!r}", where=file, fix=f"it has {found}{hint}")
         if names.count(name) > 1:
             raise DataError(f"column {name!r} is there {names.count(name)} times", where=file, fix="keep one")
 
@@ -147,13 +173,20 @@ def _read_text(
     try:
         try:
             types = texts if others and source.holds_hexadecimal else typed
-            return source.read(wanted, types, names=names, empty_lines=empty_lines)
+            return _refuse_bytes(source.read(wanted, types, names=names, empty_lines=empty_lines), source.file)
         except pa.ArrowInvalid as error:
             if not others or "conversion error" not in str(error):
                 raise
             return source.read(wanted, texts, names=names, empty_lines=empty_lines)
     except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise DataError(f"not a readable table ({reason(error)})", where=source.file) from error
+        raise source.unreadable(error, "table") from error
+
+
+def _refuse_bytes(table: pa.Table, file: Path) -> pa.Table:
+    """The table; DataError for a column of text that Arrow, as it is not UTF-8, took for bytes."""
+    if any(pa.types.is_binary(kind) for kind in table.schema.types):
+        raise not_utf8(file)
+    return table
 
 
 def _numbers_if_all(column: pa.ChunkedArray) -> pa.ChunkedArray:

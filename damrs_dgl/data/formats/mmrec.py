@@ -15,7 +15,7 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.formats.files import require_file
 from damrs_dgl.data.formats.integer_ids import features_by_item, integer_dataset
 from damrs_dgl.data.formats.keys import FORMAT, FolderKeys
-from damrs_dgl.data.formats.text_table import TextTable, reason
+from damrs_dgl.data.formats.text_table import TextTable
 from damrs_dgl.data.modality_names import ModalityName
 from damrs_dgl.errors import DataError
 from damrs_dgl.settings import Name
@@ -87,7 +87,7 @@ def _read_columns(file: Path) -> dict[str, np.ndarray]:
         table = source.read(list(COLUMNS), dict.fromkeys(COLUMNS, pa.int64()))
     except (pa.ArrowException, UnicodeDecodeError) as error:
         _explain_non_integers(source)
-        raise DataError(f"not a readable TSV file ({reason(error)})", where=file) from error
+        raise source.unreadable(error, "TSV file") from error
     columns = {}
     for name in COLUMNS:
         column = table[name].combine_chunks()

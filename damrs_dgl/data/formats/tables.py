@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
@@ -49,7 +50,9 @@ class TablesData(FolderKeys):
     item: Name = Field(default="item", description="Column of the item ids")
     timestamp: Name | None = Field(default=None, description="Column of the time; splits by time instead of by chance")
     rating: Name | None = Field(default=None, description="Column of the rating")
-    rating_threshold: float | None = Field(default=None, description="Rows rated below this are left out")
+    rating_threshold: float | None = Field(
+        default=None, description="Rows rated below this are left out; their users still know the items"
+    )
     split: Name | None = Field(default=None, description="Column that says train, validation or test (0, 1, 2)")
     k_core: int = Field(
         default=0, ge=0, description="Keep users and items with at least this many interactions; 0: all"
@@ -81,8 +84,9 @@ def read_tables(
     """Read a folder of tables; internal ids are the ascending order of the original ones.
 
     ``user``, ``item``, ``timestamp``, ``rating`` and ``split`` name columns. Rows rated below ``rating_threshold`` are
-    dropped, then what is outside the ``k_core``. ``split`` (0/1/2 or train/validation/test) is used as it is; without
-    it each user is split 8:1:1, by time where ``timestamp`` is given, else by ``seed``.
+    left out (nothing learns from them, and no ranking shows them to their users), then what is outside the ``k_core``.
+    ``split`` (0/1/2 or train/validation/test) is used as it is; without it each user is split 8:1:1, by time where
+    ``timestamp`` is given, else by ``seed``.
     ``modalities``: {modality: file}, or {modality: {features, ids, id_column, vector_column}}. A .npy needs ``ids``, a
     file with one id per row; both that file and Parquet have the ids in their ``id_column`` (default: the name of the
     item column). Items that only the features know stay as items without interactions. ``interactions`` may be ``-``,
@@ -93,19 +97,28 @@ def read_tables(
     if (rating is None) != (rating_threshold is None):
         given = "rating_threshold" if rating is None else "rating"
         raise DataError(f"{given} is given alone", where=file, fix="name both rating and rating_threshold, or neither")
+    if user == item:
+        raise DataError(f"user and item are both the column {user!r}", where=file, fix="name a column for each")
     table = read_columns(file, [user, item], [name for name in (timestamp, rating, split) if name is not None])
     findings: list[Finding] = []
-    all_items = table[item]
+    users, items = table[user], table[item]
+    liked: np.ndarray | None = None
+    rows: np.ndarray | None = None
     if rating is not None and rating_threshold is not None:
-        table, findings = _keep_rated(table, rating, rating_threshold, file)
-    features, notes = _open_features(folder, modalities or {}, item, all_items, optional_modalities)
+        liked, findings = _rated_enough(table[rating], rating, rating_threshold, file)
+    if liked is not None:
+        table, rows = table.filter(pa.array(liked)), np.flatnonzero(liked)
+    features, notes = _open_features(folder, modalities or {}, item, items, optional_modalities)
     parts = parts_from_ids(
-        table[user],
-        table[item],
+        users,
+        items,
         name=folder.resolve().name,
         where=file.name,
-        labels=None if split is None else split_labels(table[split], where=f"{file}: {split}"),
-        timestamps=None if timestamp is None else to_numbers(table[timestamp], what=timestamp, where=str(file)),
+        liked=liked,
+        labels=None if split is None else split_labels(table[split], where=f"{file}: {split}", rows=rows),
+        timestamps=None
+        if timestamp is None
+        else to_numbers(table[timestamp], what=timestamp, where=str(file), rows=rows),
         features=features,
         k_core=k_core,
         seed=seed,
@@ -114,19 +127,22 @@ def read_tables(
     return MultimodalDataset.from_parts(parts)
 
 
-def _keep_rated(table: pa.Table, rating: str, threshold: float, file: Path) -> tuple[pa.Table, list[Finding]]:
-    ratings = to_numbers(table[rating], what=rating, where=str(file), dates=False)
-    kept = ratings >= threshold
-    if len(kept) and not kept.any():
+def _rated_enough(
+    column: pa.ChunkedArray, rating: str, threshold: float, file: Path
+) -> tuple[np.ndarray | None, list[Finding]]:
+    """Which rows reach the threshold, None where all do, and what was left out."""
+    ratings = to_numbers(column, what=rating, where=str(file), dates=False)
+    liked = ratings >= threshold
+    if len(liked) and not liked.any():
         raise DataError(
-            f"none of {len(kept):,} ratings reaches {threshold:g}; the highest is {ratings.max():g}",
+            f"none of {len(liked):,} ratings reaches {threshold:g}; the highest is {ratings.max():g}",
             where=f"{file}: {rating}",
             fix="lower rating_threshold",
         )
-    if kept.all():
-        return table, []
-    note = Finding(f"interactions rated below {threshold:g}", int((~kept).sum()), file.name, "left out")
-    return table.filter(pa.array(kept)), [note]
+    if liked.all():
+        return None, []
+    action = "left out: nothing learns from them, and they are not recommended"
+    return liked, [Finding(f"interactions rated below {threshold:g}", int((~liked).sum()), file.name, action)]
 
 
 def _open_features(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv as standard_csv
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ from damrs_dgl.errors import DataError
 _BLOCK = 1 << 20  # bytes that Arrow parses at a time, and that are looked through at a time
 _LONGEST_LINE = 1 << 28
 _HEADER = 1 << 16
+_NOTHING = b"\xef\xbb\xbf \t\r\n"
 _WIDE_TEXT = (b"\xff\xfe", b"\xfe\xff")  # how UTF-16 begins, which spreadsheets write
 
 
@@ -36,11 +38,13 @@ class TextTable:
     content: bytes | None = None
 
     def header(self) -> list[str]:
-        """The values of the first line. Raises DataError for UTF-16 and for what is no such line."""
+        """The values of the first line. Raises DataError for UTF-16, an empty file and what is no such line."""
         with self._open() as stream:
             start = stream.read(_HEADER)
         if start.startswith(_WIDE_TEXT):
             raise DataError("is UTF-16 text", where=self.file, fix="save it as UTF-8")
+        if not start.strip(_NOTHING):
+            raise DataError("is empty", where=self.file, fix="look at what wrote it")
         text = start.decode("utf-8-sig", errors="replace")
         if not self.quotes:
             return (text.splitlines() or [""])[0].split(self.delimiter)
@@ -86,6 +90,17 @@ class TextTable:
                     raise
                 block *= 16
 
+    def unreadable(self, error: Exception, kind: str) -> DataError:
+        """What to do about an error of `read`; ``kind``: what the file should have been."""
+        if isinstance(error, UnicodeDecodeError) or "invalid UTF8" in str(error):
+            return not_utf8(self.file)
+        uneven = re.search(r"Expected (\d+) columns, got \d+", str(error))
+        line = self._uneven_line(int(uneven[1])) if uneven else None
+        if line is None:
+            return DataError(f"not a readable {kind} ({reason(error)})", where=self.file, fix="look at what wrote it")
+        fix = "give each line as many values as the first, and quote those that hold the delimiter"
+        return DataError(f"not a readable {kind} ({line})", where=self.file, fix=fix)
+
     @property
     def holds_hexadecimal(self) -> bool:
         """Whether 0x stands anywhere in it: Arrow reads 0x10 as the number 16."""
@@ -118,8 +133,32 @@ class TextTable:
                 return True
         return False
 
+    def _uneven_line(self, columns: int) -> str | None:
+        """The first line with another number of values, which Arrow with several threads cannot name."""
+        with self._open() as stream:
+            lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
+            if self.quotes:
+                reader = standard_csv.reader(lines, delimiter=self.delimiter)
+            else:
+                reader = standard_csv.reader(lines, delimiter=self.delimiter, quoting=standard_csv.QUOTE_NONE)
+            begin = 1
+            try:
+                for row in reader:
+                    if row and len(row) != columns:
+                        text = self.delimiter.join(row)[:100]
+                        return f"line {begin:,}: Expected {columns} columns, got {len(row)}: {text}"
+                    begin = reader.line_num + 1
+            except standard_csv.Error:
+                return None
+        return None
+
     def _open(self) -> BinaryIO:
         return self.file.open("rb") if self.content is None else io.BytesIO(self.content)
+
+
+def not_utf8(file: Path) -> DataError:
+    """For a text in another encoding, such as the Latin-1 of spreadsheets."""
+    return DataError("is not UTF-8 text", where=file, fix="save it as UTF-8")
 
 
 def reason(error: Exception) -> str:

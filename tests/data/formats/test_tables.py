@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from damrs_dgl.data import read_tables
 from damrs_dgl.data.formats.features import open_parquet
-from damrs_dgl.data.parts import Finding
+from damrs_dgl.data.parts import Finding, no_interactions
 from damrs_dgl.errors import DataError
 
 ITEMS = ["apple", "pear", "fig", "plum"]
@@ -83,9 +84,49 @@ def test_rating_threshold_and_duplicates(tmp_path: Path) -> None:
     lines = ["ann,apple,5,9", *LINES, "ann,kiwi,1,9"]
     dataset = read_tables(write(tmp_path, lines), timestamp="when", rating="stars", rating_threshold=3)
     assert dataset.item_ids.to_pylist() == ["apple", "fig", "pear"]
-    assert "interactions.csv: 4 interactions rated below 3 (left out)" in map(str, dataset.findings)
+    action = "left out: nothing learns from them, and they are not recommended"
+    assert f"interactions.csv: 4 interactions rated below 3 ({action})" in map(str, dataset.findings)
     assert "interactions.csv: 1 duplicate interactions (kept once)" in map(str, dataset.findings)
     assert set(dataset.test.items.tolist()) == {1}, "fig for all: the earlier of two equal pairs counts"
+
+
+def test_what_was_rated_low_is_known_to_its_user(tmp_path: Path) -> None:
+    """But for a pair that is an interaction by another row, a user or an item that is none of the data set's."""
+    vectors(tmp_path, ["apple", "kiwi"])
+    more = ["ann,plum,5,4", "ann,fig,1,9", "ann,kiwi,1,9", "ann,lime,1,9", "eve,apple,1,9", "bob,plum,1,9"]
+    write(tmp_path, [*LINES, *more])
+    arguments: dict[str, Any] = {"timestamp": "when", "modalities": {"v": "v.parquet"}}
+    dataset = read_tables(tmp_path, rating="stars", rating_threshold=3, **arguments)
+    assert dataset.user_ids.to_pylist() == ["ann", "bob", "zoe"]
+    assert dataset.item_ids.to_pylist() == ["apple", "fig", "kiwi", "pear", "plum"]
+    pairs = zip(dataset.left_out.users.tolist(), dataset.left_out.items.tolist(), strict=True)
+    assert list(pairs) == [(0, 2), (1, 4), (2, 4)], "ann's kiwi, which features alone know; bob's and zoe's plum"
+    assert dataset.replace(left_out=no_interactions()).fingerprint() != dataset.fingerprint()
+    core = read_tables(tmp_path, rating="stars", rating_threshold=3, k_core=2, **arguments)
+    assert core.item_ids.to_pylist() == ["apple", "fig", "kiwi", "pear"]
+    assert [core.item_ids[int(item)].as_py() for item in core.left_out.items] == ["kiwi"], "plum is outside the 2-core"
+    assert len(read_tables(tmp_path, **arguments).left_out) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (",fig,5,9,train", "1 null user ids, the first in row 13"),
+        ("ann,,1,9,train", "1 null item ids, the first in row 13"),
+        ("ann,fig,5,,train", "1 null values of when, the first in row 13"),
+        ("ann,fig,5,9,", "1 null split values, the first in row 13"),
+        ("ann,fig,5,9,dev", "'dev' in row 13"),
+        ("ann,lime,5,9,0", None),
+        ("ann,fig,1,,", None),
+    ],
+)
+def test_rows_are_counted_before_low_ratings_are_left_out(tmp_path: Path, line: str, words: str | None) -> None:
+    parts = ["test", "train", "val", "train"] * 3
+    lines = [f"{line},{part}" for line, part in zip(LINES, parts, strict=True)]
+    write(tmp_path, [*lines, line], "user,item,stars,when,part")
+    refused = pytest.raises(DataError, match=words) if words else nullcontext()
+    with refused:
+        read_tables(tmp_path, rating="stars", rating_threshold=3, timestamp="when", split="part")
 
 
 def test_k_core_leaves_items_out_and_keeps_cold_ones(tmp_path: Path) -> None:
@@ -184,12 +225,13 @@ def test_no_vector_of_a_fixed_size(tmp_path: Path, ids: list[str]) -> None:
     ("arguments", "words"),
     [
         ({"user": "userid"}, "no column 'userid'; it has user, item, stars, when"),
+        ({"user": "item"}, "interactions.csv: user and item are both the column 'item'; name a column for each"),
         ({"interactions": "interaction.csv"}, "no such file; did you mean interactions.csv"),
         ({"interactions": "t.xlsx"}, "a table in a .xlsx file; give one of .csv"),
         ({"rating": "stars"}, "rating is given alone"),
         ({"rating_threshold": 3}, "rating_threshold is given alone"),
         ({"rating": "stars", "rating_threshold": 9}, "none of 12 ratings reaches 9; the highest is 5"),
-        ({"rating": "item", "rating_threshold": 1}, "item is not numbers"),
+        ({"rating": "item", "rating_threshold": 1}, r"item is not numbers \('apple' in row 1\); write numbers"),
         ({"split": "stars"}, "9 split values are none of the known ones, the first 5 in row 1"),
         ({"modalities": {"v": "v.npy"}}, 'a .npy has no item ids; .*ids = "ids.csv"'),
         ({"modalities": {"v": "gone.parquet"}}, "gone.parquet: no such file"),
@@ -241,7 +283,11 @@ def test_bad_tables(tmp_path: Path, arguments: dict[str, Any], words: str) -> No
     [
         ([*LINES, ",apple,1,1"], "user,item,stars,when", "1 null user ids, the first in row 13"),
         ([*LINES, "ann,,1,1", "bob,,1,1"], "user,item,stars,when", "2 null item ids, the first in row 13"),
-        ([*LINES, "ann,kiwi"], "user,item,stars,when", "not a readable table .*Expected 4 columns, got 2"),
+        (
+            [LINES[0], "", *LINES[1:], "ann,kiwi", "bob,kiwi"],
+            "user,item,stars,when",
+            r"not a readable table \(line 15: Expected 4 columns, got 2: ann,kiwi\); give each line as many values",
+        ),
         ([*LINES, "ann,kiwi,1,"], "user,item,stars,when", "1 null values of when, the first in row 13"),
         (LINES, "user,item,user,when", "column 'user' is there 2 times"),
         ([], "user,item,stars,when", "no interactions"),

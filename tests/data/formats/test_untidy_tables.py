@@ -62,7 +62,8 @@ def test_every_vector_stays_with_its_item(tmp_path: Path, name: str, lines: list
         (["sku", *ITEMS[:-1]], {}, "first line, 'sku', is neither .* 'item' nor an item.*write id_column = 'sku'"),
         (["sku", *ITEMS], {}, "the first line, 'sku'"),
         (["sku", *ITEMS[:-1]], {"id_column": "sku"}, "29 ids for 30"),
-        (ITEMS, {"id_column": "sku"}, "no column 'sku'; it has i00"),
+        (ITEMS, {"id_column": "sku"}, "no column 'sku'; it has i00, which seems to be data"),
+        ([], {}, "ids.csv: is empty"),
         (["item", *ITEMS[:10], "", *ITEMS[11:]], {}, "1 null feature ids, the first in row 11"),
         (["item", *ITEMS[:10], '" "', *ITEMS[11:]], {}, "1 empty feature ids, the first in row 11"),
         (["item", *ITEMS[:10], "", *ITEMS[10:]], {}, "1 null feature ids, the first in row 11"),
@@ -140,7 +141,7 @@ def test_numbers_that_look_whole_in_the_first_block(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(text_table, "_BLOCK", 256)
     rows = [(*pair, 4.5 if position == 150 else 5) for position, pair in enumerate(PAIRS)]
     dataset = read_tables(write(tmp_path, rows, "user,item,stars"), rating="stars", rating_threshold=5)
-    assert "1 interactions rated below 5 (left out)" in str(dataset.findings[0])
+    assert "1 interactions rated below 5 (left out: nothing learns from them" in str(dataset.findings[0])
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -151,6 +152,36 @@ def test_dates_are_no_ratings(tmp_path: Path, kind: str) -> None:
     pq.write_table(table, tmp_path / "t.parquet")
     with pytest.raises(DataError, match=r"when is not numbers but .*; write numbers"):
         read_tables(tmp_path, interactions=f"t.{kind}", rating="when", rating_threshold=3)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("good", "bad", "rating", "words"),
+    [
+        ("1", "vier", True, r"stars is not numbers \('vier' in row 71\); write numbers"),
+        ("1.5", "4,5", True, r"stars is not numbers \('4,5' in row 71\)"),
+        ("1", "vier", False, r"stars is neither numbers nor dates \('vier' in row 71\)"),
+        ("2024-05-06", "gestern", False, r"stars is neither numbers nor dates \('gestern' in row 71\)"),
+        ("2024-05-06T08:00Z", "gestern", False, r"stars is neither numbers nor dates \('gestern' in row 71\)"),
+        ("2024-05-06", "1", False, r"stars is neither all numbers nor all dates of one form \('1' in row 71\)"),
+        (
+            "1",
+            "2024-05-06",
+            False,
+            r"stars is neither all numbers nor all dates of one form \('2024-05-06' in row 71\)",
+        ),
+    ],
+)
+def test_the_value_that_is_no_number_is_named(
+    tmp_path: Path, kind: str, good: str, bad: str, rating: bool, words: str
+) -> None:
+    stars = [bad if position in (70, 90) else good for position in range(len(PAIRS))]
+    table = pa.table({"user": [user for user, _ in PAIRS], "item": [item for _, item in PAIRS], "stars": stars})
+    csv.write_csv(table, tmp_path / "t.csv")
+    pq.write_table(table, tmp_path / "t.parquet")
+    asked: dict[str, Any] = {"rating": "stars", "rating_threshold": 1} if rating else {"timestamp": "stars"}
+    with pytest.raises(DataError, match=words):
+        read_tables(tmp_path, interactions=f"t.{kind}", **asked)
 
 
 def test_infinite_times_and_ratings(tmp_path: Path) -> None:
@@ -212,6 +243,55 @@ def test_text_that_is_not_utf8(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("user,item\na,b\n", encoding="utf-16")
     with pytest.raises(DataError, match="is UTF-16 text; save it as UTF-8"):
         read_tables(tmp_path, interactions="t.csv")
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "words"),
+    [
+        ("user,item", "Müller,i00", "t.csv: is not UTF-8 text; save it as UTF-8"),
+        ("user,item,part", "u0,i00,prüfen", "t.csv: is not UTF-8 text; save it as UTF-8"),
+        ("user,Größe", "u0,i00", "no column 'item'; it has user, Gr.*, and is not UTF-8 text: save it as UTF-8"),
+    ],
+)
+def test_latin_1(tmp_path: Path, header: str, row: str, words: str) -> None:
+    (tmp_path / "t.csv").write_text(f"{header}\n{row}\n", encoding="latin-1")
+    with pytest.raises(DataError, match=words):
+        read_tables(tmp_path, interactions="t.csv", split="part" if "part" in header else None)
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "words"),
+    [
+        (
+            "t.csv",
+            ["user;item", "u0;i00"],
+            "has user;item, and seems to be separated by semicolons: save it with comma",
+        ),
+        ("t.tsv", ["user|item", "u0|i00"], "it has user|item, and seems to be separated by bars: save it with tabs"),
+        ("t.csv", ["user\titem", "u0\ti00"], "separated by tabs: name it .tsv"),
+        ("t.tsv", ["user,item", "u0,i00"], "separated by commas: name it .csv"),
+        (
+            "t.csv",
+            ["u0,i00,2024-05-06", "u0,i01,2024-05-06"],
+            "no column 'user'; it has u0.*, which seems to be data",
+        ),
+        ("t.csv", ["anna,pear,4.5", "anna,fig,5"], "no column 'user'; it has anna.*, which seems to be data"),
+        ("t.csv", ["customer,sku", "u0,i00"], "no column 'user'; it has customer, sku$"),
+        ("t.csv", ["item,2024", "u0,i00"], "no column 'user'; it has item, 2024$"),
+        ("t.csv", [], "t.csv: is empty"),
+        ("t.csv", ["", "user,item"], "it has nothing, as its first line is empty: begin with the columns' names"),
+    ],
+)
+def test_what_a_first_line_without_the_columns_is(tmp_path: Path, name: str, lines: list[str], words: str) -> None:
+    (tmp_path / name).write_text("\n".join([*lines, ""]))
+    with pytest.raises(DataError, match=words.replace("|", r"\|")):
+        read_tables(tmp_path, interactions=name)
+
+
+def test_the_line_of_too_few_values_where_values_have_lines(tmp_path: Path) -> None:
+    rows = [(user, item, '"two\nlines"') for user, item in PAIRS]
+    with pytest.raises(DataError, match=r"line 7: Expected 3 columns, got 2: u0,short\)"):
+        read_tables(write(tmp_path, [*rows[:2], ("", "", ""), ("u0", "short"), *rows], "user,item,text"))
 
 
 def test_interactions_from_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,53 @@
+"""Which searches asked for which trials, so that the best of all of them is the best of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from damrs_dgl.errors import RunError
+from damrs_dgl.studies.search import Trial
+from damrs_dgl.studies.study import Study
+from damrs_dgl.studies.trials import TrialResult, TrialStore, read_sealed, write_sealed
+
+_FIX = "`tune` counts this search alone; give the commands of earlier ones again, nothing is trained twice"
+
+
+class AskedTrials:
+    """The finished trials of all searches over one recipe, in a file beside what the trials came to.
+
+    path: the file, one for a recipe, its data and its monitored metric.  warn: told where it cannot be believed; it is
+    then as of a first search.
+    """
+
+    def __init__(self, path: Path, study: Study, store: TrialStore, warn: Callable[[str], None]) -> None:
+        self.path = path
+        self.study = study
+        self.store = store
+        self._asked: dict[str, dict[str, Any]] = {}  # by the key of the trial's cell
+        self._own: dict[int, str] = {}  # the keys of the kept search's trials by their numbers
+        try:
+            self._asked = read_sealed(path, fix=_FIX) if path.exists() else {}
+        except RunError as error:
+            warn(str(error))
+        self._before = {key: self._trial(key, asked) for key, asked in self._asked.items()}
+
+    def keep(self, search: str, trials: Sequence[Trial]) -> None:
+        """Note those trials of a search that have finished; one that another asked for first stays that one's."""
+        known = len(self._asked)
+        for trial in trials:
+            if trial.number not in self._own and isinstance(trial.outcome, TrialResult):
+                key = self._own[trial.number] = self.study.key(trial.cell(self.study.recipe))
+                self._asked.setdefault(key, {"search": search, "number": trial.number, "params": trial.params})
+        if len(self._asked) > known:
+            write_sealed(self.path, self._asked)
+
+    def others(self) -> list[Trial]:
+        """The trials of other searches, but for those that are the kept search's too."""
+        own = set(self._own.values())
+        return [trial for key, trial in self._before.items() if trial.score is not None and key not in own]
+
+    def _trial(self, key: str, asked: dict[str, Any]) -> Trial:
+        outcome = self.store.read(key, self.study.recipe.training.monitor)
+        return Trial(asked["number"], asked["params"], outcome, asked["search"])
