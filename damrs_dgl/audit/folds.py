@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -49,7 +50,7 @@ def cross_fitted(dataset: MultimodalDataset, fold: Tensor, train_and_view: Train
         clicks = held_out.nonzero().flatten()
         views.append(train_and_view(number, without_clicks(dataset, held_out), clicks))
         places.append(clicks.numpy())
-    return _put_together(views, np.concatenate(places))
+    return replace(_put_together(views, np.concatenate(places)), fold=fold.numpy())
 
 
 def _put_together(views: Sequence[ModelView], places: np.ndarray) -> ModelView:

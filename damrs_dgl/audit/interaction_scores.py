@@ -24,6 +24,11 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.errors import RecipeError
 
 DEFAULT: Final = "consensus"
+VOICES: Final[Mapping[str, str]] = {
+    "model": "the model's score",
+    "ease": "EASE's, without the click,",
+    "itemknn": "that of item neighbours, without the click,",
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Clicks:
 
     @cached_property
     def voices(self) -> dict[str, np.ndarray]:
-        """What `consensus` is the mean of, by name in words; float64 [n] each."""
+        """What `consensus` is the mean of, by whose it is (`VOICES`); float64 [n] each."""
         return _voices(self)
 
 
@@ -64,7 +69,19 @@ def _one_minus(name: str) -> Callable[[Clicks], np.ndarray]:
     return lambda clicks: 1.0 - np.asarray(getattr(clicks.view, name), dtype=np.float64)
 
 
+def _ranks_of_score(view: ModelView) -> np.ndarray:
+    """The share of the clicks that the model likes better; of its fold's alone where each fold has its own model."""
+    if view.fold is None:
+        return rank_share(-view.score)
+    shares = np.empty(len(view.score))
+    for fold in np.unique(view.fold):
+        shares[view.fold == fold] = rank_share(-view.score[view.fold == fold])
+    return shares
+
+
 def _loss(clicks: Clicks) -> np.ndarray:
+    if clicks.view.fold is not None:
+        return _ranks_of_score(clicks.view)
     score = torch.from_numpy(clicks.view.score.astype(np.float64))
     found: np.ndarray = torch.sigmoid(-score).numpy()
     return found
@@ -86,8 +103,7 @@ def _voices(clicks: Clicks) -> dict[str, np.ndarray]:
     """The model, and EASE, or item neighbours where EASE's matrix would not fit: their ranks, the worst fit at 1."""
     ease = clicks.dataset.num_items <= EASE_MOST_ITEMS
     linear = (ease_without_click if ease else itemknn_without_click)(clicks.dataset)
-    other = "EASE's, without the click," if ease else "that of item neighbours, without the click,"
-    return {"the model's score": rank_share(-clicks.view.score), other: rank_share(-linear)}
+    return {"model": _ranks_of_score(clicks.view), "ease" if ease else "itemknn": rank_share(-linear)}
 
 
 def _consensus(clicks: Clicks) -> np.ndarray:
@@ -112,7 +128,7 @@ SCORERS: Final[Mapping[str, ClickScorer]] = {
     ),
     "belief": ClickScorer("the posterior with 1 - f in the place of g, which is 0 for most clicks", _belief, "doubt"),
     "margin": ClickScorer("1 - s(x): the probability that an item new to the user is liked more", _one_minus("margin")),
-    "loss": ClickScorer("1 - s(score): the order of the training loss, which T-CE cuts", _loss),
+    "loss": ClickScorer("1 - s(score), over folds its rank: the order of the training loss, which T-CE cuts", _loss),
     "ease": ClickScorer("rank of -log p of EASE, the click removed", _least(ease_without_click)),
     "itemknn": ClickScorer("rank of -log p of item neighbours, the click removed", _least(itemknn_without_click)),
     "popularity": ClickScorer("rank of the item's unpopularity, the click removed", _least(popularity_without_click)),

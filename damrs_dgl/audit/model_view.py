@@ -28,6 +28,7 @@ class ModelView:
     score: y_ui.  percentile: the share of the items that the user has not met which score lower, in [0, 1].
     margin: sigma(y_ui - y_uj), averaged over items j that the user has not met.
     reliability, contradiction, posterior, batch_posterior, relations, support [R, n]: `ClickEvidence`'s.
+    fold: of each click, int64 [n], where a model of its own judged each fold, with a scale of its own.
     """
 
     score: np.ndarray
@@ -39,6 +40,7 @@ class ModelView:
     batch_posterior: np.ndarray | None
     relations: tuple[str, ...]
     support: np.ndarray | None
+    fold: np.ndarray | None = None
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from damrs_dgl.audit.content import ContentView
+from damrs_dgl.audit.interaction_scores import VOICES
 from damrs_dgl.audit.model_view import ModelView
 from damrs_dgl.graphs.schema import BEHAVIOR
 
@@ -30,7 +31,9 @@ def speaks(view: ModelView) -> tuple[np.ndarray, np.ndarray]:
 
 def click_reason(view: ModelView, click: int, voices: Mapping[str, np.ndarray] | None = None) -> str:
     """One line for a click, e.g. "the model ranks it above 12% of ...; visual speaks most against it (-1.3 sd)"."""
-    parts = [f"{name} is lower than {ranks[click]:.0%} of all clicks'" for name, ranks in (voices or {}).items()]
+    parts = [
+        f"{VOICES[name]} is lower than {ranks[click]:.0%} of all clicks'" for name, ranks in (voices or {}).items()
+    ]
     parts += [f"the model ranks it above {view.percentile[click]:.0%} of what is new to the user"]
     if view.support is not None:
         support = view.support[:, click]

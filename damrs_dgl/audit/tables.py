@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 
@@ -13,8 +15,13 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.graphs.schema import BEHAVIOR
 
 
-def interaction_table(dataset: MultimodalDataset, view: ModelView, suspicion: np.ndarray) -> pa.Table:
-    """A row for each training click, the most suspect first; f, g and posterior are null for systems without them."""
+def interaction_table(
+    dataset: MultimodalDataset, view: ModelView, suspicion: np.ndarray, voices: Mapping[str, np.ndarray] | None = None
+) -> pa.Table:
+    """A row for each training click, the most suspect first; f, g and posterior are null for systems without them.
+
+    voices: what the suspicion is the mean of, each a column `suspicion_by_NAME`.
+    """
     order = np.argsort(-suspicion, kind="stable")
     most_for, most_against = speaks(view)
     users, items = dataset.train.users.numpy(), dataset.train.items.numpy()
@@ -33,6 +40,7 @@ def interaction_table(dataset: MultimodalDataset, view: ModelView, suspicion: np
             "speaks_for": pa.array(most_for[order], pa.string()).dictionary_encode(),
             "speaks_against": pa.array(most_against[order], pa.string()).dictionary_encode(),
             "percentile": numbers(view.percentile),
+            **{f"suspicion_by_{name}": pa.array(ranks[order], pa.float64()) for name, ranks in (voices or {}).items()},
         }
     )
 

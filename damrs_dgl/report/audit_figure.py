@@ -44,13 +44,13 @@ def _clicks(axes: Axes, table: pa.Table) -> None:
 
 def _content(axes: Axes, table: pa.Table) -> None:
     axes.set_title("Content against what the same users chose")
-    axes.set_xlabel("agreement, standard deviations from the mean")
+    axes.set_xlabel("agreement, standard deviations from the mean (-4: and below)")
     axes.set_ylabel("items")
     names = pc.unique(table["modality"]).to_pylist()
     for number, name in enumerate(names):
         values = table.filter(pc.equal(table["modality"], name))["agrees_with_behavior"].drop_null().to_numpy()
         axes.hist(
-            values,
+            np.clip(values, -4, 4),  # the bars at both ends hold what lies beyond
             bins=[step / 5 for step in range(-20, 21)],
             histtype="step",
             color=PALETTE[number % len(PALETTE)],

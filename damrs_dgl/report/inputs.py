@@ -52,6 +52,7 @@ class ReportInputs:
     metrics: Mapping[str, Any] | None = None
     tables: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     audit: Mapping[str, pa.Table] = field(default_factory=dict)
+    audit_judge: str = ""
     views: Sequence[VectorView] = ()
     pictures: Path | None = None
 

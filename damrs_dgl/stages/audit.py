@@ -63,7 +63,7 @@ def audit(workspace: Workspace, *, scorer: str | None = None, folds: int = 0, to
     files = [run.audit / f"{table}.parquet" for table in TABLES]
     found = _judge(workspace, name, folds)
     tables = {
-        "interactions": interaction_table(workspace.dataset, found.clicks.view, found.suspicion),
+        "interactions": interaction_table(workspace.dataset, found.clicks.view, found.suspicion, _voices(found, name)),
         "content": content_table(workspace.dataset, found.content),
         "links": link_table(workspace.dataset, found.links),
     }
@@ -91,6 +91,11 @@ def audit_parts(workspace: Workspace, scorer: str, folds: int) -> dict[str, Any]
         "--scorer": scorer,
         "--folds": folds,
     }
+
+
+def _voices(found: Audit, scorer: str) -> dict[str, np.ndarray] | None:
+    """What the suspicion is the mean of, where it is the mean of several."""
+    return found.clicks.voices if scorer == DEFAULT else None
 
 
 def _scorer_rows() -> list[list[str]]:
@@ -153,7 +158,7 @@ def _title(workspace: Workspace) -> str:
 def _show(workspace: Workspace, found: Audit, scorer: str, folds: int, top: int) -> None:
     dataset, console = workspace.dataset, workspace.console
     title = _title(workspace)
-    view, voices = found.clicks.view, found.clicks.voices if scorer == DEFAULT else None
+    view, voices = found.clicks.view, _voices(found, scorer)
     worst = np.argsort(-found.suspicion, kind="stable")[:top]
     rows: list[Sequence[Any]] = [
         [

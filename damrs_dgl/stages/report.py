@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 from torch import Tensor
 
+from damrs_dgl.audit.interaction_scores import SCORERS
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import RunError
 from damrs_dgl.factory import prepare_training
@@ -24,6 +26,7 @@ from damrs_dgl.report.inputs import ReportInputs, Row, audit_tables, study_table
 from damrs_dgl.report.item_vectors import VectorView, vector_views
 from damrs_dgl.report.pictures import PictureFolder
 from damrs_dgl.run import change_text
+from damrs_dgl.stages.audit import audit_parts, judged_by
 from damrs_dgl.stages.describe import summary_of
 from damrs_dgl.stages.evaluate import current_metrics
 from damrs_dgl.stages.workspace import Workspace, writing_stage
@@ -46,6 +49,7 @@ def report(workspace: Workspace, *, pictures: Path | None = None) -> Path:
     with console.progress("report", None) as bar:
         bar.advance(0, step="metrics")
         metrics = current_metrics(workspace) if fitted else None
+        audited = _audit(workspace, fitted=fitted)
         bar.advance(0, step="item vectors")
         views = _views(workspace) if fitted else []
         bar.advance(0, step="page")
@@ -63,7 +67,8 @@ def report(workspace: Workspace, *, pictures: Path | None = None) -> Path:
             monitor=recipe.training.monitor,
             metrics=metrics,
             tables=_studies(workspace),
-            audit=audit_tables(run.path),
+            audit=audited[0],
+            audit_judge=audited[1],
             views=views,
             pictures=pictures,
         )
@@ -119,6 +124,24 @@ def _studies(workspace: Workspace) -> dict[str, list[Row]]:
     return found
 
 
+def _audit(workspace: Workspace, *, fitted: bool) -> tuple[dict[str, pa.Table], str]:
+    """The audit's tables and how it judged; an audit that is damaged, or of another training, is left out, and said."""
+    run = workspace.run
+    made_from = run.made_from("audit")
+    if made_from is None:  # written by hand, or not there
+        return audit_tables(run.path), ""
+    scorer, folds = made_from["--scorer"], made_from["--folds"]
+    changes = run.changes("audit", audit_parts(workspace, scorer, folds)) if fitted else ()
+    if not fitted or changes:
+        reason = f"of another training ({change_text(changes) if changes else 'none is there now'})"
+    elif run.damaged("audit"):
+        reason = "damaged"
+    else:
+        return audit_tables(run.path), f"{judged_by(scorer, folds)}: {SCORERS[scorer].meaning}"
+    workspace.console.warning(f"the audit is {reason}; it is left out: run `audit` again")
+    return {}, ""
+
+
 def _degrees(graph: dgl.DGLGraph) -> dict[str, Tensor]:
     """{item-item relation: how many other items keep each item as a neighbour}."""
     found = {}
@@ -148,13 +171,16 @@ def _views(workspace: Workspace) -> list[VectorView]:
     named: list[tuple[str, str, Tensor]] = []
     for name, part in {"": model, **model.members()}.items():
         start = fresh if not name else fresh.members()[name]
-        named = _stages_of(part, start, called=f"{part.name}, a member of the {model.name}" if name else part.name)
+        called = f"{part.name}, a member of the {model.name}" if name else part.name
+        named = _stages_of(part, start, called=called, start_is=workspace.recipe.training.start)
         if named:
             break
     return vector_views(named, workspace.dataset, seed=workspace.recipe.training.seed)
 
 
-def _stages_of(model: RankingModel, start: RankingModel, *, called: str) -> list[tuple[str, str, Tensor]]:
+def _stages_of(
+    model: RankingModel, start: RankingModel, *, called: str, start_is: str
+) -> list[tuple[str, str, Tensor]]:
     """(name, meaning, item vectors) of a system that ranks by vectors and is trained by steps; none of another."""
     if isinstance(model, ClosedFormModel):
         return []
@@ -162,7 +188,8 @@ def _stages_of(model: RankingModel, start: RankingModel, *, called: str) -> list
     first = _item_vectors(start)
     if last is None or first is None:
         return []
-    found = [("before training", f"{called} as it starts: the same seed, no step taken.", first)]
+    spectral = ", from the spectrum of the training clicks" if start_is == "spectral" and model.tables() else ""
+    found = [("before training", f"{called} as it starts: the same seed, no step taken{spectral}.", first)]
     backbone = getattr(model, "backbone", None)
     inner = _item_vectors(backbone) if isinstance(backbone, RankingModel) else None
     if (

@@ -64,7 +64,7 @@ def _systems(workspace: Workspace, models: Sequence[str]) -> list[str]:
 
 
 def _show(workspace: Workspace, rows: Sequence[dict[str, Any]]) -> None:
-    """A row per (noise, ratio, model): mean over seeds, its standard error and the drop against ratio 0."""
+    """A row per (noise, ratio, model): mean over seeds, its standard error, the change of the mean against ratio 0."""
     groups: dict[tuple[str, float, str], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["noise"], row["ratio"], row["model"]), []).append(row)
@@ -73,9 +73,9 @@ def _show(workspace: Workspace, rows: Sequence[dict[str, Any]]) -> None:
         cells: list[Any] = [noise, f"{100 * ratio:g}%", model]
         for metric in DROPS:
             values = [row[metric] for row in members if metric in row]
-            drops = [row[f"drop_{metric}"] for row in members if f"drop_{metric}" in row]
+            before = [row[metric] for row in groups.get((noise, 0.0, model), []) if metric in row]
             cells.append(mean_text(values))
-            cells.append(f"{0.0 - fmean(drops):+.1%}" if ratio and drops else None)
+            cells.append(f"{fmean(values) / fmean(before) - 1:+.1%}" if ratio and values and any(before) else None)
         table.append(cells)
     synthetic = ", synthetic data" if workspace.is_synthetic else ""
     columns = ["noise", "ratio", "model", "test Recall@20", "change", "test NDCG@20", "change"]

@@ -25,6 +25,7 @@ _MAX_BLOCK_DRAWS = 2**22
 # Differences that part by less than this share of the largest count as equal, and as zero: sums of floats in another
 # order differ by about 1e-16, and the test would rank that noise.
 _DIGITS = 12
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,10 @@ def _differences(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
         raise DataError(
             f"the two systems have {len(first):,} and {len(second):,} users", fix="compare them over the same users"
         )
-    return first - second
+    found = first - second
+    # What two sums of the same numbers in another order differ by is no difference
+    found[np.abs(found) <= _ROUNDING * np.maximum(np.abs(first), np.abs(second))] = 0.0
+    return found
 
 
 def _signed_rank(difference: NDArray[np.float64]) -> tuple[float, int]:

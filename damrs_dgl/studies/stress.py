@@ -66,5 +66,5 @@ def _numbers(outcome: Outcome, clean: Outcome) -> dict[str, Any]:
     found = {**outcome.test, "best_epoch": outcome.best_epoch, "epochs": outcome.epochs, "seconds": outcome.seconds}
     if isinstance(clean, DamrsError):
         return found
-    drops = {name: 1 - outcome.test[name] / clean.test[name] if clean.test[name] else 0.0 for name in DROPS}
+    drops = {name: 1 - outcome.test[name] / clean.test[name] for name in DROPS if clean.test[name]}
     return {**found, **{f"drop_{name}": value for name, value in drops.items()}}

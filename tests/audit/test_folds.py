@@ -39,7 +39,7 @@ def test_a_fold_never_sees_its_own_clicks() -> None:
     assert sorted(met) == list(range(len(DATA.train)))
     assert view.score.tolist() == list(range(len(DATA.train)))  # each where it belongs
     assert view.support is not None and np.array_equal(view.support, np.stack([view.score, -view.score]))
-    assert view.posterior is None
+    assert view.posterior is None and view.fold is not None and view.fold.tolist() == fold.tolist()
 
 
 def test_each_user_loses_an_even_share() -> None:

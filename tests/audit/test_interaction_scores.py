@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -45,6 +46,18 @@ def trained_on_the_shop() -> tuple[SyntheticShop, RankingModel]:
 def clicks_of(model: RankingModel, data: Any, seed: int = 0) -> Clicks:
     every = torch.arange(len(data.train))
     return Clicks(data, view_clicks(model, data, every, generator=torch.Generator().manual_seed(seed)), seed)
+
+
+@pytest.mark.parametrize("name", [DEFAULT, "loss"])
+def test_over_folds_a_model_s_scale_has_no_say(name: str) -> None:
+    """Each fold's model scores on a scale of its own; what it likes less is suspect within its fold."""
+    dataset = tiny_dataset()
+    clicks = clicks_of(build("mf", dataset), dataset)  # type: ignore[arg-type]
+    fold = np.arange(len(dataset.train)) % 3
+    scaled = replace(clicks.view, fold=fold, score=clicks.view.score * np.array([1, 10, 100])[fold] + fold)
+    plain = replace(clicks.view, fold=fold)
+    found = [suspicion_of(name, Clicks(dataset, view, 0)) for view in (plain, scaled)]
+    assert np.allclose(*found)
 
 
 @pytest.mark.parametrize("name", [DEFAULT, "belief", "reliability", "margin", "loss", "itemknn", "content"])

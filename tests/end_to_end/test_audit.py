@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,6 +14,7 @@ from tests.cli_runner import CommandLine
 from tests.end_to_end.conftest import Shop
 
 COLUMNS = ["user", "item", "suspicion", "posterior", "f", "g", "speaks_for", "speaks_against", "percentile"]
+VOICES = ["suspicion_by_model", "suspicion_by_ease"]  # of the default scorer
 LINKS = ["item", "neighbor", "modality", "rule", "similarity", "vetoed_by", "value", "threshold"]
 
 
@@ -20,7 +22,8 @@ def test_the_files_hold_every_click_and_item_in_the_users_ids(fitted: CommandLin
     result = fitted.ok("audit", "--top", "3")
     run = fitted.folder / "run"
     clicks = pq.read_table(run / "audit" / "interactions.parquet")
-    assert clicks.column_names == COLUMNS
+    assert clicks.column_names == [*COLUMNS, *VOICES]
+    assert np.allclose(clicks["suspicion"], np.mean([clicks[name] for name in VOICES], axis=0))
     shop = synthetic_shop(users=150, items=80, styles=6).dataset
     ids = [shop.user_ids.to_pylist(), shop.item_ids.to_pylist()]
     pairs = {(ids[0][u], ids[1][i]) for u, i in zip(shop.train.users.tolist(), shop.train.items.tolist(), strict=True)}
@@ -66,6 +69,21 @@ def test_folds_are_trained_once(fitted: CommandLine) -> None:
     assert [path.stat().st_mtime_ns for path in weights] == times
     fitted.ok("audit", "--scorer", "margin")
     assert not pq.read_table(folder / "interactions.parquet").equals(found)
+
+
+def test_the_report_leaves_out_the_audit_of_another_training(fitted: CommandLine) -> None:
+    page = fitted.folder / "run" / "report.html"
+    fitted.ok("audit", "report")
+    text = page.read_text(encoding="utf-8")
+    assert "The most suspicious clicks" in text and "judged by consensus" in text
+    assert "by EASE without the click" in text
+    result = fitted.ok("-o", "training.seed=5", "fit", "report")
+    assert "the audit is of another training" in result.err and "run `audit` again" in result.err
+    assert "The most suspicious clicks" not in page.read_text(encoding="utf-8")
+    damaged = fitted.folder / "run" / "audit" / "content.parquet"
+    fitted.ok("-o", "training.seed=5", "audit")
+    damaged.write_bytes(damaged.read_bytes() + b"!")
+    assert "the audit is damaged" in fitted.ok("-o", "training.seed=5", "report").err
 
 
 def test_a_system_without_f_and_g(shop: Shop) -> None:

@@ -57,6 +57,17 @@ def test_what_is_missing_is_named() -> None:
     assert "compare (" not in texts(overview_section(inputs(tables={"compare": [{"system": "a"}]})))
 
 
+def test_what_costs_most_is_the_mean_over_seeds() -> None:
+    drops = {("visual", 0.1): (0.0, 0.4), ("feedback", 0.2): (0.25, 0.25)}
+    rows = [
+        {"model": "damrs", "noise": noise, "ratio": ratio, "seed": seed, "drop_recall@20": drop}
+        for (noise, ratio), values in drops.items()
+        for seed, drop in enumerate(values)
+    ]
+    said = texts(overview_section(inputs(tables={"stress": rows}, system="damrs")))
+    assert "20% of feedback costs it most: 25.0%" in said
+
+
 def test_seeds_become_a_mean_with_its_standard_error() -> None:
     rows = [{"system": "damrs", "seed": seed, "recall@20": value} for seed, value in enumerate((0.1, 0.2, 0.6))]
     rows += [{"system": "broken", "seed": 0.0, "error": "no room"}]

@@ -210,3 +210,11 @@ def test_pairs_are_compared_as_two_are_and_corrected_over_the_table() -> None:
         assert (pair.comparison.low, pair.comparison.high) == pytest.approx((alone.low, alone.high))
     assert [pair.corrected for pair in found] == slow_holm([pair.comparison.p_value for pair in found])
     assert compare_pairs({"recall@20": {"a": a}}, seed=0) == []
+
+
+def test_sums_in_another_order_are_no_difference() -> None:
+    """Means over seeds that add the same numbers up in another way."""
+    one = np.random.default_rng(0).integers(0, 4, 500) / 3
+    found = compare_per_user(np.stack([one] * 10), one, seed=0)
+    assert (found.difference, found.p_value) == (0.0, 1.0)
+    assert best_and_second({"recall@20": {"a": np.stack([one] * 10), "b": one}}) == {"recall@20": Marks()}

@@ -17,6 +17,12 @@ from damrs_dgl.report.inputs import ReportInputs
 from damrs_dgl.report.pictures import PictureFolder
 
 _SHOWN = 20
+_VOICE = "suspicion_by_"
+_WHOSE = {
+    "model": "the model's score",
+    "ease": "EASE without the click",
+    "itemknn": "item neighbours without the click",
+}
 Record = Mapping[str, Any]
 
 
@@ -32,6 +38,7 @@ def audit_section(inputs: ReportInputs) -> Section | None:
         Paragraph(
             "Suspicion is between 0 and 1: the higher, the more likely the entry is noise. It is an order to look at, "
             "not a verdict: even the first of the list may be right."
+            + (f" Clicks are judged {inputs.audit_judge}." if inputs.audit_judge else "")
         )
     ]
     names = (("interactions", "Clicks"), ("content", "Contents"))
@@ -97,8 +104,9 @@ def _top_table(
 
 
 def click_reason(row: Record) -> str:
-    """Why a click is suspicious: where the model ranks it, and which relations speak against and for it."""
-    parts = []
+    """Why a click is suspicious: who suspects it, where the model ranks it, which relations speak against or for it."""
+    voices = {key.removeprefix(_VOICE): value for key, value in row.items() if key.startswith(_VOICE)}
+    parts = [f"suspicion {value:.2f} by {_WHOSE.get(name, name)}" for name, value in voices.items()]
     if isinstance(row.get("percentile"), float):
         parts.append(f"the model ranks it above {row['percentile']:.0%} of what is new to the user")
     against, favour = row.get("speaks_against"), row.get("speaks_for")

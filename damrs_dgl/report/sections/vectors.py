@@ -28,15 +28,15 @@ def vectors_section(inputs: ReportInputs) -> Section | None:
                 f"{len(views[0].points):,} items that training users have chosen, the same in each picture. t-SNE "
                 "lays vectors of length 1 out in two dimensions: near stays near, distances between clusters mean "
                 "little. Below each, how the directions from the middle of that picture are spread: peaks are "
-                "clusters, and the more even it is, the better the vectors tell items apart."
+                "clusters."
             ),
             Figures(clouds),
             Figures(angles),
             Table("The same in numbers, by the vectors themselves", columns, rows),
             Paragraph(
                 "Uniformity: log of the mean of exp(-2 distance²) over pairs of vectors of length 1; the lower, the "
-                "more evenly they fill the sphere. Sharing a user is counted on training clicks, which the "
-                "model has seen."
+                "more evenly they fill the sphere and the better they tell items apart. Sharing a user is counted on "
+                "training clicks, which the model has seen."
             ),
         ],
     )
