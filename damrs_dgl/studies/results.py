@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ class CellResult:
     validation, test: metrics of the best epoch.  beyond_accuracy: what its test lists are like beside that, None where
     a metric has no number.  seconds: of training.  wall_seconds: of the cell from data to metrics.
     per_user_path: the Parquet file of every user's own test metrics.
+    clean_candidates: where clicks were added or removed, test metrics as if the user's known items were those of the
+    clean data; empty elsewhere.
     """
 
     validation: Mapping[str, float]
@@ -39,6 +41,7 @@ class CellResult:
     seconds: float
     wall_seconds: float
     per_user_path: Path
+    clean_candidates: Mapping[str, float] = field(default_factory=dict)
 
     def per_user(self) -> dict[str, np.ndarray]:
         """Columns by name: `user` (index in the data set, ascending) and the metrics at 20, float64."""
@@ -119,7 +122,8 @@ class ResultStore:
 
 def _result(content: Mapping[str, Any], users: Path) -> CellResult:
     numbers = ("validation", "test", "beyond_accuracy", "best_epoch", "epochs", "seconds", "wall_seconds")
-    return CellResult(**{name: content[name] for name in numbers}, per_user_path=users)
+    found = {name: content[name] for name in numbers}
+    return CellResult(**found, per_user_path=users, clean_candidates=content.get("clean_candidates", {}))
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -43,6 +43,8 @@ def plan_cells(
 def stress_rows(outcomes: Mapping[Cell, Outcome], noises: Sequence[str]) -> list[dict[str, Any]]:
     """A row per (model, noise, ratio, seed): every test metric, and the drop of recall and NDCG at 20 against ratio 0.
 
+    `clean_candidates_*`: the same where a user's candidates are those of the clean data, whatever was added or removed.
+
     A clean cell becomes one row of each kind of noise. `drop_*` is relative: 0.1 means that a tenth was lost. The row
     of a cell that failed has its error and no metrics; without the clean cell there is no drop.
     """
@@ -63,7 +65,14 @@ def stress_rows(outcomes: Mapping[Cell, Outcome], noises: Sequence[str]) -> list
 def _numbers(outcome: Outcome, clean: Outcome) -> dict[str, Any]:
     if isinstance(outcome, DamrsError):
         return {"error": str(outcome)}
-    found = {**outcome.test, "best_epoch": outcome.best_epoch, "epochs": outcome.epochs, "seconds": outcome.seconds}
+    on_clean = {f"clean_candidates_{name}": (outcome.clean_candidates or outcome.test)[name] for name in DROPS}
+    found = {
+        **outcome.test,
+        **on_clean,
+        "best_epoch": outcome.best_epoch,
+        "epochs": outcome.epochs,
+        "seconds": outcome.seconds,
+    }
     if isinstance(clean, DamrsError):
         return found
     drops = {name: 1 - outcome.test[name] / clean.test[name] for name in DROPS if clean.test[name]}

@@ -103,7 +103,9 @@ def keep_result(
     scorer = scorer_of(model)
     validation = SplitEvaluator(recipe, dataset, "validation")(scorer)
     test = Judge(recipe, dataset)(scorer)
+    other_clicks = dataset.train is not study.dataset.train
     facts = {
+        **({"clean_candidates": SplitEvaluator(recipe, study.dataset, "test")(scorer)} if other_clicks else {}),
         "validation": validation,
         "best_epoch": progress.best_epoch,
         "epochs": progress.epoch,

@@ -5,9 +5,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 
 import pytest
+import torch
 
+from damrs_dgl.data.noise import corrupt
+from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.studies.cells import Cell
 from damrs_dgl.studies.results import CellResult
 from damrs_dgl.studies.training import CellTrainer
@@ -135,3 +139,25 @@ def test_an_unknown_model_is_refused_before_any_training(tiny: CommandLine, trai
     tiny.refused("stress", "--models", "mf,nothing", saying=("--models", "nothing"))
     tiny.refused("stress", "--noise", "feedback", "--noise", "smell", saying=("smell",))
     assert trained == []
+
+
+def test_lists_of_the_clean_data_s_candidates_stand_beside(tiny: CommandLine) -> None:
+    """Popularity of added random clicks, ranked by hand over what is new to each user in the clean data."""
+    options = ("stress", "--noise", "feedback", "--noise", "visual", "--ratio", "0.5", "--models", "popularity")
+    tiny.ok(*options)
+    rows = {(row["noise"], float(row["ratio"])): row for row in _rows(tiny.folder)}
+    for key in (("feedback", 0.0), ("visual", 0.0), ("visual", 0.5)):
+        assert rows[key]["clean_candidates_recall@20"] == rows[key]["recall@20"]
+    dataset = synthetic_shop(users=150, items=80, styles=6).dataset
+    noisy = corrupt(dataset, "feedback", 0.5, seed=0)
+    popular = torch.bincount(noisy.train.items, minlength=dataset.num_items)
+    found = []
+    for user in range(dataset.num_users):
+        wanted = set(dataset.test.items[dataset.test.users == user].tolist())
+        known = {*dataset.train.items[dataset.train.users == user].tolist()}
+        known |= {*dataset.validation.items[dataset.validation.users == user].tolist()}
+        ranked = sorted(set(range(dataset.num_items)) - known, key=lambda item: (-int(popular[item]), item))
+        if wanted:
+            found.append(len(wanted & set(ranked[:20])) / len(wanted))
+    assert float(rows["feedback", 0.5]["clean_candidates_recall@20"]) == pytest.approx(fmean(found), abs=1e-6)
+    assert rows["feedback", 0.5]["clean_candidates_recall@20"] != rows["feedback", 0.5]["recall@20"]
