@@ -51,6 +51,7 @@ class ReportInputs:
     monitor: str = "recall@20"
     metrics: Mapping[str, Any] | None = None
     tables: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    pairs: Sequence[Row] = ()
     audit: Mapping[str, pa.Table] = field(default_factory=dict)
     audit_judge: str = ""
     views: Sequence[VectorView] = ()

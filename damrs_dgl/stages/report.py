@@ -22,7 +22,7 @@ from damrs_dgl.graphs.schema import ITEM, item_relations
 from damrs_dgl.models.base import ClosedFormModel, RankingModel
 from damrs_dgl.recipe import recipe_text
 from damrs_dgl.report.html import write_report
-from damrs_dgl.report.inputs import ReportInputs, Row, audit_tables, study_tables
+from damrs_dgl.report.inputs import ReportInputs, Row, audit_tables, read_table, study_tables
 from damrs_dgl.report.item_vectors import VectorView, vector_views
 from damrs_dgl.report.pictures import PictureFolder
 from damrs_dgl.run import change_text
@@ -49,7 +49,7 @@ def report(workspace: Workspace, *, pictures: Path | None = None) -> Path:
     with console.progress("report", None) as bar:
         bar.advance(0, step="metrics")
         metrics = current_metrics(workspace) if fitted else None
-        audited = _audit(workspace, fitted=fitted)
+        tables, audited = _studies(workspace), _audit(workspace, fitted=fitted)
         bar.advance(0, step="item vectors")
         views = _views(workspace) if fitted else []
         bar.advance(0, step="page")
@@ -66,7 +66,8 @@ def report(workspace: Workspace, *, pictures: Path | None = None) -> Path:
             histories=_histories(workspace) if fitted else {},
             monitor=recipe.training.monitor,
             metrics=metrics,
-            tables=_studies(workspace),
+            tables=tables,
+            pairs=read_table(run.comparison_pairs) if "compare" in tables else (),
             audit=audited[0],
             audit_judge=audited[1],
             views=views,

@@ -98,5 +98,6 @@ def _remembered(study: Study, keys: Iterable[str], watch: Watch) -> dict[str, Ou
             watch.damaged(error)
             continue
         if result is not None:
+            study.results.remove_training(key)  # of a process that was killed just after it had kept the result
             found[key] = result
     return found

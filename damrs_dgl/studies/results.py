@@ -63,6 +63,10 @@ class ResultStore:
         """Where the training of an unfinished cell keeps its last full epoch."""
         return CheckpointStore(self.folder / key, key)
 
+    def remove_training(self, key: str) -> None:
+        """Remove what the training of a cell has kept."""
+        shutil.rmtree(self.folder / key, ignore_errors=True)
+
     def write(self, key: str, facts: Mapping[str, Any], test: Judgement) -> CellResult:
         """Keep a finished cell; `facts` are the numbers of `CellResult` and whatever else a reader should know."""
         users = self._per_user_path(key)
@@ -73,7 +77,7 @@ class ResultStore:
         content = {**facts, "test": test.test, "beyond_accuracy": test.beyond_accuracy, "per_user": _file_digest(users)}
         write_json(self.path(key), {**content, "checksum": _digest(content)})
         self._trace_path(key).unlink(missing_ok=True)
-        shutil.rmtree(self.folder / key, ignore_errors=True)
+        self.remove_training(key)
         return _result(content, users)
 
     def read(self, key: str) -> CellResult | None:

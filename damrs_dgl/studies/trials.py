@@ -6,7 +6,6 @@ whatever search asks for them. The test split is not looked at.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -172,7 +171,7 @@ class TrialTrainer(CellTrainer):
         else:
             outcome = _finished(listener, progress)
         if not isinstance(outcome, Stopped):
-            shutil.rmtree(self.study.results.training(self.study.key(cell)).folder, ignore_errors=True)
+            self.study.results.remove_training(self.study.key(cell))
         return outcome
 
     def _graph_of(self, cell: Cell, dataset: MultimodalDataset) -> dgl.DGLGraph:

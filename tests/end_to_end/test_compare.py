@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -66,6 +67,15 @@ def test_a_killed_comparison_goes_on_and_trains_nothing_twice(tiny: CommandLine,
     assert _rows(run) == _rows(whole)
     assert _numbers(run) == _numbers(whole)
     assert not [path for path in (run / "cells").iterdir() if path.is_dir()]  # no training is left unfinished
+
+
+def test_what_a_training_left_that_was_killed_at_its_very_end_goes(tiny: CommandLine, whole: Path) -> None:
+    shutil.copytree(whole, tiny.folder / "run")
+    cells = tiny.folder / "run" / "cells"
+    left = cells / next(cells.glob("*.json")).stem
+    left.mkdir()
+    tiny.ok(*TWO_SYSTEMS)
+    assert not left.exists()
 
 
 def test_two_jobs_and_one_give_the_same_numbers(tiny: CommandLine, whole: Path) -> None:
@@ -261,7 +271,12 @@ def test_a_page_leaves_out_a_table_of_other_settings(tiny: CommandLine) -> None:
     run = tiny.folder / "run"
     assert "compare.csv" in tiny.ok("verify").out
     tiny.ok("report")
-    assert "itemknn" in (run / "report.html").read_text()
+    page = (run / "report.html").read_text(encoding="utf-8")
+    with (run / "compare_pairs.csv").open(newline="") as lines:
+        pairs = list(csv.DictReader(lines))
+    told = sum(float(row["p_value_holm"]) < 0.05 for row in pairs)
+    assert f"{told} of {len(pairs)} differences between two systems" in page
+    assert "itemknn" in page
     said = tiny.ok("-o", "graphs.k=3", "report")
     assert "compare.csv is of other settings (graphs.k changed); it is left out: run `compare` again" in said.err
     table = run / "compare.csv"

@@ -11,10 +11,14 @@ from damrs_dgl.report.inputs import ReportInputs, Row
 from damrs_dgl.report.sections.metrics import headline, label_of
 
 _MOST_TRIALS = 20
+_LEVEL = 0.05  # below which a corrected p-value counts, as in the tables of `compare`
 
 
 def comparison_section(inputs: ReportInputs) -> Section | None:
-    return _section(inputs, "compare", "Systems side by side", strong=inputs.system, sort=True)
+    section = _section(inputs, "compare", "Systems side by side", strong=inputs.system, sort=True)
+    if section is not None and inputs.pairs:
+        section.blocks.extend(_pairs(inputs.pairs))
+    return section
 
 
 def ablation_section(inputs: ReportInputs) -> Section | None:
@@ -61,6 +65,25 @@ def _section(inputs: ReportInputs, name: str, title: str, *, strong: str, sort: 
     blocks: list[Block] = [Figures(figures), Paragraph(spread), _numbers(of)]
     blocks += [Paragraph(f"{system_of(row)} is not there: {row['error']}", tone="warning") for row in failed]
     return Section(name, title, blocks)
+
+
+def _pairs(rows: Sequence[Row]) -> list[Block]:
+    """Which systems the test tells apart, and every pair."""
+    told = sum(isinstance(row["p_value_holm"], float) and row["p_value_holm"] < _LEVEL for row in rows)
+    shown = [
+        [
+            row["metric"], row["system"], row["against"], f"{row['difference']:+.4f}",
+            f"{row['low']:+.4f} to {row['high']:+.4f}", f"{row['p_value_holm']:.2g}",
+        ]
+        for row in rows
+    ]  # fmt: skip
+    columns = ["metric", "system", "against", "difference", "95 % interval", "p, corrected"]
+    text = (
+        f"{told} of {len(rows)} differences between two systems, each over the same users, are told from chance: "
+        f"a paired Wilcoxon test, Holm's correction over all of them, {_LEVEL:g}. "
+        "Of the others a longer bar says nothing."
+    )
+    return [Paragraph(text), Table("Pairs of systems, over the same users", columns, shown, folded=True)]
 
 
 def _numbers(of: dict[str, list[Row]]) -> Table:
