@@ -24,6 +24,7 @@ import numpy as np
 
 from benchmarks.audit import (
     RESULTS,
+    SMALLER,
     append,
     in_a_process,
     known_commands,
@@ -73,7 +74,8 @@ def loop_row(options: dict[str, Any]) -> dict[str, Any]:
     data = dataset
     count = round((options["drop"] or noise.mean()) * len(noise))
     if method in SYSTEMS:
-        values = {**SHARED, "training.seed": seed, **options["extra"]}
+        shorter = SMALLER.get(options["data"], {}).get("lightgcn", {})
+        values = {**SHARED, **shorter, "training.seed": seed, **options["extra"]}
         recipe = with_values(as_system(plain, SYSTEMS[method]), values)
     elif method == "truth":
         dropped = noise
