@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,15 @@ class Manifest:
 
     def _name(self, file: Path) -> str:
         return file.relative_to(self.folder).as_posix()
+
+
+def state_of(path: Path, read: Callable[[Path], object]) -> str:
+    """ "sound" or "damaged": whether a file that carries its own checksum can be read."""
+    try:
+        read(path)
+    except RunError:
+        return "damaged"
+    return "sound"
 
 
 def _is_table_of_tables(value: object) -> bool:

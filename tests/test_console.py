@@ -111,6 +111,14 @@ def test_progress_is_silent_when_piped(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that progress sees; a test moves it on."""
+    now = [0.0]
+    monkeypatch.setattr("damrs_dgl.console.progress.time.monotonic", lambda: now[0])
+    return now
+
+
 def test_progress_with_lines_writes_one_at_every_tenth(capsys: pytest.CaptureFixture[str]) -> None:
     with Console().progress("fit", 40, lines_of="epoch") as bar:
         bar.skip(8)  # of an earlier call
@@ -125,10 +133,8 @@ def test_progress_with_lines_writes_one_at_every_tenth(capsys: pytest.CaptureFix
 
 
 def test_progress_with_lines_writes_one_at_least_every_half_minute(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    clock: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clock = [100.0]
-    monkeypatch.setattr("damrs_dgl.console.progress.time.monotonic", lambda: clock[0])
     with Console().progress("fit", 1000, lines_of="epoch") as bar:
         for _ in range(10):
             clock[0] += 7
@@ -139,10 +145,8 @@ def test_progress_with_lines_writes_one_at_least_every_half_minute(
 
 
 def test_the_time_left_goes_by_the_pace_of_this_call_alone(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    clock: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clock = [0.0]
-    monkeypatch.setattr("damrs_dgl.console.progress.time.monotonic", lambda: clock[0])
     with Console().progress("fit", 100, lines_of="epoch") as bar:
         bar.skip(50)
         clock[0] = 10.0
@@ -151,10 +155,8 @@ def test_the_time_left_goes_by_the_pace_of_this_call_alone(
 
 
 def test_what_is_remembered_and_what_is_expected_give_the_time_left(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    clock: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clock = [0.0]
-    monkeypatch.setattr("damrs_dgl.console.progress.time.monotonic", lambda: clock[0])
     with Console().progress("compare", 10, lines_of="trainings") as bar:
         bar.skip(4)
         bar.skip(1)  # found later

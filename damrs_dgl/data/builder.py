@@ -65,16 +65,15 @@ def parts_from_ids(
         rows = first_occurrences(user_codes, item_codes, len(item_ids), timestamps)
         if len(rows) < len(user_codes):
             notes.append(Finding("duplicate interactions", len(user_codes) - len(rows), where, "kept once"))
-    dropped = pa.array([], item_ids.type)
     if k_core > 1:
         rows, note = _reduce_to_core(rows, user_codes, item_codes, num_items=len(item_ids), k=k_core, where=where)
         notes.extend(note)
-        seen = np.bincount(item_codes[rows], minlength=len(item_ids)) > 0
-        dropped = item_ids.filter(pa.array(~seen))
+    kept = np.bincount(item_codes[rows], minlength=len(item_ids)) > 0
+    dropped = item_ids.filter(pa.array(~kept))
     user_codes, user_ids = _compact(user_codes[rows], user_ids)
     item_codes, item_ids = _compact(item_codes[rows], item_ids)
     all_items = _item_universe(item_ids, dropped, catalogue, features or {}, where)
-    item_codes = find_ids(item_ids, all_items)[item_codes]
+    item_codes = _places(item_codes, item_ids, all_items)
     if labels is None:
         times = None if timestamps is None else timestamps[rows]
         split = ratio_split(user_codes, item_codes, timestamps=times, seed=seed)
@@ -83,28 +82,12 @@ def parts_from_ids(
     clean = clean_splits(user_codes, item_codes, split, user_ids=user_ids, item_ids=all_items, where=where)
     left_out = no_interactions()
     if liked is not None:
-        known_users, known_items = (
-            find_ids(ids, kept)[codes[~liked]]
-            for (codes, ids), kept in ((every_user, user_ids), (every_item, all_items))
-        )
-        left_out = _in_no_split(known_users, known_items, clean, len(all_items))
-    for what, ids in (("user", user_ids), ("item", all_items)):
-        notes.extend(_nearly_equal(ids, what, where))
-    aligned = {}
-    for modality, table in (features or {}).items():
-        aligned[modality], note = _align(table, all_items)
-        notes.extend(note)
-    return DatasetParts(
-        name,
-        user_ids,
-        all_items,
-        clean.train,
-        clean.validation,
-        clean.test,
-        aligned,
-        (*notes, *clean.findings),
-        left_out,
-    )
+        known = (_places(*every_user, user_ids)[~liked], _places(*every_item, all_items)[~liked])
+        left_out = _in_no_split(*known, clean, len(all_items))
+    aligned, more = _align_all(features or {}, all_items)
+    notes += [*_nearly_equal(user_ids, "user", where), *_nearly_equal(all_items, "item", where), *more]
+    splits = (clean.train, clean.validation, clean.test)
+    return DatasetParts(name, user_ids, all_items, *splits, aligned, (*notes, *clean.findings), left_out)
 
 
 def parts_from_arrays(
@@ -217,6 +200,11 @@ def _compact(codes: np.ndarray, ids: pa.Array) -> tuple[np.ndarray, pa.Array]:
     return (np.cumsum(used) - 1)[codes], ids.filter(pa.array(used))
 
 
+def _places(codes: np.ndarray, ids: pa.Array, among: pa.Array) -> np.ndarray:
+    """Where the ids that codes stand for are among others, -1: nowhere."""
+    return find_ids(ids, among)[codes]
+
+
 def _in_no_split(users: np.ndarray, items: np.ndarray, clean: Splits, num_items: int) -> Interactions:
     """The distinct pairs of users and items of the data set (-1: none of its) that are no interaction, ascending."""
     inside = (users >= 0) & (items >= 0)
@@ -265,6 +253,15 @@ def _nearly_equal(ids: pa.Array, what: str, where: str) -> list[Finding]:
         return []
     kind = f"{what} ids that differ from others in spaces alone, such as {spaced[0]!r}"
     return [Finding(kind, len(spaced), where, "kept apart")]
+
+
+def _align_all(
+    features: Mapping[str, FeatureTable], item_ids: pa.Array
+) -> tuple[dict[str, ModalityFeatures], list[Finding]]:
+    """Every modality's rows in the items' order, and what was missing."""
+    found = {modality: _align(table, item_ids) for modality, table in features.items()}
+    notes = [note for _, more in found.values() for note in more]
+    return {modality: content for modality, (content, _) in found.items()}, notes
 
 
 def _align(table: FeatureTable, item_ids: pa.Array) -> tuple[ModalityFeatures, list[Finding]]:

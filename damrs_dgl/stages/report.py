@@ -49,7 +49,8 @@ def report(workspace: Workspace, *, pictures: Path | None = None) -> Path:
     with console.progress("report", None) as bar:
         bar.advance(0, step="metrics")
         metrics = current_metrics(workspace) if fitted else None
-        tables, audited = _studies(workspace), _audit(workspace, fitted=fitted)
+        tables = _studies(workspace)
+        audit, audit_judge = _audit(workspace, fitted=fitted)
         bar.advance(0, step="item vectors")
         views = _views(workspace) if fitted else []
         bar.advance(0, step="page")
@@ -68,8 +69,8 @@ def report(workspace: Workspace, *, pictures: Path | None = None) -> Path:
             metrics=metrics,
             tables=tables,
             pairs=read_table(run.comparison_pairs) if "compare" in tables else (),
-            audit=audited[0],
-            audit_judge=audited[1],
+            audit=audit,
+            audit_judge=audit_judge,
             views=views,
             pictures=pictures,
         )

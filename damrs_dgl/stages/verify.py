@@ -7,6 +7,7 @@ from pathlib import Path
 
 from damrs_dgl.errors import RunError
 from damrs_dgl.locking import LOCK_NAME
+from damrs_dgl.manifest import state_of
 from damrs_dgl.run import RunDirectory
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.studies.results import ResultStore
@@ -49,7 +50,7 @@ def _states(run: RunDirectory) -> Iterator[tuple[Path, str]]:
     for manifest in sorted(run.path.glob("*/**/run.json")):
         yield from _of_an_inner_run(manifest)
     for path in sorted(run.path.rglob("*.safetensors")):  # these carry their checksum inside them
-        yield path, _state_of_tensors(path)
+        yield path, state_of(path, load_tensors)
 
 
 def _of_a_run(run: RunDirectory) -> Iterator[tuple[Path, str]]:
@@ -66,14 +67,6 @@ def _of_an_inner_run(manifest: Path) -> Iterator[tuple[Path, str]]:
         return
     yield manifest, "sound"
     yield from _of_a_run(run)
-
-
-def _state_of_tensors(path: Path) -> str:
-    try:
-        load_tensors(path)
-    except RunError:
-        return "damaged"
-    return "sound"
 
 
 def _unknown(folder: Path, states: dict[str, str]) -> list[str]:

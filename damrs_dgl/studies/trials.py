@@ -17,6 +17,7 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DamrsError, RunError, TrainingError
 from damrs_dgl.files import read_json, write_json
+from damrs_dgl.manifest import state_of
 from damrs_dgl.run import artefact_key
 from damrs_dgl.studies.results import ResultStore
 from damrs_dgl.studies.study import Cell
@@ -99,7 +100,7 @@ class TrialStore:
 
     def states(self) -> dict[Path, str]:
         """Of every file of the folder that carries a checksum: "sound" or "damaged"."""
-        return {path: _seal_state(path) for path in sorted(self.folder.glob("*.json"))}
+        return {path: state_of(path, read_sealed) for path in sorted(self.folder.glob("*.json"))}
 
     def _from_cells(self, key: str, monitor: str) -> TrialResult | None:
         try:
@@ -127,14 +128,6 @@ def read_sealed(path: Path, *, fix: str = "it is made anew") -> dict[str, Any]:
     if content.pop("checksum", None) != artefact_key(content):
         raise RunError("is damaged (its checksum does not fit)", where=path, fix=fix)
     return content
-
-
-def _seal_state(path: Path) -> str:
-    try:
-        read_sealed(path)
-    except RunError:
-        return "damaged"
-    return "sound"
 
 
 def _believed(content: dict[str, Any]) -> TrialResult | TrainingError:
