@@ -44,7 +44,7 @@ def _clicks(axes: Axes, table: pa.Table) -> None:
 
 def _content(axes: Axes, table: pa.Table) -> None:
     axes.set_title("Content against what the same users chose")
-    axes.set_xlabel("agreement, standard deviations from the mean (-4: and below)")
+    axes.set_xlabel("standard deviations from the mean (-4: and below)")
     axes.set_ylabel("items")
     names = pc.unique(table["modality"]).to_pylist()
     for number, name in enumerate(names):
