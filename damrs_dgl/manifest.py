@@ -6,15 +6,14 @@ saved vectors, carry both inside them (`training.checkpoint`).
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from damrs_dgl.checksums import file_digest
 from damrs_dgl.errors import RunError
-from damrs_dgl.files import read_json, storage_error, without_nan, write_json
+from damrs_dgl.files import read_json, storage_error
+from damrs_dgl.sealed import unsealed, write_sealed
 
 FORMAT_VERSION = 4  # of the artefacts; raised when what a stage writes changes its meaning
 _FIX = "delete it (graphs and metrics are then made anew, a training is kept), or choose another --run"
@@ -47,23 +46,20 @@ class Manifest:
         if version != FORMAT_VERSION:
             self.outdated = str(version)
             return
-        if stored.pop("checksum", None) != _checksum(stored):
-            raise RunError("is damaged (its checksum does not fit)", where=self.path, fix=_FIX)
-        self.recipe, self.data, self.fingerprint = stored["recipe"], data, stored["fingerprint"]
-        self.artefacts = stored["artefacts"]
+        content = unsealed(stored, self.path, fix=_FIX)
+        self.recipe, self.data, self.fingerprint = content["recipe"], data, content["fingerprint"]
+        self.artefacts = content["artefacts"]
 
     def write(self) -> None:
         """Write it, whole or not at all. Raises StorageError."""
-        content = without_nan(
-            {
-                "format": FORMAT_VERSION,
-                "recipe": self.recipe,
-                "data": self.data,
-                "fingerprint": self.fingerprint,
-                "artefacts": self.artefacts,
-            }
-        )
-        write_json(self.path, {**content, "checksum": _checksum(content)})
+        content = {
+            "format": FORMAT_VERSION,
+            "recipe": self.recipe,
+            "data": self.data,
+            "fingerprint": self.fingerprint,
+            "artefacts": self.artefacts,
+        }
+        write_sealed(self.path, content)
 
     def enter(self, artefact: str, parts: Mapping[str, Any], files: Sequence[Path]) -> None:
         """Note an artefact: what it was made from, and its files, of which the checksums are taken."""
@@ -107,20 +103,5 @@ class Manifest:
         return file.relative_to(self.folder).as_posix()
 
 
-def state_of(path: Path, read: Callable[[Path], object]) -> str:
-    """ "sound" or "damaged": whether a file that carries its own checksum can be read."""
-    try:
-        read(path)
-    except RunError:
-        return "damaged"
-    return "sound"
-
-
 def _is_table_of_tables(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(entry, dict) for entry in value.values())
-
-
-def _checksum(content: Mapping[str, Any]) -> str:
-    """Hex SHA-256 of JSON values, whatever the order of keys."""
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from damrs_dgl.errors import RunError
 from damrs_dgl.locking import LOCK_NAME
-from damrs_dgl.manifest import state_of
 from damrs_dgl.run import RunDirectory
+from damrs_dgl.sealed import soundness
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.studies.results import ResultStore
 from damrs_dgl.studies.trials import TrialStore
@@ -50,7 +50,7 @@ def _states(run: RunDirectory) -> Iterator[tuple[Path, str]]:
     for manifest in sorted(run.path.glob("*/**/run.json")):
         yield from _of_an_inner_run(manifest)
     for path in sorted(run.path.rglob("*.safetensors")):  # these carry their checksum inside them
-        yield path, state_of(path, load_tensors)
+        yield path, soundness(path, load_tensors)
 
 
 def _of_a_run(run: RunDirectory) -> Iterator[tuple[Path, str]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,8 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from damrs_dgl.checksums import file_digest
 from damrs_dgl.errors import RunError
-from damrs_dgl.files import read_json, whole_file, write_json, write_text
+from damrs_dgl.files import whole_file, write_text
+from damrs_dgl.sealed import read_sealed, write_sealed
 from damrs_dgl.studies.judging import Judgement
 from damrs_dgl.training.checkpoint import CheckpointStore
 
@@ -74,8 +74,9 @@ class ResultStore:
         with whole_file(users) as temporary:
             table = {"user": test.lists.users.cpu(), **{name: values.cpu() for name, values in columns.items()}}
             pq.write_table(pa.table({name: values.numpy() for name, values in table.items()}), temporary)
-        content = {**facts, "test": test.test, "beyond_accuracy": test.beyond_accuracy, "per_user": _file_digest(users)}
-        write_json(self.path(key), {**content, "checksum": _digest(content)})
+        digest = file_digest(users).hex()
+        content = {**facts, "test": test.test, "beyond_accuracy": test.beyond_accuracy, "per_user": digest}
+        write_sealed(self.path(key), content)
         self._trace_path(key).unlink(missing_ok=True)
         self.remove_training(key)
         return _result(content, users)
@@ -85,12 +86,9 @@ class ResultStore:
         path, users = self.path(key), self._per_user_path(key)
         if not path.exists():
             return None
-        content = read_json(path, fix="it is made anew")
-        checksum = content.pop("checksum", None)
-        if checksum != _digest(content):
-            raise RunError("is damaged (its checksum does not fit)", where=path, fix="it is made anew")
+        content = read_sealed(path)
         try:
-            intact = _file_digest(users) == content["per_user"]
+            intact = file_digest(users).hex() == content["per_user"]
         except OSError:
             intact = False
         if not intact:
@@ -128,15 +126,3 @@ def _result(content: Mapping[str, Any], users: Path) -> CellResult:
     numbers = ("validation", "test", "beyond_accuracy", "best_epoch", "epochs", "seconds", "wall_seconds")
     found = {name: content[name] for name in numbers}
     return CellResult(**found, per_user_path=users, clean_candidates=content.get("clean_candidates", {}))
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from damrs_dgl.errors import RunError
+from damrs_dgl.sealed import read_sealed, write_sealed
 from damrs_dgl.studies.search import Trial
 from damrs_dgl.studies.study import Study
-from damrs_dgl.studies.trials import TrialResult, TrialStore, read_sealed, write_sealed
+from damrs_dgl.studies.trials import TrialResult, TrialStore
 
 _FIX = "`tune` counts this search alone; give the commands of earlier ones again, nothing is trained twice"
 

@@ -16,9 +16,7 @@ from typing import Any
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DamrsError, RunError, TrainingError
-from damrs_dgl.files import read_json, write_json
-from damrs_dgl.manifest import state_of
-from damrs_dgl.run import artefact_key
+from damrs_dgl.sealed import read_sealed, soundness, write_sealed
 from damrs_dgl.studies.results import ResultStore
 from damrs_dgl.studies.study import Cell
 from damrs_dgl.studies.training import CellTrainer
@@ -100,7 +98,7 @@ class TrialStore:
 
     def states(self) -> dict[Path, str]:
         """Of every file of the folder that carries a checksum: "sound" or "damaged"."""
-        return {path: state_of(path, read_sealed) for path in sorted(self.folder.glob("*.json"))}
+        return {path: soundness(path, read_sealed) for path in sorted(self.folder.glob("*.json"))}
 
     def _from_cells(self, key: str, monitor: str) -> TrialResult | None:
         try:
@@ -115,19 +113,6 @@ class TrialStore:
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.trial.json"
-
-
-def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file with a checksum of itself."""
-    write_json(path, {**content, "checksum": artefact_key(content)})
-
-
-def read_sealed(path: Path, *, fix: str = "it is made anew") -> dict[str, Any]:
-    """Read what `write_sealed` wrote. Raises RunError, with `fix` as the cure, where it is missing or damaged."""
-    content = read_json(path, fix=fix)
-    if content.pop("checksum", None) != artefact_key(content):
-        raise RunError("is damaged (its checksum does not fit)", where=path, fix=fix)
-    return content
 
 
 def _believed(content: dict[str, Any]) -> TrialResult | TrainingError:
