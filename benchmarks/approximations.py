@@ -18,7 +18,8 @@ from pathlib import Path
 from statistics import mean, median, stdev
 from time import perf_counter
 
-from benchmarks.quality import run_all, spread
+from benchmarks.quality import run_all
+from benchmarks.rows import spread
 from damrs_dgl.studies.cells import Cell, changes_of
 from damrs_dgl.studies.results import CellResult
 

@@ -13,19 +13,16 @@ benchmarks/results/audit.csv as soon as they are there, and are not measured aga
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-RESULTS = Path(__file__).parent / "results"
+from benchmarks.rows import RESULTS, append, in_a_process, known_commands, overrides_of, read, settings_of
+
 COLUMNS = (
     *("data", "noise", "ratio", "seed", "system", "folds", "target", "scorer", "count", "share", "auc"),
     *("average_precision", "precision", "auc_within_users", "users_judged", "auc_within_items", "items_judged"),
@@ -54,12 +51,12 @@ def recipe_of(data: str, system: str, seed: int, extra: dict[str, object]) -> An
 def noisy_data(recipe: Any, noise: str, ratio: float, seed: int) -> tuple[Any, np.ndarray | None, np.ndarray | None]:
     """The data set to audit, and the truth: which of its training clicks are noise, or which of its items are."""
     from damrs_dgl.data.noise import corrupt
-    from damrs_dgl.data.synthetic import synthetic_shop
     from damrs_dgl.factory import load_dataset
 
-    if recipe.is_synthetic:
-        return _shop(recipe, synthetic_shop, corrupt, noise, ratio, seed)
-    clean = load_dataset(recipe)
+    if recipe.is_synthetic and noise == "real":
+        shop = _shop(recipe, seed=seed, noisy_click_share=ratio)
+        return shop.dataset, shop.noisy_clicks.numpy(), None
+    clean = _shop(recipe, seed=seed).dataset if recipe.is_synthetic else load_dataset(recipe)
     if noise == "real":
         return clean, real_noise(recipe.data.folder(), clean), None
     noisy = corrupt(clean, noise, ratio, seed=seed)
@@ -68,19 +65,13 @@ def noisy_data(recipe: Any, noise: str, ratio: float, seed: int) -> tuple[Any, n
     return noisy, None, _other_rows(noisy, clean, noise)
 
 
-def _shop(recipe: Any, make: Any, corrupt: Any, noise: str, ratio: float, seed: int) -> Any:
-    """The synthetic shop without noise of its own but for the kind that is asked for."""
+def _shop(recipe: Any, **noise: Any) -> Any:
+    """The recipe's synthetic shop without noise but for what is asked for."""
+    from damrs_dgl.data.synthetic import synthetic_shop
+
     own = recipe.data.model_dump(exclude={"format", "modalities", "left_out", "click_weights"})
-    own |= {"seed": seed, "swapped_share": 0.0, "noisy_click_share": 0.0}
     dims = {name: modality.dim for name, modality in recipe.data.modalities.items()}
-    if noise == "real":
-        shop = make(**{**own, "noisy_click_share": ratio}, dims=dims)
-        return shop.dataset, shop.noisy_clicks.numpy(), None
-    clean = make(**own, dims=dims).dataset
-    noisy = corrupt(clean, noise, ratio, seed=seed)
-    if noise == "feedback":
-        return noisy, np.arange(len(noisy.train)) >= len(clean.train), None
-    return noisy, None, _other_rows(noisy, clean, noise)
+    return synthetic_shop(**{**own, "swapped_share": 0.0, "noisy_click_share": 0.0, **noise}, dims=dims)
 
 
 def _other_rows(noisy: Any, clean: Any, modality: str) -> np.ndarray:
@@ -195,31 +186,8 @@ def item_rows(options: dict[str, Any], dataset: Any, swapped: np.ndarray | None)
     return [{**row, "seconds": round(time.perf_counter() - started, 1)} for row in rows]
 
 
-def settings_of(recipe: Any) -> str:
-    chosen = recipe.model.model_dump(exclude_unset=True), recipe.training.model_dump(exclude_unset=True)
-    return json.dumps({**chosen[0], "training": chosen[1]})
-
-
 def _rounded(found: dict[str, Any]) -> dict[str, Any]:
     return {name: round(value, 4) if isinstance(value, float) else value for name, value in found.items()}
-
-
-def append(path: Path, rows: list[dict[str, Any]], columns: tuple[str, ...] = COLUMNS) -> None:
-    """Add rows to the results, with the header where the file is new."""
-    new = not path.exists()
-    with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
-
-
-def known_commands(path: Path) -> set[str]:
-    """What was measured already."""
-    if not path.exists():
-        return set()
-    with path.open(encoding="utf-8") as lines:
-        return {row["command"] for row in csv.DictReader(lines)}
 
 
 def command_of(options: dict[str, Any]) -> str:
@@ -233,20 +201,9 @@ def command_of(options: dict[str, Any]) -> str:
     return " ".join(parts + [f"-o {key}={value}" for key, value in options["extra"].items()])
 
 
-def in_a_process(work: Any, options: dict[str, Any]) -> Any:
-    """What `work` gives in a process of its own, None where it fails: one row that fails stops no other."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        try:
-            return pool.submit(work, options).result()
-        except Exception as error:
-            print(f"{options}: {error}", file=sys.stderr)
-            return None
-
-
 def markdown(path: Path, target: str) -> str:
     """The figures as a Markdown table, a row for each measurement and scorer, the best AUC of a measurement first."""
-    with path.open(encoding="utf-8") as lines:
-        rows = [row for row in csv.DictReader(lines) if row["target"] == target and row["auc"]]
+    rows = [row for row in read(path) if row["target"] == target and row["auc"]]
     names = ("data", "noise", "ratio", "system", "folds", "epochs", "scorer", "share", "auc", "average_precision")
     names += ("precision", *(("auc_within_users", "auc_within_items") if target == "click" else ()))
     order = {command: number for number, command in enumerate(dict.fromkeys(row["command"] for row in rows))}
@@ -275,7 +232,7 @@ def main() -> None:
         print(markdown(given.out, given.table))
         return
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    extra = {key: json.loads(value) for key, _, value in (text.partition("=") for text in given.overrides)}
+    extra = overrides_of(given.overrides)
     for seed in range(given.first_seed, given.first_seed + given.seeds):
         for ratio in given.ratio or [0.1]:
             options = {**vars(given), "ratio": ratio, "seed": seed, "extra": extra}
@@ -288,7 +245,7 @@ def main() -> None:
                 same |= {"system": given.system, "folds": given.folds}
             if given.noise == "real" and given.data != "demo":
                 same["ratio"] = ""
-            append(given.out, [{**same, **row} for row in rows])
+            append(given.out, [{**same, **row} for row in rows], COLUMNS)
             for row in rows:
                 auc = f"AUC {row['auc']}" if "auc" in row else ""
                 print(f"{given.data} {given.noise} {ratio:g}: {row['scorer']} {auc}", file=sys.stderr)

@@ -22,17 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.audit import (
-    RESULTS,
-    SMALLER,
-    append,
-    in_a_process,
-    known_commands,
-    likes_over_dislikes,
-    noisy_data,
-    recipe_of,
-    settings_of,
-)
+from benchmarks.audit import SMALLER, likes_over_dislikes, noisy_data, recipe_of
+from benchmarks.rows import RESULTS, append, in_a_process, known_commands, settings_of
 
 COLUMNS = (
     *("data", "noise", "ratio", "seed", "method", "dropped", "noise_among_dropped", "validation_recall@20"),

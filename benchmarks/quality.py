@@ -13,8 +13,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean, stdev
 
+from benchmarks.rows import spread
 from damrs_dgl.errors import DamrsError
 from damrs_dgl.factory import load_dataset, pick_device
 from damrs_dgl.recipe import load_recipe
@@ -55,10 +55,6 @@ def show(results: dict[Cell, CellResult], systems: Sequence[str]) -> None:
         cells += [spread([result.test[name] for result in runs]) for name in REPORTED]
         epochs = ", ".join(str(result.best_epoch) for result in runs)
         print(f"| {system} | {len(runs)} | {' | '.join(cells)} | {epochs} |")
-
-
-def spread(values: list[float]) -> str:
-    return f"{mean(values):.4f} ± {stdev(values):.4f}" if len(values) > 1 else f"{values[0]:.4f}"
 
 
 def main() -> None:

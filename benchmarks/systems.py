@@ -13,18 +13,15 @@ benchmarks/results/systems.csv as soon as they are there, and are not run again.
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+from benchmarks.rows import RESULTS, append, in_a_process, known_commands, overrides_of, read, settings_of, spread
+
 COLUMNS = (
     *("data", "system", "seed", "settings_from", "epochs", "best_epoch", "validation_recall@20", "validation_ndcg@20"),
     *("test_recall@20", "test_precision@20", "test_ndcg@20", "paper_recall@20", "paper_ndcg@20", "seconds"),
@@ -205,11 +202,8 @@ def run(data: str, system: str, seed: int, extra: dict[str, object], threads: in
         "peak_memory_gib": round(peak_gib(), 2),
         "threads": threads,
         "content": CONTENT.get(data, ""),
-        "settings": json.dumps(
-            {**recipe.model.model_dump(exclude_unset=True), "training": recipe.training.model_dump(exclude_unset=True)}
-        ),
-        "command": f"python -m benchmarks.systems {data} --systems {system} --first-seed {seed} --seeds 1"
-        + "".join(f" -o {key}={value}" for key, value in extra.items()),
+        "settings": settings_of(recipe),
+        "command": command_of(data, system, seed, extra),
     }
     rows = [{**shared, **_figures(data, system, progress, judge(scorer_of(trainer.model)), seconds)}]
     if system == "blend-recommended":
@@ -218,6 +212,12 @@ def run(data: str, system: str, seed: int, extra: dict[str, object], threads: in
         seconds = sum(row["seconds"] for row in trained.history)
         rows.append({**shared, **_figures(data, "damrs-recommended", trained, found, seconds)})
     return rows
+
+
+def command_of(data: str, system: str, seed: int, extra: dict[str, object]) -> str:
+    """The command that makes one row."""
+    command = f"python -m benchmarks.systems {data} --systems {system} --first-seed {seed} --seeds 1"
+    return command + "".join(f" -o {key}={value}" for key, value in extra.items())
 
 
 def _figures(data: str, system: str, progress: Any, test: dict[str, float], seconds: float) -> dict[str, Any]:
@@ -243,50 +243,29 @@ def _paper(data: str, system: str) -> dict[str, str]:
     return {name: f"{value:.4f}" for name, value in row.items()}
 
 
-def append(path: Path, row: dict[str, Any]) -> None:
-    """Add a row to the results, with the header where the file is new."""
-    new = not path.exists()
-    with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-
-
 def markdown(path: Path, data: str) -> str:
     """The results on a data set as a Markdown table, best validation first: means over seeds, with their spread."""
-    with path.open(encoding="utf-8") as lines:
-        rows = [row for row in csv.DictReader(lines) if row["data"] == data]
     groups: dict[str, list[dict[str, str]]] = {}
-    for row in rows:
-        groups.setdefault(row["system"], []).append(row)
+    for row in read(path):
+        if row["data"] == data:
+            groups.setdefault(row["system"], []).append(row)
+
+    def values(system: str, column: str) -> list[float]:
+        return [float(row[column]) for row in groups[system]]
+
     lines_out = [
         "| system | seeds | validation Recall@20 | test Recall@20 | test NDCG@20 | paper: Recall, NDCG | best epoch |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for system, runs in sorted(groups.items(), key=lambda group: -_mean(group[1], "validation_recall@20")):
-        cells = [_spread(runs, key) for key in ("validation_recall@20", "test_recall@20", "test_ndcg@20")]
+    for system in sorted(groups, key=lambda system: -mean(values(system, "validation_recall@20"))):
+        runs = groups[system]
+        cells = [
+            spread(values(system, column)) for column in ("validation_recall@20", "test_recall@20", "test_ndcg@20")
+        ]
         paper = f"{runs[0]['paper_recall@20']}, {runs[0]['paper_ndcg@20']}" if runs[0]["paper_recall@20"] else ""
         epochs = ", ".join(row["best_epoch"] for row in runs)
         lines_out.append(f"| `{system}` | {len(runs)} | {' | '.join(cells)} | {paper} | {epochs} |")
     return "\n".join(lines_out)
-
-
-def _mean(rows: list[dict[str, str]], key: str) -> float:
-    return mean(float(row[key]) for row in rows)
-
-
-def _spread(rows: list[dict[str, str]], key: str) -> str:
-    values = [float(row[key]) for row in rows]
-    return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
-
-
-def known_commands(path: Path) -> set[str]:
-    """What was run already."""
-    if not path.exists():
-        return set()
-    with path.open(encoding="utf-8") as lines:
-        return {row["command"] for row in csv.DictReader(lines)}
 
 
 def main() -> None:
@@ -303,36 +282,22 @@ def main() -> None:
     if options.table:
         print(markdown(options.out, options.data))
         return
-    extra = {key: _value(value) for key, _, value in (text.partition("=") for text in options.overrides)}
+    extra = overrides_of(options.overrides)
     systems = all_systems() if options.systems == "all" else options.systems.split(",")
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         for system in systems:
-            command = f"python -m benchmarks.systems {options.data} --systems {system} --first-seed {seed} --seeds 1"
-            command += "".join(f" -o {key}={value}" for key, value in extra.items())
-            if command in known_commands(options.out):
+            if command_of(options.data, system, seed, extra) in known_commands(options.out):
                 continue
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                try:
-                    rows = pool.submit(run, options.data, system, seed, extra, options.threads).result()
-                except Exception as error:  # one system that cannot be trained stops no other
-                    print(f"{system} seed {seed}: {error}", file=sys.stderr)
-                    continue
+            rows = in_a_process(run, options.data, system, seed, extra, options.threads) or []
+            append(options.out, rows, COLUMNS)
             for row in rows:
-                append(options.out, row)
                 print(
                     f"{row['data']} {row['system']} seed {seed}: validation {row['validation_recall@20']}, test "
                     f"{row['test_recall@20']} / {row['test_ndcg@20']}, epoch {row['best_epoch']} of {row['epochs']}, "
                     f"{row['seconds']} s",
                     file=sys.stderr,
                 )
-
-
-def _value(text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 if __name__ == "__main__":

@@ -10,14 +10,14 @@ validation, on this machine; the logs' seconds are epochs to their best one time
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import print_table
-from benchmarks.systems import RESULTS, recipe_of
+from benchmarks.rows import RESULTS, append
+from benchmarks.systems import recipe_of
 
 # The figure to be reached (Table 2, DA-MRS with LightGCN); the log's best epoch (from 0) and seconds an epoch.
 TARGETS = {"tiktok-paper": (0.1100, 115, 0.83), "baby": (0.0994, 76, 1.71)}
@@ -84,13 +84,7 @@ def main() -> None:
     log = {"data": options.data, "system": "the authors' log, on their GPU", "reached": True}
     spent = {"seconds": round((epochs + 1) * seconds, 1), "epoch": epochs + 1}
     rows.append({**log, "target test recall@20": target, **spent})
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    new = not options.out.exists()
-    with options.out.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
+    append(options.out, rows, list(rows[0]))
     columns = ("system", "reached", "seconds", "epoch", "test recall@20 then")
     title = f"Seconds to the paper's test Recall@20 of {target} on {options.data}"
     print_table(title, columns, [[row.get(column, "") for column in columns] for row in rows])

@@ -117,7 +117,7 @@ def _dgl_cure() -> str:
         return "dgl 1.1.3 has no wheels for Windows: use Linux (WSL also) or a Mac with Apple silicon"
     if sys.version_info >= (3, 12):
         return "pip install 'dgl==2.1.0' packaging pandas: the one with wheels for Python 3.12"
-    return "pip install 'dgl==1.1.3' packaging: the one that works with every torch from 2.2 on"
+    return "pip install 'dgl==1.1.3' packaging: the one that works with every torch that damrs-dgl takes"
 
 
 def _torch_loads() -> Check:
@@ -125,9 +125,8 @@ def _torch_loads() -> Check:
         torch = _load("torch")
         works = float(torch.ones(2).sum()) == 2.0
     except Exception as error:
-        return Check(
-            "torch loads", f"no: {_one_line(error)}", ok=False, cure="pip install --force-reinstall 'torch>=2.2'"
-        )
+        cure = f"pip install --force-reinstall '{_requirement('torch') or 'torch'}'"
+        return Check("torch loads", f"no: {_one_line(error)}", ok=False, cure=cure)
     return Check("torch loads", "yes" if works else "yes, but it cannot add", ok=works)
 
 

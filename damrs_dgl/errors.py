@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copyreg
 import re
 from pathlib import Path
+from typing import Any
 
 
 class DamrsError(Exception):
@@ -25,6 +27,10 @@ class DamrsError(Exception):
         self.where = None if where is None else str(where)
         self.fix = fix
         super().__init__(what, self.where, fix)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """From process to process without `__init__`, whose arguments have names."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""

@@ -18,7 +18,7 @@ from damrs_dgl.data.parts import Interactions
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DataError, DeviceError, RecipeError
 from damrs_dgl.evaluation.lists import RankedLists
-from damrs_dgl.evaluation.metrics import RankingResult, evaluate_scorer, ranked_lists
+from damrs_dgl.evaluation.metrics import ranked_lists, ranking_metrics
 from damrs_dgl.evaluation.ranking import SeenItems
 from damrs_dgl.graphs.build import BuiltGraph, build_graph
 from damrs_dgl.models.base import ClosedFormModel, ModelInputs, RankingModel
@@ -106,20 +106,8 @@ class SplitEvaluator:
         )
 
     def __call__(self, scorer: Scorer) -> dict[str, float]:
-        return self.result(scorer).metrics
-
-    @torch.no_grad()
-    def result(self, scorer: Scorer, *, per_user: bool = False) -> RankingResult:
-        """The means and, on request, every user's own numbers."""
-        return evaluate_scorer(
-            scorer,
-            relevant=self.relevant,
-            seen=self.seen,
-            trained_users=self.trained_users,
-            ks=self.settings.ks,
-            block_size=self.settings.block_size,
-            per_user=per_user,
-        )
+        lists = self.lists(scorer)
+        return ranking_metrics(lists.hits, lists.num_relevant, self.settings.ks)
 
 
 def candidates_left_out(

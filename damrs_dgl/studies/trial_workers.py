@@ -9,7 +9,7 @@ from types import TracebackType
 from damrs_dgl.errors import DamrsError, unexpected
 from damrs_dgl.studies.study import Cell, Study
 from damrs_dgl.studies.trials import Outcome, TrialTrainer, Verdict
-from damrs_dgl.studies.worker_process import WorkerProcess, end_workers, error_as_values, error_from_values, received
+from damrs_dgl.studies.worker_process import WorkerProcess, end_workers, received
 
 Told = tuple[int, float] | Outcome  # (epoch, score) of an evaluation, or what the trial came to
 
@@ -62,10 +62,9 @@ class TrialWorkers:
             kind, told = worker.line.recv()
         except (EOFError, OSError):
             return self._death(worker)
-        if kind == "evaluation":
-            return told
-        worker.trial = None
-        return error_from_values(*told) if kind == "error" else told
+        if kind == "end":
+            worker.trial = None
+        return told
 
     def _death(self, worker: _TrialWorker) -> DamrsError:
         self._workers.remove(worker)
@@ -86,4 +85,4 @@ def _work(line: Connection, open_study: Callable[[], Study]) -> None:
             outcome, _ = train.run(cell, report)
         except Exception as error:  # of the data set; a trial's own are outcomes
             outcome = error if isinstance(error, DamrsError) else unexpected(error)
-        line.send(("error", error_as_values(outcome)) if isinstance(outcome, DamrsError) else ("end", outcome))
+        line.send(("end", outcome))

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from damrs_dgl.errors import DamrsError, DataError, InternalError, TrainingError
+from damrs_dgl.errors import DamrsError, DataError, InternalError
 from damrs_dgl.factory import load_dataset
 from damrs_dgl.recipe import recipe_from
 from damrs_dgl.studies.study import Study
@@ -78,18 +78,6 @@ def received(line: Connection) -> Iterator[Any]:
         except (EOFError, OSError):
             return
         yield value
-
-
-def error_as_values(error: DamrsError) -> tuple[Any, ...]:
-    """An error as what can be sent to another process."""
-    return isinstance(error, TrainingError), error.exit_code, error.what, error.where, error.fix
-
-
-def error_from_values(training: bool, exit_code: int, what: str, where: str | None, fix: str | None) -> DamrsError:
-    """A worker's error as one of three kinds: of the training itself, the user's to mend, or ours."""
-    mend = TrainingError if training else DamrsError
-    kind = mend if exit_code == DamrsError.exit_code else InternalError
-    return kind(what, where=where, fix=fix)
 
 
 def _live(line: Connection, work: Work, recipe: str, fingerprint: str, folder: str, device: str) -> None:

@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import Connection, wait
-from typing import Any
 
 import psutil
 import torch
@@ -19,7 +18,7 @@ from damrs_dgl.errors import DamrsError, InternalError, unexpected
 from damrs_dgl.studies.study import Cell, Outcome, Study
 from damrs_dgl.studies.time_left import TimeLeft
 from damrs_dgl.studies.training import CellTrainer, one_thread
-from damrs_dgl.studies.worker_process import WorkerProcess, end_workers, error_as_values, error_from_values, received
+from damrs_dgl.studies.worker_process import WorkerProcess, end_workers, received
 from damrs_dgl.threads import usable_cores
 
 _LEAST_MEMORY = 2**30  # bytes that a worker is thought to need; more where this process holds more
@@ -143,9 +142,9 @@ class _SideBySide:
         for cell, outcome in ended:
             self.finished(cell, outcome)
 
-    def _outcome(self, cell: Cell, answer: tuple[Any, ...] | None) -> Outcome:
-        if answer is not None:
-            return error_from_values(*answer)
+    def _outcome(self, cell: Cell, failure: DamrsError | None) -> Outcome:
+        if failure is not None:
+            return failure
         try:
             result = self.study.results.read(self.study.key(cell))
         except DamrsError as error:
@@ -174,4 +173,4 @@ def _work(line: Connection, open_study: Callable[[], Study]) -> None:
             outcome = train(cell)
         except Exception as error:  # of the data set; a cell's own are outcomes
             outcome = error if isinstance(error, DamrsError) else unexpected(error)
-        line.send(error_as_values(outcome) if isinstance(outcome, DamrsError) else None)
+        line.send(outcome if isinstance(outcome, DamrsError) else None)

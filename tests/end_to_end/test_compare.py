@@ -105,7 +105,9 @@ def test_what_lists_are_like_beside_accuracy(tiny: CommandLine, whole: Path) -> 
 
 
 def test_a_cells_files_agree(whole: Path) -> None:
-    for path in (whole / "cells").glob("*.json"):
+    files = sorted((whole / "cells").glob("*.json"))
+    assert len(files) == 6
+    for path in files:
         cell = json.loads(path.read_text())
         users = pq.read_table(path.with_suffix(".parquet"))
         assert {"user", "recall@20", "ndcg@20"} <= set(users.column_names)

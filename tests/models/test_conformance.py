@@ -26,8 +26,6 @@ from damrs_dgl.training.trainer import Progress, Schedule, Trainer
 CPU = torch.device("cpu")
 WRAPPED = ("mf", "vbpr", "sgl", "ngcf")  # beside its default, what DA-MRS is tried round
 EPOCHS = 40  # of the test that a system learns, at most
-# Systems whose own settings belong to a much larger data set
-SETTINGS: dict[str, dict[str, object]] = {}
 
 
 def systems() -> list[tuple[str, dict[str, object]]]:
@@ -50,8 +48,7 @@ def recipe_of(keys: dict[str, object], **changes: object) -> Recipe[Any]:
     """The demo's recipe for a system, small: width 16 where it has a width."""
     small = {"graphs.k": 5, "training.batch_size": 256, "training.learning_rate": 0.02, "evaluation.ks": (20,)}
     recipe = with_values(load_recipe("demo"), {**small, **keys})
-    name = str(keys["model.name"])
-    extra = dict(SETTINGS.get(name, {}))
+    extra: dict[str, object] = {}
     if "dim" in type(recipe.model).model_fields or hasattr(getattr(recipe.model, "backbone", None), "dim"):
         extra["model.dim"] = 16
     dotted = {key.replace("__", "."): value for key, value in changes.items()}
