@@ -29,7 +29,7 @@ from benchmarks.shipped_training import ShippedTraining
 from benchmarks.workloads import SIZES, load_workload
 from damrs_dgl.factory import build_recipe_graph
 from damrs_dgl.models.layers.propagation import Relation, SparseRelation
-from damrs_dgl.training.trainer import Trainer, products_in
+from damrs_dgl.training.trainer import Trainer, matmul_precision
 
 PAPER_SECONDS = {"baby": 1.71, "clothing": 7.11}  # an epoch of DA-MRS around LightGCN, one RTX 3090
 ADAM_PASSES = 7  # parameter and both moments read and written, gradient read
@@ -58,7 +58,7 @@ def rates(device: torch.device, precision: str) -> dict[str, float]:
     values, side = (2**27, 8192) if device.type == "cuda" else (2**24, 1024)
     source, target = torch.zeros(values, device=device), torch.empty(values, device=device)
     left = torch.randn(side, side, device=device)
-    with products_in(precision):
+    with matmul_precision(precision):
         return {
             "bytes": rate(device, 2 * FLOAT_BYTES * values, lambda: target.copy_(source)),
             "operations": rate(device, 2 * side**3, lambda: left @ left),
@@ -118,7 +118,7 @@ def profiled(trainer: Trainer, device: torch.device, precision: str, path: Path)
     """Write the operations of five steps, the longest first."""
     batches = list(trainer.sampler.epoch(trainer.generator))
     kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
-    with products_in(precision), profile(activities=kinds) as record:
+    with matmul_precision(precision), profile(activities=kinds) as record:
         for batch in (batches * 5)[:5]:
             trainer.model.optimize(batch, trainer.optimizers)
         synchronize(device)

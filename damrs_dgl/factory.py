@@ -89,7 +89,7 @@ class SplitEvaluator:
             raise DataError(f"there is no split {split!r}", where="evaluate", fix='give "validation" or "test"')
         relevant: Interactions = getattr(dataset, split)
         self.relevant = SeenItems.from_pairs(relevant.users, relevant.items, dataset.num_users)
-        self.seen = SeenItems.from_pairs(*candidates_left_out(recipe, dataset, split), dataset.num_users)
+        self.seen = SeenItems.from_pairs(*excluded_pairs(recipe, dataset, split), dataset.num_users)
         self.trained_users = torch.bincount(dataset.train.users, minlength=dataset.num_users) > 0
         self.settings = recipe.evaluation
 
@@ -110,9 +110,7 @@ class SplitEvaluator:
         return ranking_metrics(lists.hits, lists.num_relevant, self.settings.ks)
 
 
-def candidates_left_out(
-    recipe: Recipe[Any], dataset: MultimodalDataset, split: str
-) -> tuple[torch.Tensor, torch.Tensor]:
+def excluded_pairs(recipe: Recipe[Any], dataset: MultimodalDataset, split: str) -> tuple[torch.Tensor, torch.Tensor]:
     """The (users, items) pairs left out of a split's ranking: training, and in `unseen` at test also validation.
 
     Training clicks that nothing learns from (`data.left_out`) are among them: their users know the items.
@@ -163,7 +161,6 @@ def prepare_training(
     device: torch.device,
     store: CheckpointStore | None = None,
     on_epoch: Callable[[Progress, Schedule], None] | None = None,
-    on_closed_form: Callable[[int, int, str], None] | None = None,
 ) -> Trainer:
     """A trainer with a freshly initialised model, everything random drawn from the recipe's seed.
 
@@ -187,7 +184,6 @@ def prepare_training(
             generator=torch.Generator().manual_seed(recipe.training.seed) if members is None else generator,
             schedule=schedule_of(recipe, dataset, part),
             store=kept,
-            on_closed_form=on_closed_form,
             members=members,
             matmul_precision=recipe.training.matmul_precision,
         )

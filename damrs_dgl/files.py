@@ -22,7 +22,7 @@ from damrs_dgl.errors import RunError, StorageError
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the place of `path`, on any failure it is removed.
 
-    The file may be read and written by whom the process's umask says, whatever the writer of its content thinks.
+    Its permissions follow the umask, whatever the library that writes the content sets.
 
     Raises
     ------

@@ -165,7 +165,8 @@ class RunLock:
 def clear_leftovers(folder: Path, name: str | None = None) -> None:
     """Remove the temporary files of writers that were killed: in a folder and all below, or of one file beside it.
 
-    To be called by the folder's only writer before it writes: a file with its own number is a killed namesake's.
+    To be called by the folder's only writer before it writes: a temporary file with this process's own number is from
+    a dead process that had it.
     """
     for path in list(folder.rglob(".*.tmp") if name is None else folder.glob(".*.tmp")):
         found = _TEMPORARY.fullmatch(path.name)

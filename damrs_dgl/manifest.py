@@ -69,7 +69,7 @@ class Manifest:
             raise storage_error(self.folder, error) from error
         self.artefacts[artefact] = {"parts": dict(parts), "files": digests}
 
-    def parts(self, artefact: str) -> dict[str, Any] | None:
+    def made_from(self, artefact: str) -> dict[str, Any] | None:
         """What an artefact was made from; None where it is not there or one of its files is not."""
         entry = self.artefacts.get(artefact)
         if entry is None or not all((self.folder / name).is_file() for name in entry["files"]):

@@ -220,7 +220,11 @@ class Recommender(BaseEstimator):
     def _rebuilt(self, path: str | Path, state: dict[str, torch.Tensor]) -> Scorer:
         """The scorer of a system without vectors, from its state and the data set."""
         if not hasattr(self, "dataset_"):
-            raise RunError("ranks by no vectors", where=path, fix="give the data set that it was fitted on, too")
+            raise RunError(
+                "has no user and item vectors, only scores",
+                where=path,
+                fix="give the data set that it was fitted on, too",
+            )
         graph = build_recipe_graph(self.recipe_, self.dataset_).graph
         unused = torch.Generator().manual_seed(0)
         model = build_model(self.recipe_, self.dataset_, graph, generator=unused, device=self._device)
@@ -265,7 +269,9 @@ class Recommender(BaseEstimator):
         self._require_fit()
         if not isinstance(self._scorer, DotProduct):
             raise RunError(
-                f"{self.recipe_.model.name} ranks by no vectors", where="Recommender", fix="take another system"
+                f"{self.recipe_.model.name} has no user and item vectors, only scores",
+                where="Recommender",
+                fix="take another system",
             )
         return self._scorer
 

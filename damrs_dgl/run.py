@@ -50,121 +50,38 @@ class RunDirectory:
         self._manifest = self._read_manifest()
         self._claim: tuple[str, dict[str, Any], Callable[[], str]] | None = None
 
-    # Where everything stands. The names are part of the contract with users' scripts.
-    @property
-    def graph(self) -> Path:
-        return self.path / "graphs" / "graph.bin"
-
-    @property
-    def graph_summary(self) -> Path:
-        return self.path / "graphs" / "summary.json"
-
-    @property
-    def user_ids(self) -> Path:
-        return self.path / "ids" / "users.parquet"
-
-    @property
-    def item_ids(self) -> Path:
-        return self.path / "ids" / "items.parquet"
-
-    @property
-    def dataset_summary(self) -> Path:
-        return self.path / "dataset.json"
-
-    @property
-    def history(self) -> Path:
-        return self.path / "history.csv"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.json"
-
-    @property
-    def per_user(self) -> Path:
-        return self.path / "per_user.parquet"
-
-    @property
-    def groups_table(self) -> Path:
-        return self.path / "groups.csv"
-
-    @property
-    def groups_plot(self) -> Path:
-        return self.path / "groups.png"
-
-    @property
-    def recommendations(self) -> Path:
-        return self.path / "recommendations.parquet"
-
-    @property
-    def vectors(self) -> Path:
-        return self.path / "vectors.safetensors"
-
-    @property
-    def report(self) -> Path:
-        return self.path / "report.html"
-
-    @property
-    def cells(self) -> Path:
-        """The finished trainings of all studies."""
-        return self.path / "cells"
-
-    @property
-    def stress_table(self) -> Path:
-        return self.path / "stress.csv"
-
-    @property
-    def stress_plot(self) -> Path:
-        return self.path / "stress.png"
-
-    @property
-    def comparison_table(self) -> Path:
-        return self.path / "compare.csv"
-
-    @property
-    def comparison_pairs(self) -> Path:
-        return self.path / "compare_pairs.csv"
-
-    @property
-    def comparison_plot(self) -> Path:
-        return self.path / "compare.png"
-
-    @property
-    def ablation_table(self) -> Path:
-        return self.path / "ablate.csv"
-
-    @property
-    def ablation_plot(self) -> Path:
-        return self.path / "ablate.png"
-
-    @property
-    def audit(self) -> Path:
-        """The folder of the audit's tables."""
-        return self.path / "audit"
-
-    @property
-    def audit_plot(self) -> Path:
-        return self.path / "audit.png"
-
-    @property
-    def trials(self) -> Path:
-        """The finished trials of all searches."""
-        return self.path / "trials"
+        # The names are part of the contract with users' scripts.
+        self.graph = self.path / "graphs" / "graph.bin"
+        self.graph_summary = self.path / "graphs" / "summary.json"
+        self.user_ids = self.path / "ids" / "users.parquet"
+        self.item_ids = self.path / "ids" / "items.parquet"
+        self.dataset_summary = self.path / "dataset.json"
+        self.history = self.path / "history.csv"
+        self.metrics = self.path / "metrics.json"
+        self.per_user = self.path / "per_user.parquet"
+        self.groups_table = self.path / "groups.csv"
+        self.groups_plot = self.path / "groups.png"
+        self.recommendations = self.path / "recommendations.parquet"
+        self.vectors = self.path / "vectors.safetensors"
+        self.report = self.path / "report.html"
+        self.cells = self.path / "cells"  # the finished trainings of all studies
+        self.stress_table = self.path / "stress.csv"
+        self.stress_plot = self.path / "stress.png"
+        self.comparison_table = self.path / "compare.csv"
+        self.comparison_pairs = self.path / "compare_pairs.csv"
+        self.comparison_plot = self.path / "compare.png"
+        self.ablation_table = self.path / "ablate.csv"
+        self.ablation_plot = self.path / "ablate.png"
+        self.audit = self.path / "audit"  # the folder of the audit's tables
+        self.audit_plot = self.path / "audit.png"
+        self.trials = self.path / "trials"  # the finished trials of all searches
+        self.tuning_storage = self.path / "tune.db"
+        self.tuning_table = self.path / "tune.csv"
+        self.tuned_recipe = self.path / "tuned.toml"
 
     def asked_trials(self, parts: Mapping[str, Any]) -> Path:
         """Which searches asked for which trials of a recipe, by what its results are made from."""
         return self.trials / f"{artefact_key('searches', parts)}.searches.json"
-
-    @property
-    def tuning_storage(self) -> Path:
-        return self.path / "tune.db"
-
-    @property
-    def tuning_table(self) -> Path:
-        return self.path / "tune.csv"
-
-    @property
-    def tuned_recipe(self) -> Path:
-        return self.path / "tuned.toml"
 
     @property
     def outdated(self) -> str | None:
@@ -220,14 +137,14 @@ class RunDirectory:
 
         Empty: it is up to date. None: it is not there, or one of its files or of `files` is not.
         """
-        made_from = self._manifest.parts(artefact)
+        made_from = self._manifest.made_from(artefact)
         if made_from is None or not all(file.exists() for file in files):
             return None
         return [name for name in {**made_from, **parts} if parts.get(name) != made_from.get(name)]
 
     def made_from(self, artefact: str) -> Mapping[str, Any] | None:
         """The parts that an artefact was made from; None where it is not there, or one of its files is not."""
-        return self._manifest.parts(artefact)
+        return self._manifest.made_from(artefact)
 
     def damaged(self, artefact: str) -> Path | None:
         """The first file of a recorded artefact that is not what was written."""
@@ -260,6 +177,6 @@ class RunDirectory:
         self._manifest.write()
 
     def forget(self, artefact: str) -> None:
-        """Note that an artefact is about to be made anew (its files may be of two minds until `record`)."""
+        """Drop an artefact's entry before it is made anew: after a crash, old and new files do not pass as one."""
         if self._manifest.artefacts.pop(artefact, None) is not None:
             self._manifest.write()

@@ -32,7 +32,7 @@ def unsealed(stored: Mapping[str, Any], path: Path, *, fix: str) -> dict[str, An
 
 
 def soundness(path: Path, read: Callable[[Path], object]) -> str:
-    """ "sound" or "damaged": whether a file that carries its own checksum can be read."""
+    """Whether a file that carries its own checksum can be read: "sound" or "damaged"."""
     try:
         read(path)
     except RunError:

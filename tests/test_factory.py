@@ -17,7 +17,7 @@ from damrs_dgl.factory import (
     SplitEvaluator,
     build_model,
     build_recipe_graph,
-    candidates_left_out,
+    excluded_pairs,
     known_interactions,
     load_dataset,
     pick_device,
@@ -195,8 +195,8 @@ def test_protocols(data: MultimodalDataset) -> None:
     train = len(data.train)
     for protocol, at_test in (("paper", train), ("unseen", train + len(data.validation))):
         asked = recipe(evaluation__protocol=protocol)
-        assert len(candidates_left_out(asked, data, "validation")[0]) == train
-        users, items = candidates_left_out(asked, data, "test")
+        assert len(excluded_pairs(asked, data, "validation")[0]) == train
+        users, items = excluded_pairs(asked, data, "test")
         assert len(users) == len(items) == at_test
     users, items = known_interactions(data)
     pairs = set(zip(users.tolist(), items.tolist(), strict=True))
@@ -216,7 +216,7 @@ def test_evaluator_is_the_full_ranking(data: MultimodalDataset, protocol: str, s
         users,
         items,
         relevant=(relevant.users, relevant.items),
-        seen=candidates_left_out(asked, data, split),
+        seen=excluded_pairs(asked, data, split),
         trained_users=trained,
         ks=(3, 20),
     )

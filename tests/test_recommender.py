@@ -413,5 +413,5 @@ def test_a_system_without_vectors_is_saved_with_its_state(name: str, tmp_path: P
     users = data.user_ids.to_pylist()
     for mine, theirs in zip(fitted.recommend(users, k=5), loaded.recommend(users, k=5), strict=True):
         assert np.array_equal(mine, theirs)
-    with pytest.raises(RunError, match="ranks by no vectors; give the data set"):
+    with pytest.raises(RunError, match="has no user and item vectors, only scores; give the data set"):
         Recommender.load(tmp_path / "it")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,8 @@ from damrs_dgl.graphs.behavior import behavior_neighbors
 from damrs_dgl.graphs.schema import BEHAVIOR
 from damrs_dgl.graphs.semantic import semantic_neighbors
 from damrs_dgl.graphs.similarity import CosineTable
+from damrs_dgl.progress import OnProgress
 
-Progress = Callable[[int, int, str], None]
 _BLOCK = 8192
 
 
@@ -42,7 +42,7 @@ def view_content(
     k: int = 10,
     candidates: str = "auto",
     approximate_above: int = 200_000,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> ContentView:
     """Compare each modality's content with the neighbours that the other modalities, and the users, give an item.
 
@@ -96,7 +96,7 @@ def _mean_cosine(table: CosineTable, items: Tensor, neighbors: Tensor) -> np.nda
 
 
 def _against_chance(values: np.ndarray, chance: float) -> tuple[np.ndarray, float]:
-    """The values minus their mean over their standard deviation, and how far so scaled the mean is above chance.
+    """The values as z-scores, and how many standard deviations their mean lies above `chance` (0 if below).
 
     `chance`: the mean cosine of two random items, around which that of a foreign picture lies. The second figure is the
     weight of a linear discriminant between own and foreign content (independent relations, equal spread).

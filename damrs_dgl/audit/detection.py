@@ -37,9 +37,9 @@ def average_precision(noise: np.ndarray, suspicion: np.ndarray) -> float:
 
 
 def precision_at_share(noise: np.ndarray, suspicion: np.ndarray, share: float | None = None) -> float:
-    """The share of noise among the most suspect; `share` of all, by default as many as there is noise.
+    """Precision among the most suspect `share` of all, by default as many as are noise.
 
-    Where equal suspicions reach over the edge, the expected value over all their orders.
+    Ties at the cut-off count with their expected value over all orders.
     """
     noise = _checked(noise, suspicion)
     count = int(noise.sum()) if share is None else round(share * len(noise))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +14,8 @@ from damrs_dgl.graphs.behavior import behavior_neighbors
 from damrs_dgl.graphs.schema import BEHAVIOR, ITEM, item_relations
 from damrs_dgl.graphs.semantic import semantic_neighbors
 from damrs_dgl.graphs.similarity import CosineTable
+from damrs_dgl.progress import OnProgress
 
-Progress = Callable[[int, int, str], None]
 OWN_MEAN = "below the mean of its own modality (Eq. 1)"
 OTHER_MEAN = "below the mean of another modality (Eq. 1)"
 MIN_COUNT = "too few users chose both (Eq. 2)"
@@ -56,7 +55,7 @@ def cut_links(
     behavior_similarity: str,
     candidates: str = "auto",
     approximate_above: int = 200_000,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> CutLinks:
     """What Eq. 1 and 2 took from the k nearest neighbours of each item; the arguments are those of `build_graph`.
 

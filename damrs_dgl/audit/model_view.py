@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.evaluation.ranking import SeenItems
 from damrs_dgl.models.base import RankingModel
+from damrs_dgl.progress import OnProgress
 from damrs_dgl.scoring import Scorer
 from damrs_dgl.training.sampling import PairSampler
 
@@ -51,7 +52,7 @@ def view_clicks(
     *,
     generator: torch.Generator,
     negatives: int = NEGATIVES,
-    on_users: Callable[[int, int], None] | None = None,
+    progress: OnProgress | None = None,
 ) -> ModelView:
     """What a model says of some of the training clicks (`clicks` int64 [n], their places in `dataset.train`).
 
@@ -74,8 +75,8 @@ def view_clicks(
         for name, values in _view_block(scorer, seen, users[rows], items[rows], negatives).items():
             found[name][rows.numpy()] = values.numpy()
         done += len(rows)
-        if on_users is not None:
-            on_users(done, len(clicks))
+        if progress is not None:
+            progress(done, len(clicks), "clicks")
     terms: dict[str, Any] = dict.fromkeys(TERMS)
     if evidence is not None:
         terms = {name: getattr(evidence, name).cpu().numpy() for name in TERMS}

@@ -12,8 +12,8 @@ from damrs_dgl.cli.command import Command, table_format
 def describe(command: Command) -> None:
     """The data set: sizes, sparsity, what cleaning met, and whether the content can help.
 
-    By modality: average similarity, items without content and with another's, whether its neighbours are neighbours in
-    the other modalities and chosen by the same users, beside chance.
+    For each modality: average similarity, items without content or with the same content as another, and how often
+    nearest neighbours are also neighbours in another modality or chosen by the same users, against chance.
     """
     from damrs_dgl.stages import describe as stage
 

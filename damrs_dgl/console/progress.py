@@ -57,6 +57,10 @@ class ProgressBar:
         elif self._lines is not None and (line := self._lines.after(n, self._text)):
             self._console.notice(line)
 
+    def step(self, done: int, total: int, label: str) -> None:
+        """Show how far a part has come; the bar stays where it is."""
+        self.advance(0, step=f"{label} {done:,}/{total:,}")
+
     def skip(self, n: int) -> None:
         """Count ``n`` more as done before this began, so that the time left is not judged by them."""
         if self._bars is not None and self._task is not None:
@@ -73,7 +77,7 @@ class ProgressBar:
 
     @contextmanager
     def heartbeat(self) -> Iterator[None]:
-        """While it lasts a line is written every half minute, also where nothing advances; a bar moves by itself."""
+        """Without a terminal, a line every half minute though nothing advances; a bar moves by itself."""
         lines = self._lines
         if lines is None or self._bars is not None:
             yield
@@ -129,7 +133,7 @@ class _Lines:
         return f"{self._beginning}{self._done}{of}  {text}{self._left(now)}"
 
     def _left(self, now: float) -> str:
-        """ "  at most 3:20 left" by the pace so far, or what `expect` was told; nothing where that is not known."""
+        """The words " at most 3:20 left", by the pace so far or what `expect` was told; nothing where unknown."""
         made = self._done - self._skipped
         if self._total is None or self._done >= self._total:
             return ""

@@ -206,7 +206,7 @@ def _places(codes: np.ndarray, ids: pa.Array, among: pa.Array) -> np.ndarray:
 
 
 def _in_no_split(users: np.ndarray, items: np.ndarray, clean: Splits, num_items: int) -> Interactions:
-    """The distinct pairs of users and items of the data set (-1: none of its) that are no interaction, ascending."""
+    """The distinct pairs, ascending, that are in no split; those with an unknown user or item (-1) are ignored."""
     inside = (users >= 0) & (items >= 0)
     keys = pair_keys(users[inside], items[inside], num_items)
     for part in (clean.train, clean.validation, clean.test):

@@ -54,9 +54,8 @@ def make_items(items: int, styles: int, generator: torch.Generator) -> tuple[np.
 def make_users(users: int, styles: int, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Styles liked, int64 [U, 3] with -1 beyond the user's number of tastes, and their cumulative shares [U, 3]."""
     tastes = np.floor(uniform_draws(generator, users, MAX_TASTES) * (styles - np.arange(MAX_TASTES))).astype(np.int64)
-    for later in range(
-        1, MAX_TASTES
-    ):  # the c-th draw counts among the styles not yet taken: distinct without rejection
+    # The c-th draw counts among the styles not yet taken: distinct without rejection
+    for later in range(1, MAX_TASTES):
         for taken in np.sort(tastes[:, :later], axis=1).T:
             tastes[:, later] += tastes[:, later] >= taken
     number = 1 + np.floor(uniform_draws(generator, users) * MAX_TASTES).astype(np.int64)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import RecipeError
-from damrs_dgl.graphs.semantic import Progress
+from damrs_dgl.progress import OnProgress
 
 _BLOCK_VALUES = 500_000  # co-occurring pairs of a block; each thread has one in memory
 _LABEL = "behaviour graph"
@@ -42,7 +42,7 @@ def behavior_neighbors(
     k: int = 10,
     min_count: int = 2,
     similarity: str = "count",
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> BehaviorNeighbors:
     """The k items that co-occur most often with each item, among at least `min_count` users, and a self-loop (Eq. 2).
 
@@ -58,13 +58,11 @@ def behavior_neighbors(
     users, items = train.users.numpy(), train.items.numpy()
     by_user = sparse.csr_matrix((np.ones(len(users), dtype=np.int32), (users, items)), shape=(num_users, num_items))
     by_item = by_user.T.tocsr()
-    popularity = np.diff(by_item.indptr).astype(np.float64)
+    popularity = np.diff(by_item.indptr).astype(np.float64) if similarity == "cosine" else None
 
     def count(block: tuple[int, int]) -> tuple[_Best, int]:
         counts = by_item[slice(*block)] @ by_user
-        if similarity == "cosine":
-            return _most_similar(counts, block[0], popularity, k=k, min_count=min_count)
-        return _most_frequent(counts, block[0], k=k, min_count=min_count)
+        return _best_companions(counts, block[0], k=k, min_count=min_count, popularity=popularity)
 
     loops = np.arange(num_items)
     found = [(loops, loops, np.ones(num_items, dtype=np.int64))]
@@ -100,41 +98,29 @@ def _blocks(by_user: sparse.csr_matrix, by_item: sparse.csr_matrix) -> Iterator[
         start = stop
 
 
-def _most_frequent(counts: sparse.csr_matrix, start: int, *, k: int, min_count: int) -> tuple[_Best, int]:
-    """The k most frequent others of the items from `start` on; how many numbers are below `min_count` or an item's own.
+def _best_companions(
+    counts: sparse.csr_matrix, start: int, *, k: int, min_count: int, popularity: np.ndarray | None
+) -> tuple[_Best, int]:
+    """For the items from `start` on their k best companions, and how many numbers are no pair's or below `min_count`.
 
-    `counts`: the items' rows of A^T A; only numbers that may be among a row's k best are sorted.
+    `counts`: the items' rows of A^T A. Best is most frequent or, with `popularity` (the users of every item), of the
+    highest cosine of both items' sets of users.
     """
     size = counts.shape[0]
     frequent = np.flatnonzero(counts.data >= min_count)
     rows = np.repeat(np.arange(size, dtype=np.int32), np.diff(np.searchsorted(frequent, counts.indptr)))
     columns, values = counts.indices[frequent], counts.data[frequent]
-    others = columns != rows + start
-    dropped = len(counts.data) - int(np.count_nonzero(others))
-    kept = np.flatnonzero(others & (values >= _floor(rows, values, size, k)[rows]))
-    rows, columns, values = rows[kept], columns[kept], values[kept]
+    kept = columns != rows + start
+    dropped = len(counts.data) - int(np.count_nonzero(kept))
+    if popularity is None:  # only numbers that may be among a row's k best are sorted
+        kept &= values >= _floor(rows, values, size, k)[rows]
+    rows, columns, values = rows[kept], columns[kept].astype(np.int64), values[kept]
+    if popularity is not None:
+        values = values / np.sqrt(popularity[rows + start] * popularity[columns])
     order = np.lexsort((columns, -values, rows))
     starts = np.searchsorted(rows, np.arange(size))  # rows are sorted
     order = order[np.arange(len(rows)) - starts[rows] < k]
-    return (rows[order] + start, columns[order].astype(np.int64), values[order].astype(np.int64)), dropped
-
-
-def _most_similar(
-    counts: sparse.csr_matrix, start: int, popularity: np.ndarray, *, k: int, min_count: int
-) -> tuple[_Best, int]:
-    """As `_most_frequent`, by the cosine of the items' sets of users."""
-    size = counts.shape[0]
-    frequent = np.flatnonzero(counts.data >= min_count)
-    rows = np.repeat(np.arange(size, dtype=np.int64), np.diff(np.searchsorted(frequent, counts.indptr)))
-    columns = counts.indices[frequent]
-    others = np.flatnonzero(columns != rows + start)
-    dropped = len(counts.data) - len(others)
-    rows, columns = rows[others], columns[others].astype(np.int64)
-    cosines = counts.data[frequent[others]] / np.sqrt(popularity[rows + start] * popularity[columns])
-    order = np.lexsort((columns, -cosines, rows))
-    starts = np.searchsorted(rows, np.arange(size))  # rows are sorted
-    order = order[np.arange(len(rows)) - starts[rows] < k]
-    return (rows[order] + start, columns[order], cosines[order]), dropped
+    return (rows[order] + start, columns[order], values[order]), dropped
 
 
 def _floor(rows: np.ndarray, values: np.ndarray, size: int, k: int) -> np.ndarray:

@@ -19,12 +19,15 @@ from damrs_dgl.files import whole_file
 from damrs_dgl.graphs.behavior import BehaviorNeighbors, behavior_neighbors
 from damrs_dgl.graphs.interactions import EdgeLists, interaction_edges
 from damrs_dgl.graphs.schema import BEHAVIOR, ITEM, USER, WEIGHT
-from damrs_dgl.graphs.semantic import Progress, SemanticNeighbors, search_method, semantic_neighbors
+from damrs_dgl.graphs.semantic import SemanticNeighbors, search_method, semantic_neighbors
+from damrs_dgl.progress import OnProgress
 
 # DGL checks little of what it reads, and a file cut short can load as another graph. So a seal follows its bytes
 # (which it does not look at): this mark and the SHA-256 of all that precedes it.
 _MARK = b"damrs-dgl graph\n"
 _SEAL_SIZE = len(_MARK) + hashlib.sha256().digest_size
+_INCOMPLETE = "the graph could not be written in full"
+_FREE_SPACE = "check the disk's free space and the folder's permissions, then run the same command again"
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def build_graph(
     approximate_above: int = 200_000,
     block_size: int = 2048,
     device: torch.device | str = "cpu",
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> BuiltGraph:
     """All relations of a data set as one ``dgl.heterograph`` with int32 ids (graphs/schema.py names them).
 
@@ -147,16 +150,12 @@ def save_graph(graph: dgl.DGLGraph, path: str | Path) -> None:
                 file.write(seal)
                 file.flush()
                 os.fsync(file.fileno())
-            # DGL does not notice when its last buffer finds no buffer, so what was written is read back
+            # DGL does not notice when its last buffer finds no room, so what was written is read back
             complete = _same_graph(graph, dgl.load_graphs(str(temporary))[0][0])
         except dgl.DGLError as error:
-            raise StorageError(_DAMAGED, where=path, fix=_FREE_SPACE) from error
+            raise StorageError(_INCOMPLETE, where=path, fix=_FREE_SPACE) from error
         if not complete:
-            raise StorageError(_DAMAGED, where=path, fix=_FREE_SPACE)
-
-
-_DAMAGED = "the graph could not be written in full"
-_FREE_SPACE = "check the disk's free space and the folder's permissions, then run the same command again"
+            raise StorageError(_INCOMPLETE, where=path, fix=_FREE_SPACE)
 
 
 def load_graph(path: str | Path, *, verified: bool = False) -> dgl.DGLGraph:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,8 +13,7 @@ from damrs_dgl.errors import RecipeError
 from damrs_dgl.graphs.approximate.candidates import candidate_neighbors
 from damrs_dgl.graphs.exact import Pruned, exact_neighbors
 from damrs_dgl.graphs.similarity import CosineTable
-
-Progress = Callable[[int, int, str], None]
+from damrs_dgl.progress import OnProgress
 
 _LABEL = "content graphs"
 CANDIDATES = ("auto", "exact", "projected", "faiss")
@@ -50,7 +49,7 @@ def semantic_neighbors(
     approximate_above: int = 200_000,
     block_size: int = 2048,
     device: torch.device | str = "cpu",
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> SemanticNeighbors:
     """The k most similar items of every item, in every modality, with cosine above 0 (Eq. 1).
 
@@ -101,7 +100,7 @@ def semantic_neighbors(
 
 
 def search_method(candidates: str, num_items: int, approximate_above: int) -> str:
-    """ "exact", "projected" or "faiss": what "auto" means for so many items, anything else itself."""
+    """The method that "auto" means for so many items; any other as it is."""
     if candidates != "auto":
         return candidates
     return "faiss" if num_items > approximate_above else "exact"

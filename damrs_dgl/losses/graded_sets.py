@@ -62,14 +62,3 @@ def graded_item_sets(
             sets[0, relation, start : start + rows, :width] = similar
             sets[1, relation, start : start + rows, :width] = less_similar.masked_fill_(values < 0, -1)
     return GradedSets(sets[0], sets[1])
-
-
-@torch.no_grad()
-def graded_item_sets_plain(
-    relation_embs: Sequence[Tensor], anchors: Tensor | None = None, *, k: int = 10
-) -> GradedSets:
-    """The same as `graded_item_sets` with whole matrices; for at least 2k items."""
-    tables = [F.normalize(emb, dim=1) for emb in relation_embs]
-    shares = torch.stack([torch.softmax((t if anchors is None else t[anchors]) @ t.T, dim=1) for t in tables])
-    similar = (shares + shares.sum(dim=0)).topk(k, dim=2).indices
-    return GradedSets(similar, shares.scatter(2, similar, -1.0).topk(k, dim=2).indices)

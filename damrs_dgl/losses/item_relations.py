@@ -84,41 +84,6 @@ def item_relation_alignment(
     return torch.stack(losses).mean()
 
 
-def item_relation_alignment_plain(
-    relation_embs: Sequence[Tensor],
-    anchors: Tensor,
-    sets: GradedSets,
-    candidates: Tensor | None,
-    *,
-    temperature: float = 0.2,
-    strategy: str = "AI",
-    log_epsilon: float = 0.0,
-) -> Tensor:
-    """The same as `item_relation_alignment` with whole [A, I] matrices; exp must not overflow."""
-    terms = _terms(strategy)
-    losses = []
-    for emb, similar, less_similar in zip(relation_embs, sets.similar, sets.less_similar, strict=True):
-        table = F.normalize(emb, dim=1)
-        phi = torch.exp(table[anchors] @ table.T / temperature)
-        in_r, in_t = _membership(similar, len(emb)), _membership(less_similar, len(emb))
-        in_n = (
-            torch.ones_like(in_r) if candidates is None else _membership(candidates.expand(len(anchors), -1), len(emb))
-        )
-        grades = torch.stack([(phi * grade).sum(dim=1) for grade in (in_r, in_t, in_n & ~in_r & ~in_t)])
-        for positives, pool in terms:
-            positive = grades[positives].sum(dim=0)
-            some = positive > 0
-            ratio = positive[some] / grades[pool].sum(dim=0)[some]
-            losses.append(-torch.log(ratio + log_epsilon).sum())
-    return torch.stack(losses).sum() / (len(anchors) * len(relation_embs))
-
-
-def _membership(items: Tensor, num_items: int) -> Tensor:
-    """Bool [A, I]: which items are among ``items`` [A, k]; -1 marks nothing."""
-    marks = torch.zeros((len(items), num_items + 1), dtype=torch.bool, device=items.device)
-    return marks.scatter(1, torch.where(items < 0, num_items, items), True)[:, :num_items]
-
-
 def _terms(strategy: str) -> Terms:
     if strategy not in STRATEGIES:
         raise RecipeError(f"unknown strategy {strategy!r}", fix=f"choose one of {', '.join(STRATEGIES)}")

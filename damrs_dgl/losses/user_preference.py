@@ -39,15 +39,6 @@ def preference_alignment(user_emb: Tensor, content_emb: Tensor, id_emb: Tensor, 
     return _Alignment.apply(user_emb, content_emb, id_emb, settings)
 
 
-def preference_alignment_plain(user_emb: Tensor, content_emb: Tensor, id_emb: Tensor) -> Tensor:
-    """The same as `preference_alignment` as the two divergences, with whole matrices."""
-    log_p = torch.log_softmax(user_emb @ content_emb.T, dim=1)
-    log_q = torch.log_softmax(user_emb @ id_emb.T, dim=1)
-    forward = (log_p.exp() * (log_p - log_q)).sum(dim=1)
-    backward = (log_q.exp() * (log_q - log_p)).sum(dim=1)
-    return (forward + backward).mean()
-
-
 def bernoulli_preference_alignment(
     user_emb: Tensor, content_emb: Tensor, id_emb: Tensor, *, chunk_size: int = 64
 ) -> Tensor:
@@ -61,12 +52,6 @@ def bernoulli_preference_alignment(
     """
     settings = _settings(_bernoulli_kernel, chunk_size, len(id_emb), 1 / (len(user_emb) * len(id_emb)))
     return _Alignment.apply(user_emb, content_emb, id_emb, settings)
-
-
-def bernoulli_preference_alignment_plain(user_emb: Tensor, content_emb: Tensor, id_emb: Tensor) -> Tensor:
-    """The same as `bernoulli_preference_alignment` with whole matrices."""
-    a, b = user_emb @ content_emb.T, user_emb @ id_emb.T
-    return ((torch.sigmoid(a) - torch.sigmoid(b)) * (a - b)).mean()
 
 
 def sampled_preference_alignment(

@@ -16,6 +16,7 @@ from damrs_dgl.models.configs import Backbone, ModelConfig, TableConfig, Wrapper
 from damrs_dgl.models.optimizers import Adam
 from damrs_dgl.models.passes import Batch, ClickEvidence, Embeddings, Encoded, ModelInputs
 from damrs_dgl.models.ranges import Range, Space
+from damrs_dgl.progress import OnProgress
 from damrs_dgl.scoring import DotProduct, Scorer
 
 __all__ = [
@@ -27,7 +28,7 @@ __all__ = [
     "Encoded",
     "ModelConfig",
     "ModelInputs",
-    "Progress",
+    "OnProgress",
     "Range",
     "RankingModel",
     "Space",
@@ -36,8 +37,6 @@ __all__ = [
     "WrapperConfig",
     "pair_scores",
 ]
-
-Progress = Callable[[int, int, str], None]  # (done, total, label)
 
 
 class RankingModel(nn.Module):
@@ -73,7 +72,7 @@ class RankingModel(nn.Module):
 
     def embeddings(self) -> Embeddings:
         """What ranks; without randomness in evaluation mode."""
-        raise TypeError(f"{type(self).__name__} ranks by no vectors")
+        raise TypeError(f"{type(self).__name__} has no user and item vectors, only scores")
 
     def encode(self) -> Encoded:
         """A forward pass with its parts; by default what ranks stands for the vectors before propagation too."""
@@ -110,12 +109,13 @@ class RankingModel(nn.Module):
         return {"model": Adam(self.parameters(), lr=learning_rate)}
 
     def optimize(self, batch: Batch, optimizers: Mapping[str, Adam]) -> dict[str, Tensor]:
-        """One training step; returns the loss terms without gradient."""
-        optimizer = optimizers["model"]
-        optimizer.zero_grad()  # before the forward pass, which then has their room
+        """One step of all optimisers on the sum of the loss terms; returns these without gradient."""
+        for optimizer in optimizers.values():
+            optimizer.zero_grad()  # before the forward pass, which then has their room
         terms = self.training_step(batch)
         torch.stack(list(terms.values())).sum().backward()
-        optimizer.step()
+        for optimizer in optimizers.values():
+            optimizer.step()  # what has no part in this step has no gradient, and stays
         return {name: value.detach() for name, value in terms.items()}
 
     def click_evidence(self, users: Tensor, items: Tensor, negatives: Tensor) -> ClickEvidence | None:
@@ -171,11 +171,11 @@ class ClosedFormModel(RankingModel):
     num_negatives: ClassVar[int] = 0
     can_be_wrapped: ClassVar[bool] = False
 
-    def fit_closed_form(self, progress: Progress | None = None) -> None:
+    def fit_closed_form(self, progress: OnProgress | None = None) -> None:
         """Compute the system's state from the data set and graph that it was built with."""
         raise TypeError(f"{type(self).__name__} has no closed form")
 
-    def tune(self, judge: Callable[[], float], progress: Progress | None = None) -> Mapping[str, float]:
+    def tune(self, judge: Callable[[], float], progress: OnProgress | None = None) -> Mapping[str, float]:
         """Choose what validation is to choose, after `fit_closed_form`; `judge` gives the monitored score as it is.
 
         Returns the values chosen, by name, for the history of the training.

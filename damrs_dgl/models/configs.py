@@ -36,12 +36,12 @@ class ModelConfig(Section):
 
     @classmethod
     def taken_over(cls, table: Mapping[str, Any]) -> dict[str, object]:
-        """What it takes from the [model] table of the system that a recipe had before, beside keys that both have."""
+        """Keys that a recipe's previous [model] table gives when it switches to this system, beside those both have."""
         return {}
 
     @classmethod
     def given_back(cls, table: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
-        """The [model] table of a system that one with such a table has inside it, or None."""
+        """When a recipe switches to `name`: that system's table inside this one (backbone, member), or None."""
         return None
 
 

@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from damrs_dgl.errors import RecipeError
-from damrs_dgl.models.base import ClosedFormModel, ModelConfig, ModelInputs, Progress
+from damrs_dgl.models.base import ClosedFormModel, ModelConfig, ModelInputs
 from damrs_dgl.models.layers.item_item import interaction_matrix
 from damrs_dgl.models.ranges import Range, Space
 from damrs_dgl.models.registry import register
+from damrs_dgl.progress import OnProgress, silent
 from damrs_dgl.scoring import Scorer
 
 _MATRICES = 3  # of |I|^2 float32 at the same time, at the worst moment
@@ -58,9 +59,9 @@ class EASE(ClosedFormModel):
         self.device = inputs.device
         self.interactions = interaction_matrix(inputs)
 
-    def fit_closed_form(self, progress: Progress | None = None) -> None:
+    def fit_closed_form(self, progress: OnProgress | None = None) -> None:
         """The weights [I, I] from the inverse of R^T R + lambda I, by Cholesky's factor, in one matrix of that size."""
-        report = progress or (lambda done, total, label: None)
+        report = progress or silent
         report(0, 2, self.name)
         gram = (self.interactions.T @ self.interactions).tocsr()
         matrix = torch.from_numpy(gram.toarray()).to(self.device)

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from damrs_dgl.models.base import ClosedFormModel, ModelConfig, ModelInputs, Progress
+from damrs_dgl.models.base import ClosedFormModel, ModelConfig, ModelInputs
 from damrs_dgl.models.layers.content import unit_content
 from damrs_dgl.models.layers.item_item import (
     ItemItemScorer,
@@ -25,6 +25,7 @@ from damrs_dgl.models.layers.item_item import (
 )
 from damrs_dgl.models.ranges import Range, Space
 from damrs_dgl.models.registry import register
+from damrs_dgl.progress import OnProgress
 from damrs_dgl.scoring import Scorer
 from damrs_dgl.selection import largest
 from damrs_dgl.settings import Count, Weight
@@ -79,7 +80,7 @@ class ItemKNN(ClosedFormModel):
         self.interactions = interaction_matrix(inputs)
         self.weighted = damped(self.interactions, config.user_damping)
 
-    def fit_closed_form(self, progress: Progress | None = None) -> None:
+    def fit_closed_form(self, progress: OnProgress | None = None) -> None:
         num_items = self.inputs.num_items
         blocks = self._behavior() if self.config.source == "behavior" else self._with_content()
         parts, done = [], 0

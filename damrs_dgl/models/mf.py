@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from damrs_dgl.losses.bpr import bpr, norm_sum, squared_norm
-from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, TableConfig, TableModel, pair_scores
+from damrs_dgl.models.base import Batch, Encoded, ModelConfig, TableConfig, TableModel, pair_scores
 from damrs_dgl.models.layers.rows import rows_of
 from damrs_dgl.models.ranges import AUTHORS, AUTHORS_TRAINING, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
@@ -86,6 +86,3 @@ class MF(BPRModel):
     }
     grid: ClassVar[Space] = {**AUTHORS, "model.regularization": (2.0, 1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5)}
     citation = "Rendle et al., BPR: Bayesian personalized ranking from implicit feedback, UAI 2009"
-
-    def __init__(self, inputs: ModelInputs, config: MFConfig) -> None:
-        super().__init__(inputs, config)

@@ -7,8 +7,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from damrs_dgl.models.base import ClosedFormModel, Embeddings, ModelConfig, ModelInputs, Progress
+from damrs_dgl.models.base import ClosedFormModel, Embeddings, ModelConfig, ModelInputs
 from damrs_dgl.models.registry import register
+from damrs_dgl.progress import OnProgress
 
 
 class PopularityConfig(ModelConfig):
@@ -29,7 +30,7 @@ class Popularity(ClosedFormModel):
         self.inputs = inputs
         self.config = config
 
-    def fit_closed_form(self, progress: Progress | None = None) -> None:
+    def fit_closed_form(self, progress: OnProgress | None = None) -> None:
         counts = torch.bincount(self.inputs.dataset.train.items, minlength=self.inputs.num_items)
         self.register_buffer("item_degrees", counts.float().to(self.inputs.device))
         if progress is not None:

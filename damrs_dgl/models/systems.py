@@ -140,7 +140,7 @@ def _table_at(table: dict[str, Any], way: list[str]) -> dict[str, Any]:
 
 
 def _keep_one(owner: dict[str, Any], way: list[str], key: str) -> None:
-    """Take a key of a backbone that was set, by the `way` from `owner`, from the other tables that it may stand in."""
+    """A backbone's key was just set in the table at `way` below `owner`: delete it where else it may stand."""
     inner = owner.get(BACKBONE)
     try:
         own = find_model(owner.get("name", DEFAULT_MODEL)).Config.model_fields
@@ -168,9 +168,9 @@ def _owner(row: str) -> str | None:
 def switch_model(own: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The [model] table of another system: the keys that it shares with the present one keep their values.
 
-    `own`: in canonical form. What the present one wraps keeps all its keys when it is asked for itself; another wrapper
-    takes it over, and one round a plain system gives that system's keys to its default backbone. A blend takes over the
-    keys of what it has as a member, and gives them back.
+    `own`: in canonical form. Asked for the system wrapped inside, that system's whole table comes back. Another wrapper
+    keeps the backbone; a wrapper round a plain system moves that system's keys into its default backbone. A blend puts
+    them into its member of that name, and returns them on the way back.
     """
     if own["name"] == name.lower():
         return dict(own)

@@ -45,7 +45,6 @@ def line_chart(
     *,
     x_label: str,
     y_label: str,
-    caption: str = "",
     best: float | None = None,
     x_ticks: Sequence[tuple[float, str]] | None = None,
 ) -> Figure:
@@ -71,7 +70,7 @@ def line_chart(
     ]
     legend = [(position, one.name) for position, one in enumerate(series)] if len(series) > 1 else []
     label = f"{title}: lines of {', '.join(one.name for one in series)} over {x_label}"
-    return Figure(title, drawing(label, *parts), legend, caption, _line_numbers(series, x_label))
+    return Figure(title, drawing(label, *parts), legend, numbers=_line_numbers(series, x_label))
 
 
 def _pairs(ys: Sequence[float], spread: Sequence[float]) -> list[tuple[float, float]]:
@@ -159,7 +158,7 @@ class Bar:
     group: str = ""
 
 
-def ranked_bars(title: str, bars: Sequence[Bar], *, caption: str = "", value_label: str = "value") -> Figure:
+def ranked_bars(title: str, bars: Sequence[Bar], *, value_label: str = "value") -> Figure:
     """Lying bars with their names above and their values at the end; what stands out is filled and in bold.
 
     Where bars have groups, the name of one stands above its first bar.
@@ -180,7 +179,7 @@ def ranked_bars(title: str, bars: Sequence[Bar], *, caption: str = "", value_lab
     svg = drawing(f"{title}: {said}", element("g", *parts, class_="s0"), height=base + 4.0)
     rows = [[*([bar.group] if group else []), bar.name, bar.value, bar.spread or None] for bar in bars]
     columns = [*(["group"] if group else []), "", value_label, "±"]
-    return Figure(title, svg, (), caption, Table("The numbers", columns, rows, folded=True))
+    return Figure(title, svg, numbers=Table("The numbers", columns, rows, folded=True))
 
 
 def _ranked_bar(bar: Bar, base: float, x: Scale) -> list[Markup]:

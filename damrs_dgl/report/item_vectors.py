@@ -41,11 +41,11 @@ class VectorView:
 
 
 def vector_views(
-    named: Sequence[tuple[str, str, Tensor]], dataset: MultimodalDataset, *, seed: int, most: int = SHOWN_ITEMS
+    named: Sequence[tuple[str, str, Tensor]], dataset: MultimodalDataset, *, seed: int
 ) -> list[VectorView]:
     """A view of each (name, meaning, vectors [I, d]) on the same sample of items that training users have chosen."""
     counts = torch.bincount(dataset.train.items, minlength=dataset.num_items)
-    chosen = sample_items(counts > 0, most, torch.Generator().manual_seed(seed))
+    chosen = sample_items(counts > 0, SHOWN_ITEMS, torch.Generator().manual_seed(seed))
     if len(chosen) < 5:
         return []
     popular = (counts[chosen] >= torch.quantile(counts[chosen].double(), 0.8)).numpy()

@@ -105,13 +105,13 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def padded(values: Iterable[float], *, zero: bool = False, share: float = 0.06) -> tuple[float, float]:
+def padded(values: Iterable[float], *, zero: bool = False) -> tuple[float, float]:
     """The range of some values with a little room; from 0 on where asked."""
     found = [value for value in values if math.isfinite(value)]
     low, high = (min(found), max(found)) if found else (0.0, 1.0)
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)
-    room = (high - low or abs(high) or 1.0) * share
+    room = (high - low or abs(high) or 1.0) * 0.06
     return (low if zero and low == 0 else low - room), high + room
 
 

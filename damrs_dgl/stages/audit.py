@@ -22,6 +22,7 @@ from damrs_dgl.audit.tables import content_table, interaction_table, link_table
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.factory import build_recipe_graph, prepare_training
 from damrs_dgl.files import whole_file
+from damrs_dgl.progress import OnProgress
 from damrs_dgl.report.audit_figure import audit_figure
 from damrs_dgl.run import artefact_key
 from damrs_dgl.stages.workspace import Workspace, writing_stage
@@ -106,16 +107,12 @@ def _scorer_rows() -> list[list[str]]:
 def _judge(workspace: Workspace, scorer: str, folds: int) -> Audit:
     recipe, dataset, console = workspace.recipe, workspace.dataset, workspace.console
     with console.progress("audit", None) as bar:
-
-        def on_part(done: int, total: int, label: str) -> None:
-            bar.advance(0, step=f"{label} {done:,}/{total:,}")
-
-        view = _view(workspace, folds)
+        view = _view(workspace, folds, bar.step)
         clicks = Clicks(dataset, view, recipe.training.seed)
         suspicion = suspicion_of(scorer, clicks)
         graphs = recipe.graphs
         search: dict[str, Any] = {"candidates": graphs.candidates, "approximate_above": graphs.approximate_above}
-        content = view_content(dataset, k=graphs.k, **search, progress=on_part)
+        content = view_content(dataset, k=graphs.k, **search, progress=bar.step)
         links = cut_links(
             dataset,
             workspace.graph,
@@ -124,17 +121,18 @@ def _judge(workspace: Workspace, scorer: str, folds: int) -> Audit:
             behavior_min_count=graphs.behavior_min_count,
             behavior_similarity=graphs.behavior_similarity,
             **search,
-            progress=on_part,
+            progress=bar.step,
         )
     return Audit(clicks, suspicion, content, links)
 
 
-def _view(workspace: Workspace, folds: int) -> ModelView:
+def _view(workspace: Workspace, folds: int, progress: OnProgress) -> ModelView:
     """What the fitted model says of its training clicks; with folds, what models say that were trained without them."""
     dataset, seed = workspace.dataset, workspace.recipe.training.seed
     if not folds:
         every = torch.arange(len(dataset.train))
-        return view_clicks(workspace.fitted.model, dataset, every, generator=torch.Generator().manual_seed(seed))
+        generator = torch.Generator().manual_seed(seed)
+        return view_clicks(workspace.fitted.model, dataset, every, generator=generator, progress=progress)
     fold = fold_of_clicks(dataset.train, folds, generator=torch.Generator().manual_seed(seed))
     with workspace.console.progress("audit: models without a fold", folds, lines_of="fold") as bar, bar.heartbeat():
 

@@ -68,7 +68,7 @@ def _agreement(workspace: Workspace) -> dict[str, ContentAgreement]:
             k=recipe.graphs.k,
             seed=recipe.training.seed,
             device=workspace.device,
-            progress=lambda done, total, name: bar.advance(0, step=f"neighbours by {name} {done:,}/{total:,}"),
+            progress=lambda done, total, name: bar.step(done, total, f"neighbours by {name}"),
         )
 
 
@@ -100,7 +100,7 @@ def _show_content(workspace: Workspace, found: Mapping[str, Mapping[str, Any]], 
 
 
 def _shares(overlap: Mapping[str, float], chance: float) -> str | None:
-    """ "textual 27.8%, by chance 0.8%"; None where there is no other modality."""
+    """Such as "textual 27.8% (by chance 0.8%)"; None where there is no other modality."""
     shares = ", ".join(f"{other} {share:.1%}" for other, share in overlap.items())
     return f"{shares} (by chance {chance:.1%})" if shares else None
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from damrs_dgl.evaluation.own_metrics import unusable_metrics
+from damrs_dgl.evaluation.list_metrics import unusable_metrics
 from damrs_dgl.factory import SplitEvaluator
 from damrs_dgl.files import read_json, write_json
 from damrs_dgl.stages.floor import current_floor, lost_to_floor

@@ -16,7 +16,7 @@ from damrs_dgl.locking import RunBusyError
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.run import change_text
 from damrs_dgl.stages.evaluate import current_metrics
-from damrs_dgl.stages.fit_display import closed_form_report, epoch_fields, report_members
+from damrs_dgl.stages.fit_display import epoch_fields, report_members
 from damrs_dgl.stages.fitted import Fitted, early_best
 from damrs_dgl.stages.tracking import Tracking
 from damrs_dgl.stages.workspace import Workspace
@@ -56,7 +56,7 @@ def _fit(workspace: Workspace, refusal: DamrsError | None, tracking: Tracking) -
     )
     bar = console.progress("fit", trainer.schedule.epochs, lines_of="epoch")
     trainer.on_epoch = _EpochReport(workspace, bar)
-    trainer.on_closed_form = closed_form_report(bar)
+    trainer.on_closed_form = bar.step
     report_members(trainer, console)
     trainer.resume()
     if not changed and not trainer.progress.epoch and store.last_path.exists():

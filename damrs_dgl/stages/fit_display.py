@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from damrs_dgl.console import Console, ProgressBar
 from damrs_dgl.training.trainer import Progress, Schedule, Trainer
 
@@ -17,11 +15,6 @@ def epoch_fields(progress: Progress, schedule: Schedule) -> dict[str, str]:
         shown["validation"] = f"{score:.4f}"
     shown["best"] = f"{monitor} {progress.best.get(monitor, 0.0):.4f} (epoch {progress.best_epoch})"
     return shown
-
-
-def closed_form_report(bar: ProgressBar) -> Callable[[int, int, str], None]:
-    """Shows the steps of a closed form behind the bar."""
-    return lambda done, total, label: bar.advance(0, step=f"{label} {done:,}/{total:,}")
 
 
 def report_members(trainer: Trainer, console: Console) -> None:
@@ -52,7 +45,7 @@ class _MemberReport:
 
     def on_step(self, done: int, total: int, label: str) -> None:
         """A step of a member with a closed form."""
-        self._opened(before=0).advance(0, step=f"{label} {done:,}/{total:,}")
+        self._opened(before=0).step(done, total, label)
 
     def _opened(self, *, before: int) -> ProgressBar:
         """The bar; `before`: epochs that an earlier call has trained."""

@@ -46,11 +46,7 @@ def make_graph(
     """Build the graph, store it with its summary and the lists of ids (`ids/*.parquet`), and show what it holds."""
     started = time.perf_counter()
     with console.progress("build-graphs", None) as bar:
-
-        def on_block(done: int, total: int, label: str) -> None:
-            bar.advance(0, step=f"{label} {done:,}/{total:,}")
-
-        built = build_recipe_graph(recipe, dataset, device=device, progress=on_block)
+        built = build_recipe_graph(recipe, dataset, device=device, progress=bar.step)
     seconds = round(time.perf_counter() - started, 3)
     summary = {**built.summary, "seconds": seconds, "synthetic": recipe.is_synthetic}
     with run.making("graphs", parts, run.graph, run.graph_summary, run.user_ids, run.item_ids):

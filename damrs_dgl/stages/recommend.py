@@ -164,7 +164,7 @@ def vectors_of(scorer: Scorer) -> DotProduct:
     """The scorer itself where it scores by vectors, else RunError."""
     if not isinstance(scorer, DotProduct):
         raise RunError(
-            "this model ranks by no vectors",
+            "this model has no user and item vectors, only scores",
             where="--export-vectors",
             fix="leave the option out, or take another model",
         )

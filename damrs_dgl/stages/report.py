@@ -208,7 +208,7 @@ def _stages_of(
 def _item_vectors(model: RankingModel) -> Tensor | None:
     try:
         return model.embeddings().items
-    except TypeError:  # it ranks by no vectors
+    except TypeError:  # it has no user and item vectors
         return None
 
 

@@ -19,7 +19,7 @@ from damrs_dgl.console import Console
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DamrsError, StorageError
-from damrs_dgl.evaluation.own_metrics import metric_names
+from damrs_dgl.evaluation.list_metrics import metric_names
 from damrs_dgl.factory import load_dataset, pick_device, schedule_of
 from damrs_dgl.graphs.build import BuiltGraph
 from damrs_dgl.locking import RunBusyError

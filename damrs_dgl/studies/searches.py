@@ -18,8 +18,8 @@ _FIX = "`tune` counts this search alone; give the commands of earlier ones again
 class AskedTrials:
     """The finished trials of all searches over one recipe, in a file beside what the trials came to.
 
-    path: the file, one for a recipe, its data and its monitored metric.  warn: told where it cannot be believed; it is
-    then as of a first search.
+    path: the file, one for a recipe, its data and its monitored metric.  warn: called where the file is damaged; this
+    search then counts as the first.
     """
 
     def __init__(self, path: Path, study: Study, store: TrialStore, warn: Callable[[str], None]) -> None:

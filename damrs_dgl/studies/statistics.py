@@ -27,6 +27,9 @@ _MAX_BLOCK_DRAWS = 2**22
 _DIGITS = 12
 _ROUNDING = 1e-12
 
+_LEVEL = 0.95  # of the bootstrap's intervals
+_RESAMPLES = 2000  # draws of the bootstrap
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -81,7 +84,7 @@ def summarise(values: Sequence[float]) -> Summary:
 
 
 def compare_per_user(
-    a: ArrayLike, b: ArrayLike, *, seed: int, level: float = 0.95, resamples: int = 2000
+    a: ArrayLike, b: ArrayLike, *, seed: int, level: float = _LEVEL, resamples: int = _RESAMPLES
 ) -> Comparison:
     """Whether system a serves the same users better than b: a paired Wilcoxon signed-rank test and an interval.
 
@@ -104,9 +107,7 @@ def compare_per_user(
     return Comparison(float(difference.mean()), p_value, *_percentiles(means, level), len(difference))
 
 
-def compare_pairs(
-    per_user: Mapping[str, Mapping[str, ArrayLike]], *, seed: int, level: float = 0.95, resamples: int = 2000
-) -> list[Pair]:
+def compare_pairs(per_user: Mapping[str, Mapping[str, ArrayLike]], *, seed: int) -> list[Pair]:
     """Every pair of systems on every metric as :func:`compare_per_user` compares two, p-values corrected over all.
 
     ``per_user`` as in :func:`best_and_second`. All systems share the bootstrap's draws of users.
@@ -118,12 +119,12 @@ def compare_pairs(
             _differences(values[first], values[second])  # refuses other numbers of users
         if not values:
             continue
-        drawn = _bootstrap_means(np.stack(list(values.values())), seed=seed, resamples=resamples)
+        drawn = _bootstrap_means(np.stack(list(values.values())), seed=seed, resamples=_RESAMPLES)
         means = dict(zip(values, drawn, strict=True))
         for first, second in combinations(values, 2):
             difference = values[first] - values[second]
             p_value, _ = _signed_rank(difference)
-            interval = _percentiles(means[first] - means[second], level)
+            interval = _percentiles(means[first] - means[second], _LEVEL)
             comparison = Comparison(float(difference.mean()), p_value, *interval, len(difference))
             found.append((metric, first, second, comparison))
     corrected = holm([comparison.p_value for *_, comparison in found])

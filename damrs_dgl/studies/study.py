@@ -83,7 +83,7 @@ class Study:
 
     def key(self, cell: Cell) -> str:
         """The name of a cell's result."""
-        return artefact_key("judged cell", self.parts_of(cell))  # another word where a file holds other things
+        return artefact_key("judged cell", self.parts_of(cell))  # another word when its file holds other things
 
     def facts_of(self, cell: Cell) -> dict[str, Any]:
         """What stands in a cell's file beside its numbers."""

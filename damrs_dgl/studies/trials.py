@@ -58,11 +58,11 @@ class Pruned:
     seconds: float
 
 
-class Stopped:
+class StoppedTrial:
     """A trial whose search ran out of time; its training is kept."""
 
 
-Outcome = TrialResult | Pruned | DamrsError | Stopped
+Outcome = TrialResult | Pruned | DamrsError | StoppedTrial
 Report = Callable[[int, float], Verdict]  # (epoch, monitored score)
 
 
@@ -145,10 +145,10 @@ class TrialTrainer(CellTrainer):
             listener(trainer.progress, trainer.schedule)
             progress = trainer.fit()
         except _Ended as end:
-            outcome: Outcome = Stopped() if end.verdict is Verdict.STOP else _pruned(listener, trainer)
+            outcome: Outcome = StoppedTrial() if end.verdict is Verdict.STOP else _pruned(listener, trainer)
         else:
             outcome = _finished(listener, progress)
-        if not isinstance(outcome, Stopped):
+        if not isinstance(outcome, StoppedTrial):
             self.study.results.remove_training(self.study.key(cell))
         return outcome
 

@@ -11,7 +11,16 @@ from damrs_dgl.studies.study import Cell, Study
 from damrs_dgl.studies.time_left import TimeLeft
 from damrs_dgl.studies.training import one_thread
 from damrs_dgl.studies.trial_workers import TrialWorkers
-from damrs_dgl.studies.trials import Outcome, Pruned, Report, Stopped, TrialResult, TrialStore, TrialTrainer, Verdict
+from damrs_dgl.studies.trials import (
+    Outcome,
+    Pruned,
+    Report,
+    StoppedTrial,
+    TrialResult,
+    TrialStore,
+    TrialTrainer,
+    Verdict,
+)
 
 
 class TuneWatch:
@@ -112,7 +121,7 @@ class Tuning:
         return found or self.search.pruned_before(trial)
 
     def _end(self, trial: Trial, cell: Cell, outcome: Outcome, seconds: float) -> None:
-        if isinstance(outcome, Stopped):
+        if isinstance(outcome, StoppedTrial):
             self.ran_out = True
             return
         if isinstance(outcome, (TrialResult, TrainingError)):

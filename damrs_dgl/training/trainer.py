@@ -86,11 +86,14 @@ class Trainer:
     validate: returns the validation metrics of the model as it is.
     generator: everything random in training is drawn from it (CPU).
     store: where to keep checkpoints; None trains in memory only.
-    on_epoch: called with the progress and the schedule after each epoch is safely stored.
-    on_closed_form: called with (done, total, label) while a closed form is computed.
     members: the trainers of the systems inside the model, which are trained first.
     matmul_precision: of the matrix products of training steps, as `torch.set_float32_matmul_precision` names it;
         parameters, sums and the optimiser's state stay float32, and so does validation.
+
+    Attributes that may be set
+    --------------------------
+    on_epoch: called with the progress and the schedule after each epoch is safely stored.
+    on_closed_form: called with (done, total, label) while a closed form is computed.
     """
 
     def __init__(
@@ -102,8 +105,6 @@ class Trainer:
         generator: torch.Generator,
         schedule: Schedule,
         store: CheckpointStore | None = None,
-        on_epoch: Callable[[Progress, Schedule], None] | None = None,
-        on_closed_form: Callable[[int, int, str], None] | None = None,
         members: Mapping[str, Trainer] | None = None,
         matmul_precision: str = "highest",
     ) -> None:
@@ -115,8 +116,8 @@ class Trainer:
         self.generator = generator
         self.schedule = schedule
         self.store = store
-        self.on_epoch = on_epoch
-        self.on_closed_form = on_closed_form
+        self.on_epoch: Callable[[Progress, Schedule], None] | None = None
+        self.on_closed_form: Callable[[int, int, str], None] | None = None
         self.members = members or {}
         self.matmul_precision = matmul_precision
         self.progress = Progress()
@@ -161,7 +162,7 @@ class Trainer:
         started = time.perf_counter()
         epoch = self.progress.epoch + 1
         self.model.train()
-        with products_in(self.matmul_precision):
+        with matmul_precision(self.matmul_precision):
             row = {"epoch": float(epoch), **self._learn(epoch)}
         row["train_seconds"] = time.perf_counter() - started
         in_turn = epoch % self.schedule.evaluate_every == 0
@@ -236,8 +237,8 @@ class Trainer:
     def _judge(self, epoch: int, row: dict[str, float], *, in_turn: bool = False) -> None:
         """Validate; keep the weights if they are the best so far.
 
-        Patience counts validations in turn only: where more epochs are asked for later, the one at the end of the
-        shorter schedule has not used any of it.
+        Only validations in turn use up patience, not the extra one after the last epoch: a training prolonged later
+        then ends as if it had been planned so long.
         """
         self.model.eval()
         metrics = self.validate()
@@ -264,7 +265,7 @@ class Trainer:
 
 
 @contextmanager
-def products_in(precision: str) -> Iterator[None]:
+def matmul_precision(precision: str) -> Iterator[None]:
     """Set torch's precision of float32 matrix products, which is global, and put it back."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)

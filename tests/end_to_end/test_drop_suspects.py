@@ -13,7 +13,7 @@ import pytest
 
 from damrs_dgl.data.left_out import leave_out_file
 from damrs_dgl.errors import DataError
-from damrs_dgl.factory import candidates_left_out, known_interactions, load_dataset
+from damrs_dgl.factory import excluded_pairs, known_interactions, load_dataset
 from damrs_dgl.recipe import load_recipe
 from damrs_dgl.stages.drop_suspects import most_suspect
 from tests.cli_runner import CommandLine
@@ -147,7 +147,7 @@ def test_what_is_left_out_stays_known(protocol: str, tmp_path: Path) -> None:
         return set(zip(*(column.tolist() for column in columns), strict=True))  # type: ignore[attr-defined]
 
     for split in ("validation", "test"):
-        assert pairs(candidates_left_out(recipe, less, split)) == pairs(candidates_left_out(recipe, data, split))
+        assert pairs(excluded_pairs(recipe, less, split)) == pairs(excluded_pairs(recipe, data, split))
     assert pairs(known_interactions(less)) == pairs(known_interactions(data))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from damrs_dgl.evaluation import own_metrics
+from damrs_dgl.evaluation import list_metrics as module
 from damrs_dgl.manifest import Manifest
 from damrs_dgl.studies import judging
 from tests.cli_runner import CommandLine
@@ -85,7 +85,7 @@ def test_a_model_that_loses_is_told(fitted: CommandLine) -> None:
         path.write_text(json.dumps(metrics))
         manifest = Manifest(path.parent)
         for artefact in ("metrics", "floor"):  # as if it had been written so
-            manifest.enter(artefact, manifest.parts(artefact) or {}, [path])
+            manifest.enter(artefact, manifest.made_from(artefact) or {}, [path])
         manifest.write()
         return [line for line in fitted.ok("evaluate").err.splitlines() if line.startswith("warning")]
 
@@ -102,7 +102,7 @@ def test_a_model_that_loses_is_told(fitted: CommandLine) -> None:
 def test_metrics_of_an_older_version_are_worked_out_anew(fitted: CommandLine) -> None:
     manifest, path = Manifest(fitted.folder / "run"), fitted.folder / "run" / "metrics.json"
     path.write_text('{"validation": {}}')
-    parts = manifest.parts("metrics") or {}
+    parts = manifest.made_from("metrics") or {}
     without = {name: value for name, value in parts.items() if name not in ("the metrics", "the floor")}
     manifest.enter("metrics", without, [path])
     del manifest.artefacts["floor"]
@@ -177,21 +177,19 @@ def test_a_metric_of_another_package(fitted: CommandLine, monkeypatch: pytest.Mo
         "def first_share(lists, catalogue, k):\n    return lists.hits[:, 0].double()\n"
     )
     monkeypatch.syspath_prepend(str(fitted.folder))
-    entries = [
-        EntryPoint(name, f"shop_metrics:{name}", own_metrics.ENTRY_POINTS) for name in ("first_share", "missing")
-    ]
-    real = own_metrics.importlib.metadata.entry_points
+    entries = [EntryPoint(name, f"shop_metrics:{name}", module.ENTRY_POINTS) for name in ("first_share", "missing")]
+    real = module.importlib.metadata.entry_points
     monkeypatch.setattr(
-        own_metrics.importlib.metadata,
+        module.importlib.metadata,
         "entry_points",
-        lambda **chosen: entries if chosen.get("group") == own_metrics.ENTRY_POINTS else real(**chosen),
+        lambda **chosen: entries if chosen.get("group") == module.ENTRY_POINTS else real(**chosen),
     )
-    own_metrics._load.cache_clear()
+    module._load.cache_clear()
     try:
         result = fitted.ok("evaluate", "--per-user")
     finally:
         monkeypatch.undo()
-        own_metrics._load.cache_clear()
+        module._load.cache_clear()
     assert "evaluate: written" in result.err
     assert "warning: shop_metrics:missing: the metric 'missing' of another package is left out" in result.err
     metrics = metrics_of(fitted)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from damrs_dgl.losses.graded_sets import graded_item_sets, graded_item_sets_plain
+from damrs_dgl.losses.graded_sets import graded_item_sets
+from tests.losses.plain import graded_item_sets_plain
 from tests.losses.relation_tables import cosines, random_tables
 
 

@@ -14,11 +14,10 @@ from torch import Tensor
 from damrs_dgl.losses import user_preference
 from damrs_dgl.losses.user_preference import (
     bernoulli_preference_alignment,
-    bernoulli_preference_alignment_plain,
     preference_alignment,
-    preference_alignment_plain,
     sampled_preference_alignment,
 )
+from tests.losses.plain import bernoulli_preference_alignment_plain, preference_alignment_plain
 
 PAIRS = [
     (preference_alignment, preference_alignment_plain),

@@ -87,7 +87,7 @@ def test_planted_structure_is_found(keys: dict[str, object], shop: MultimodalDat
         with pytest.raises(DataError, match=r"1 unknown item ids, the first is 'nothing'"):
             fitted.similar_items("nothing")
     else:
-        with pytest.raises(RunError, match="ranks by no vectors"):
+        with pytest.raises(RunError, match="has no user and item vectors, only scores"):
             fitted.similar_items(shop.item_ids[0].as_py())
 
 

@@ -125,7 +125,7 @@ def test_a_wholly_low_pass_filter_is_a_dot_product(cross: float) -> None:
 
 
 def test_other_filters_have_no_vectors() -> None:
-    with pytest.raises(TypeError, match="ranks by no vectors"):
+    with pytest.raises(TypeError, match="has no user and item vectors, only scores"):
         fitted(rank=RANK).embeddings()
 
 

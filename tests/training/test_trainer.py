@@ -290,15 +290,16 @@ def closed_form_trainer(folder: Path | None = None, seen: list[tuple[int, int, s
     like = make_trainer(folder)
     model = Constant()
     evaluator = SplitEvaluator(recipe(), dataset(), "validation")
-    return Trainer(
+    trainer = Trainer(
         model,
         like.sampler,
         validate=lambda: evaluator(scorer_of(model)),
         generator=like.generator,
         schedule=schedule_of(recipe(), dataset(), model),
         store=like.store,
-        on_closed_form=lambda *step: None if seen is None else seen.append(step),
     )
+    trainer.on_closed_form = lambda *step: None if seen is None else seen.append(step)
+    return trainer
 
 
 def test_a_closed_form_is_computed_once_and_judged_once(tmp_path: Path) -> None:

@@ -112,9 +112,8 @@ def _candidates(
 ) -> Listed:
     """The members of the groups `hits` [n, c] (-1: none; the nearest first) as candidates of the rows.
 
-    At most the `most` lowest members of a group, and 2 `most` candidates of a row. Of a group the k first that are
-    allowed are kept, as in the scan. Bool [n]: k were found, none of them behind a group whose other members could
-    come before it.
+    At most the `most` lowest members of a group and 2 `most` candidates of a row; of a group, the first k allowed.
+    Bool [n]: the row has k candidates, none of them ranked behind a group that was cut short.
     """
     flat = hits.reshape(-1)
     there = torch.nonzero(flat >= 0).squeeze(1)

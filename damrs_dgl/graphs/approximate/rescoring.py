@@ -22,9 +22,10 @@ class Content:
 
     @property
     def threshold(self) -> float:
-        """An estimate below this is taken for a pair below the mean without asking.
+        """Pairs estimated below this are dropped without the exact check.
 
-        Nearer than the margin, or many would be admitted, in the place of others, that are turned away when asked.
+        A quarter of the margin below the mean: a lower bar would fill the list with pairs that the check rejects, in
+        the place of good ones.
         """
         return self.table.mean - self.projection.margin / 4
 

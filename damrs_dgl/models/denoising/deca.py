@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -123,22 +124,17 @@ class DeCA(DenoisingWrapper):
         optimizers = {name: Adam(helper.parameters(), lr=HELPER_RATE) for name, helper in helpers.items()}
         return {"model": Adam(self.backbone.parameters(), lr=learning_rate), **optimizers}
 
-    def optimize(self, batch: Batch, optimizers: Any) -> dict[str, Tensor]:
-        for optimizer in optimizers.values():
-            optimizer.zero_grad()
-        terms = self.training_step(batch)
-        torch.stack(list(terms.values())).sum().backward()
-        for optimizer in optimizers.values():
-            optimizer.step()  # a helper without a part in this step has no gradient, and stays
+    def optimize(self, batch: Batch, optimizers: Mapping[str, Adam]) -> dict[str, Tensor]:
+        terms = super().optimize(batch, optimizers)
         if not self._pretraining():  # whose steps are of neither kind
             self.steps += 1
-        return {name: value.detach() for name, value in terms.items()}
+        return terms
 
     def label_loss(self, scores: Tensor, labels: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The divergence from the model that is agreed with, and the likelihood of the labels under noise.
 
-        scores, labels [2B]: of the observed pairs, then of the sampled ones. While helpers are trained before, the
-        plain cross-entropy. Steps take the two kinds of noise in turn: false positives, false negatives.
+        scores, labels [2B]: of the observed pairs, then of the sampled ones. During pretraining, plain cross-entropy.
+        After it, steps alternate: observed pairs may be false positives, then sampled pairs may be false negatives.
         """
         users, items = batch.users.repeat(2), batch.pair_items
         if self._pretraining():

@@ -8,13 +8,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from damrs_dgl.models.base import ClosedFormModel, Embeddings, ModelConfig, ModelInputs, Progress
+from damrs_dgl.models.base import ClosedFormModel, Embeddings, ModelConfig, ModelInputs
 from damrs_dgl.models.graph_filter.config import CHOICES, GraphFilterConfig
 from damrs_dgl.models.graph_filter.parts import FilterParts
+from damrs_dgl.models.graph_filter.search import Point, coordinate_search
 from damrs_dgl.models.layers.item_item import Factors, ItemItemScorer, as_buffers, from_buffers, interaction_matrix
-from damrs_dgl.models.layers.search import Values, coordinate_search
 from damrs_dgl.models.ranges import Range, Space
 from damrs_dgl.models.registry import register
+from damrs_dgl.progress import OnProgress, silent
 from damrs_dgl.scoring import DotProduct, Scorer
 
 _LABEL = "graph filter"
@@ -89,22 +90,22 @@ class GraphFilter(ClosedFormModel):
         self.is_lowpass = not (config.linear or config.content)
         self._parts: FilterParts | None = None
 
-    def fit_closed_form(self, progress: Progress | None = None) -> None:
-        report, total = progress or (lambda done, total, label: None), self.inputs.num_items
+    def fit_closed_form(self, progress: OnProgress | None = None) -> None:
+        report, total = progress or silent, self.inputs.num_items
         report(0, total, _LABEL)
         parts = FilterParts(self.inputs, self.interactions, room=_ROOM if self.config.search else 0)
         self._compute(parts, self.config, lambda done: report(done, total, _LABEL))
         self._parts = parts if self.config.search else None  # until `tune` is done
         report(total, total, _LABEL)
 
-    def tune(self, judge: Callable[[], float], progress: Progress | None = None) -> dict[str, float]:
-        """Choose the values of `config.choices` by a coordinate search (layers/search.py) from the recipe's."""
+    def tune(self, judge: Callable[[], float], progress: OnProgress | None = None) -> dict[str, float]:
+        """Choose the values of `config.choices` by a coordinate search (search.py) from the recipe's."""
         parts, self._parts = self._parts, None
         if parts is None:
             return {}
-        report = progress or (lambda done, total, label: None)
+        report = progress or silent
 
-        def score(values: Values) -> float:
+        def score(values: Point) -> float:
             self._compute(parts, self.config.model_copy(update=values))
             return judge()
 

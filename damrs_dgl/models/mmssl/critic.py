@@ -27,10 +27,9 @@ class Critic(nn.Module):
     normal. Shapes: rows [n, I] -> [n].
     """
 
-    def __init__(self, inputs: ModelInputs, hidden: int, dropouts: tuple[float, float], slope: float = 0.01) -> None:
+    def __init__(self, inputs: ModelInputs, hidden: int, dropouts: tuple[float, float]) -> None:
         super().__init__()
         self.dropouts = dropouts
-        self.slope = slope
         widths = (inputs.num_items, hidden, max(1, hidden // 2), 1)
         self.weights = nn.ParameterList()
         for width_in, width_out in pairwise(widths):
@@ -47,7 +46,7 @@ class Critic(nn.Module):
     def judge(self, projected: Tensor, generator: torch.Generator | None) -> Tensor:
         """All that follows the first linear map, [n, h] -> [n] in (0, 100)."""
         for layer, share in enumerate(self.dropouts):
-            hidden = F.leaky_relu(projected, self.slope)
+            hidden = F.leaky_relu(projected)
             variance, mean = torch.var_mean(hidden, dim=0, correction=0)
             hidden = (hidden - mean) * (variance + _EPSILON).rsqrt() * self.scales[layer] + self.shifts[layer]
             hidden = dropout(hidden, share, generator)

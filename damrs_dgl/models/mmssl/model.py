@@ -207,7 +207,7 @@ class MMSSL(TableModel):
     def optimize(self, batch: Batch, optimizers: Mapping[str, Adam]) -> dict[str, Tensor]:
         """A step of the critic, where there is one, and then of the model."""
         judged = {"critic": self.critic_step(batch, optimizers["critic"])} if "critic" in optimizers else {}
-        return super().optimize(batch, optimizers) | judged
+        return super().optimize(batch, {"model": optimizers["model"]}) | judged
 
 
 def _use_loaded_edges(model: MMSSL, _: Any) -> None:

@@ -59,10 +59,10 @@ def audit_section(inputs: ReportInputs) -> Section | None:
     return Section("audit", "Which clicks and contents look wrong", blocks)
 
 
-def top(table: pa.Table, count: int = _SHOWN) -> list[Record]:
+def top(table: pa.Table) -> list[Record]:
     """The rows of highest suspicion, highest first; equal ones in the table's order."""
     order = pc.sort_indices(table, sort_keys=[("suspicion", "descending")])
-    found: list[Record] = table.take(order[:count]).to_pylist()
+    found: list[Record] = table.take(order[:_SHOWN]).to_pylist()
     return found
 
 

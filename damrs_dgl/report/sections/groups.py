@@ -46,7 +46,7 @@ def _chart(by: str, metric: str, rows: Sequence[Row], system: str) -> Figure | N
 
 
 def _group(row: Row) -> str:
-    """ "new (up to 5 interactions)"."""
+    """A group with its span, as "new (up to 5 interactions)"."""
     low, high = row.get("low"), row.get("high")
     if not isinstance(low, float):
         return str(row["group"])

@@ -57,7 +57,7 @@ def floor_of(metrics: Mapping[str, Any], part: str = "test") -> dict[str, dict[s
 
 
 def label_of(metric: str) -> str:
-    """ "recall@20" as "Recall@20"."""
+    """How a table names a metric: "recall@20" as "Recall@20"."""
     name, at, k = metric.partition("@")
     return f"{LABELS.get(name, name)}{at}{k}"
 

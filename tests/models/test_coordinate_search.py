@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from damrs_dgl.models.layers.search import Values, coordinate_search
+from damrs_dgl.models.graph_filter.search import Point, coordinate_search
 
 CHOICES = {"a": (-1.0, 0.0, 1.0), "b": (0.1, 0.2, 0.3, 0.4)}
 START = {"a": 0.5, "b": 0.2}
@@ -20,7 +20,7 @@ def silent(judged: int, most: int) -> None:
 def test_a_planted_best_is_found_and_nothing_is_judged_twice() -> None:
     seen: list[tuple[float, ...]] = []
 
-    def score(values: Values) -> float:
+    def score(values: Point) -> float:
         seen.append(tuple(values.values()))
         return -abs(values["a"] + 1) - abs(values["b"] - 0.4)
 
@@ -31,7 +31,7 @@ def test_a_planted_best_is_found_and_nothing_is_judged_twice() -> None:
 def test_the_second_pass_looks_again_at_what_the_other_keys_have_moved() -> None:
     """`a` is better lower only once `b` is high."""
 
-    def score(values: Values) -> float:
+    def score(values: Point) -> float:
         return 30 * values["b"] + (values["a"] if values["b"] < 0.4 else -values["a"])
 
     assert coordinate_search(START, CHOICES, score, silent) == {"a": 0.5, "b": 0.4}  # after 1.0 and 0.4

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from damrs_dgl.errors import DamrsError
-from damrs_dgl.evaluation import own_metrics
+from damrs_dgl.evaluation import list_metrics as module
+from damrs_dgl.evaluation.list_metrics import list_metrics, metric_names, unusable_metrics
 from damrs_dgl.evaluation.lists import Catalogue, RankedLists
-from damrs_dgl.evaluation.own_metrics import list_metrics, metric_names, unusable_metrics
 
 LISTS = RankedLists(
     users=torch.tensor([0, 3, 4]),
@@ -46,18 +46,18 @@ def offer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Offer]:
     def offer(**metrics: Any) -> None:
         entries = []
         for name, what in metrics.items():
-            entry = Offered(name, f"shop:{name}", own_metrics.ENTRY_POINTS)
+            entry = Offered(name, f"shop:{name}", module.ENTRY_POINTS)
             vars(entry)["what"] = what
             entries.append(entry)
         monkeypatch.setattr(
             importlib.metadata,
             "entry_points",
-            lambda **chosen: entries if chosen.get("group") == own_metrics.ENTRY_POINTS else real(**chosen),
+            lambda **chosen: entries if chosen.get("group") == module.ENTRY_POINTS else real(**chosen),
         )
-        own_metrics._load.cache_clear()
+        module._load.cache_clear()
 
     yield offer
-    own_metrics._load.cache_clear()
+    module._load.cache_clear()
 
 
 def first_hit(lists: RankedLists, catalogue: Catalogue, k: int) -> torch.Tensor:

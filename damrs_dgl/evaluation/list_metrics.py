@@ -40,10 +40,10 @@ class ListMetrics:
 def list_metrics(lists: RankedLists, catalogue: Catalogue, ks: Sequence[int]) -> ListMetrics:
     """Every metric beside accuracy at every K. DamrsError names one of another package that fails."""
     found = ListMetrics()
-    for name, metric in {**BEYOND_ACCURACY, **own_metrics()}.items():
+    for name, metric in {**BEYOND_ACCURACY, **plugin_metrics()}.items():
         for k in ks:
             value = (
-                metric(lists, catalogue, k) if name in BEYOND_ACCURACY else _asked(name, metric, lists, catalogue, k)
+                metric(lists, catalogue, k) if name in BEYOND_ACCURACY else _checked(name, metric, lists, catalogue, k)
             )
             if isinstance(value, Tensor):
                 found.per_user[f"{name}@{k}"] = value
@@ -54,10 +54,10 @@ def list_metrics(lists: RankedLists, catalogue: Catalogue, ks: Sequence[int]) ->
 
 def metric_names() -> list[str]:
     """The names of all metrics beside accuracy, this package's first."""
-    return [*BEYOND_ACCURACY, *own_metrics()]
+    return [*BEYOND_ACCURACY, *plugin_metrics()]
 
 
-def own_metrics() -> Mapping[str, Metric]:
+def plugin_metrics() -> Mapping[str, Metric]:
     """The metrics of other packages by name, in alphabetical order."""
     return _load()[0]
 
@@ -103,7 +103,7 @@ def _function(found: object) -> Metric:
     return found
 
 
-def _asked(name: str, metric: Metric, lists: RankedLists, catalogue: Catalogue, k: int) -> Tensor | float | None:
+def _checked(name: str, metric: Metric, lists: RankedLists, catalogue: Catalogue, k: int) -> Tensor | float | None:
     """What a metric of another package says, checked: float64 [n] on the CPU, a finite number, or None."""
     try:
         value = metric(lists, catalogue, k)

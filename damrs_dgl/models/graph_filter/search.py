@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-Values = dict[str, float]
+Point = dict[str, float]
 
 
 def coordinate_search(
     start: Mapping[str, float],
     choices: Mapping[str, Sequence[float]],
-    judge: Callable[[Values], float],
+    judge: Callable[[Point], float],
     report: Callable[[int, int], None],
-) -> Values:
+) -> Point:
     """The values of `choices`' keys that score best, found key by key from a start.
 
     A first pass tries all choices of each key, in the order given, and goes on from the best; a second one those next
@@ -30,7 +30,7 @@ def coordinate_search(
     most = 1 + sum(len(ladder) - 1 + min(len(ladder) - 1, 2) for ladder in ladders.values())
     scores: dict[tuple[float, ...], float] = {}
 
-    def score(values: Values) -> float:
+    def score(values: Point) -> float:
         point = tuple(values.values())
         if point not in scores:
             scores[point] = judge(values)
