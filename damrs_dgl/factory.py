@@ -71,6 +71,20 @@ def build_model(
     return model(ModelInputs(dataset, graph, device, generator), recipe.model)
 
 
+def restored_model(
+    weights: Mapping[str, torch.Tensor],
+    recipe: Recipe[Any],
+    dataset: MultimodalDataset,
+    graph: dgl.DGLGraph,
+    device: torch.device,
+) -> RankingModel:
+    """The recipe's model with stored weights."""
+    unused = torch.Generator().manual_seed(0)  # for the initial weights, which the stored ones replace
+    model = build_model(recipe, dataset, graph, generator=unused, device=device)
+    model.load_state_dict(weights)
+    return model
+
+
 @torch.no_grad()
 def scorer_of(model: RankingModel) -> Scorer:
     """What the model prefers, in evaluation mode, without gradient."""

@@ -19,11 +19,11 @@ from damrs_dgl.errors import DataError, RecipeError, RunError
 from damrs_dgl.evaluation.ranking import SeenItems, rank_items, rank_scorer
 from damrs_dgl.factory import (
     SplitEvaluator,
-    build_model,
     build_recipe_graph,
     known_interactions,
     pick_device,
     prepare_training,
+    restored_model,
     scorer_of,
 )
 from damrs_dgl.locking import clear_leftovers
@@ -226,10 +226,7 @@ class Recommender(BaseEstimator):
                 fix="give the data set that it was fitted on, too",
             )
         graph = build_recipe_graph(self.recipe_, self.dataset_).graph
-        unused = torch.Generator().manual_seed(0)
-        model = build_model(self.recipe_, self.dataset_, graph, generator=unused, device=self._device)
-        model.load_state_dict(state)
-        return scorer_of(model)
+        return scorer_of(restored_model(state, self.recipe_, self.dataset_, graph, self._device))
 
     def _resolved_recipe(self) -> Recipe[Any]:
         recipe = self.recipe

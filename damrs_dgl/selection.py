@@ -1,4 +1,4 @@
-"""The largest values of each row, in less time than ``torch.topk`` takes on the CPU."""
+"""The largest values of each row, in less time than ``torch.topk`` takes on the CPU; places within groups."""
 
 from __future__ import annotations
 
@@ -35,3 +35,8 @@ def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     members.masked_fill_(outside, 0)
     values, order = scores.gather(1, members).masked_fill_(outside, -math.inf).topk(k, dim=1)
     return values, members.gather(1, order)
+
+
+def place_in_group(groups: Tensor, counts: Tensor) -> Tensor:
+    """0, 1, 2, ... within each run of equal values of `groups` [n], ascending; `counts`: how often each occurs."""
+    return torch.arange(len(groups), device=groups.device) - (counts.cumsum(0) - counts)[groups]

@@ -17,8 +17,6 @@ from damrs_dgl.graphs.semantic import semantic_neighbors
 from damrs_dgl.graphs.similarity import CosineTable
 from damrs_dgl.progress import OnProgress
 
-_BLOCK = 8192
-
 
 @dataclass(frozen=True)
 class ContentView:
@@ -89,8 +87,7 @@ def _mean_cosine(table: CosineTable, items: Tensor, neighbors: Tensor) -> np.nda
     valid = (items != neighbors) & table.present[items].cpu() & table.present[neighbors].cpu()
     items, neighbors = items[valid], neighbors[valid]
     total = torch.zeros(table.num_items, dtype=torch.float64)
-    for left, right in zip(items.split(_BLOCK), neighbors.split(_BLOCK), strict=True):
-        total.index_add_(0, left, (table.rows_of(left) * table.rows_of(right)).sum(1).double().cpu())
+    total.index_add_(0, items, table.of_pairs(items, neighbors).double())
     count = torch.bincount(items, minlength=table.num_items)
     return torch.where(count > 0, total / count.clamp(min=1), torch.nan).numpy()
 

@@ -14,6 +14,7 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.left_out import without_clicks
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import DataError
+from damrs_dgl.selection import place_in_group
 
 MOST_FOLDS = 20
 TrainAndView = Callable[[int, MultimodalDataset, Tensor], ModelView]
@@ -31,7 +32,7 @@ def fold_of_clicks(train: Interactions, folds: int, *, generator: torch.Generato
     order = shuffled[torch.argsort(train.users[shuffled], stable=True)]
     users = train.users[order]
     counts = torch.bincount(users)
-    place = torch.arange(len(order)) - (counts.cumsum(0) - counts)[users]
+    place = place_in_group(users, counts)
     first = torch.randint(folds, (len(counts),), generator=generator)
     fold = torch.empty(len(order), dtype=torch.int64)
     fold[order] = (place + first[users]) % folds

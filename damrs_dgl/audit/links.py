@@ -20,7 +20,6 @@ OWN_MEAN = "below the mean of its own modality (Eq. 1)"
 OTHER_MEAN = "below the mean of another modality (Eq. 1)"
 MIN_COUNT = "too few users chose both (Eq. 2)"
 NOT_FOUND = "not among the candidates of the approximate search"
-_BLOCK = 8192
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def _content_links(
     items: Tensor, neighbors: Tensor, relation: str, tables: dict[str, CosineTable]
 ) -> tuple[np.ndarray, ...]:
     names = list(tables)
-    cosine = torch.stack([_cosines(table, items, neighbors) for table in tables.values()])
+    cosine = torch.stack([table.of_pairs(items, neighbors) for table in tables.values()])
     reached = torch.stack(
         [table.reaches_mean(values, items, neighbors) for table, values in zip(tables.values(), cosine, strict=True)]
     ).bool()
@@ -122,10 +121,3 @@ def _content_links(
     own = cosine[names.index(relation)].double().numpy()
     count = len(items)
     return items.numpy(), neighbors.numpy(), np.full(count, relation, dtype=object), rule, by, own, value, threshold
-
-
-def _cosines(table: CosineTable, items: Tensor, neighbors: Tensor) -> Tensor:
-    """Cosine of each pair, float32 [n]."""
-    blocks = zip(items.split(_BLOCK), neighbors.split(_BLOCK), strict=True)
-    found = [(table.rows_of(left) * table.rows_of(right)).sum(1).cpu() for left, right in blocks]
-    return torch.cat(found) if found else torch.zeros(0)

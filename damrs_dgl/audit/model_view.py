@@ -15,6 +15,7 @@ from damrs_dgl.evaluation.ranking import SeenItems
 from damrs_dgl.models.base import RankingModel
 from damrs_dgl.progress import OnProgress
 from damrs_dgl.scoring import Scorer
+from damrs_dgl.selection import place_in_group
 from damrs_dgl.training.sampling import PairSampler
 
 NEGATIVES = 16  # items that each click is compared with
@@ -111,7 +112,7 @@ def _below(ranked: Tensor, values: Tensor, place: Tensor) -> Tensor:
     `place` int64 [n], ascending: the values' rows.
     """
     counts = torch.bincount(place, minlength=len(ranked))
-    column = torch.arange(len(place)) - (counts.cumsum(0) - counts)[place]
+    column = place_in_group(place, counts)
     table = values.new_zeros(len(ranked), int(counts.max()))
     table[place, column] = values
     both = torch.searchsorted(ranked, table) + torch.searchsorted(ranked, table, right=True)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import scipy.linalg
-import scipy.sparse as sp
 import torch
 
 from damrs_dgl.data.dataset import MultimodalDataset
@@ -14,14 +13,6 @@ from damrs_dgl.errors import DataError
 
 EASE_MOST_ITEMS = 20_000  # |I|^2 float64 is held once and once more: 6.4 GB
 _BLOCK = 4096  # clicks at a time
-
-
-def click_matrix(dataset: MultimodalDataset) -> sp.csr_matrix:
-    """R of the training split, float64 [U, I], entries 0 and 1."""
-    users, items = dataset.train.users.numpy(), dataset.train.items.numpy()
-    matrix = sp.csr_matrix((np.ones(len(users)), (users, items)), (dataset.num_users, dataset.num_items))
-    matrix.data[:] = 1
-    return matrix
 
 
 def ease_without_click(dataset: MultimodalDataset, *, regularization: float = 200.0) -> np.ndarray:
@@ -38,7 +29,7 @@ def ease_without_click(dataset: MultimodalDataset, *, regularization: float = 20
             where="audit",
             fix=f"it is for up to {EASE_MOST_ITEMS:,} items; take another --scorer",
         )
-    matrix = click_matrix(dataset)
+    matrix = dataset.train.matrix(dataset.num_users, dataset.num_items, np.float64)
     gram = (matrix.T @ matrix).toarray()
     gram[np.diag_indices_from(gram)] += regularization
     lower = scipy.linalg.cholesky(gram, lower=True, overwrite_a=True, check_finite=False)
@@ -62,7 +53,7 @@ def itemknn_without_click(dataset: MultimodalDataset, *, shrink: float = 50.0) -
     sum over the user's other items j of (n_ij - 1) / (sqrt((d_i - 1) d_j) + shrink): the click is one of the n_ij users
     that chose both and of the d_i that chose i. Exact as no neighbour is cut; O(sum_u d_u^2) time.
     """
-    matrix = click_matrix(dataset)
+    matrix = dataset.train.matrix(dataset.num_users, dataset.num_items, np.float64)
     by_item = matrix.T.tocsr()
     degree = np.diff(by_item.indptr).astype(np.float64)
     users, items = dataset.train.users.numpy(), dataset.train.items.numpy()
@@ -92,7 +83,7 @@ def content_fit_without_click(dataset: MultimodalDataset) -> np.ndarray:
     if not dataset.features:
         raise DataError("there is no content to compare", where="audit", fix="take another --scorer")
     users, items = dataset.train.users.numpy(), dataset.train.items.numpy()
-    matrix = click_matrix(dataset)
+    matrix = dataset.train.matrix(dataset.num_users, dataset.num_items, np.float64)
     total, voices = np.zeros(len(users)), np.zeros(len(users))
     for features in dataset.features.values():
         rows = torch.nn.functional.normalize(features.block(0, dataset.num_items), dim=1).numpy()

@@ -210,7 +210,7 @@ def _in_no_split(users: np.ndarray, items: np.ndarray, clean: Splits, num_items:
     inside = (users >= 0) & (items >= 0)
     keys = pair_keys(users[inside], items[inside], num_items)
     for part in (clean.train, clean.validation, clean.test):
-        keys = np.setdiff1d(keys, pair_keys(part.users.numpy(), part.items.numpy(), num_items))
+        keys = np.setdiff1d(keys, part.keys(num_items).numpy())
     return Interactions.from_numpy(*np.divmod(keys, num_items))
 
 

@@ -37,9 +37,9 @@ def leave_out_file(dataset: MultimodalDataset, path: Path) -> MultimodalDataset:
     It may name what is left out already, as `fit --drop-suspects` does, and ratings below the threshold are. Raises
     DataError where it cannot be read, lacks a column, or names what is neither that nor a training click.
     """
-    known = torch.cat([_keys(dataset, dataset.train), _keys(dataset, dataset.left_out)])
+    known = torch.cat([dataset.train.keys(dataset.num_items), dataset.left_out.keys(dataset.num_items)])
     keys, _ = _keys_in(dataset, path, "left_out", known)
-    chosen = torch.isin(_keys(dataset, dataset.train), keys)
+    chosen = torch.isin(dataset.train.keys(dataset.num_items), keys)
     note = Finding("training clicks", int(chosen.sum()), str(path), "left out: nothing learns from them")
     changed = without_clicks(dataset, chosen)
     return changed.replace(findings=(*dataset.findings, note))
@@ -50,7 +50,7 @@ def weigh_clicks(dataset: MultimodalDataset, path: Path) -> MultimodalDataset:
 
     Raises DataError as `leave_out_file` does, for a training click without a weight, and for one outside [0, 1].
     """
-    known = _keys(dataset, dataset.train)
+    known = dataset.train.keys(dataset.num_items)
     keys, table = _keys_in(dataset, path, "click_weights", known, "weight")
     where = f"data.click_weights: {path}"
     weights = torch.from_numpy(table["weight"].to_numpy().astype(np.float32))
@@ -66,10 +66,6 @@ def weigh_clicks(dataset: MultimodalDataset, path: Path) -> MultimodalDataset:
     return dataset.replace(train=train, findings=(*dataset.findings, note))
 
 
-def _keys(dataset: MultimodalDataset, pairs: Interactions) -> Tensor:
-    return pairs.users * dataset.num_items + pairs.items
-
-
 def _keys_in(dataset: MultimodalDataset, path: Path, key: str, known: Tensor, *more: str) -> tuple[Tensor, pa.Table]:
     """user * I + item of each row of a file, all of them among `known`, and its table with the columns `more` too."""
     where = f"data.{key}: {path}"
@@ -81,10 +77,9 @@ def _keys_in(dataset: MultimodalDataset, path: Path, key: str, known: Tensor, *m
         columns = " and ".join(["user", "item", *more])
         reason = f"cannot be read as a table of {columns} ({first_line(error)})"
         raise DataError(reason, where=where, fix=_FIX) from error
-    users = torch.from_numpy(dataset.user_indices(table["user"]))
-    items = torch.from_numpy(dataset.item_indices(table["item"]))
-    keys = users * dataset.num_items + items
-    foreign = (users < 0) | (items < 0) | ~torch.isin(keys, known)
+    pairs = Interactions.from_numpy(dataset.user_indices(table["user"]), dataset.item_indices(table["item"]))
+    keys = pairs.keys(dataset.num_items)
+    foreign = (pairs.users < 0) | (pairs.items < 0) | ~torch.isin(keys, known)
     if bool(foreign.any()):
         first = int(foreign.nonzero()[0])
         shown = f"{table['user'][first].as_py()!r}, {table['item'][first].as_py()!r}"

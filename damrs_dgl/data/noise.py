@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from damrs_dgl.data.cleaning import pair_keys
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.parts import Interactions, ModalityFeatures
 from damrs_dgl.errors import DataError
@@ -42,7 +41,7 @@ def add_feedback(dataset: MultimodalDataset, ratio: float, *, seed: int) -> Mult
     count = round(ratio * len(dataset.train))
     cells = dataset.num_users * dataset.num_items
     known = (dataset.train, dataset.validation, dataset.test, dataset.left_out)
-    taken = np.sort(np.concatenate([_keys(part, dataset.num_items) for part in known]))
+    taken = np.sort(np.concatenate([part.keys(dataset.num_items).numpy() for part in known]))
     free = cells - len(taken)
     if count > free:
         raise DataError(
@@ -133,10 +132,6 @@ def _contains(sorted_keys: np.ndarray, keys: np.ndarray) -> np.ndarray:
         return np.zeros(len(keys), dtype=bool)
     place = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
     return sorted_keys[place] == keys
-
-
-def _keys(part: Interactions, num_items: int) -> np.ndarray:
-    return pair_keys(part.users.numpy(), part.items.numpy(), num_items)
 
 
 def _check_ratio(ratio: float) -> None:

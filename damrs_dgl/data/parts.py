@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from damrs_dgl.data.mapping import release_pages, take_rows
@@ -44,6 +45,17 @@ class Interactions:
         """Some of the pairs, by bool [n] or places int64, with their weights."""
         weights = None if self.weights is None else self.weights[chosen]
         return Interactions(self.users[chosen], self.items[chosen], weights)
+
+    def keys(self, num_items: int) -> Tensor:
+        """One number for each pair: user * |I| + item, int64 [n]."""
+        return self.users * max(num_items, 1) + self.items
+
+    def matrix(self, num_users: int, num_items: int, dtype: type[np.generic] = np.float32) -> sparse.csr_matrix:
+        """R [U, I]: 1 where there is a pair, whatever its weight."""
+        pairs = (self.users.numpy(), self.items.numpy())
+        matrix = sparse.csr_matrix((np.ones(len(self), dtype=dtype), pairs), shape=(num_users, num_items))
+        matrix.data[:] = 1  # of a pair that is there twice, too
+        return matrix
 
     def alike(self) -> Interactions:
         """The same pairs without weights."""

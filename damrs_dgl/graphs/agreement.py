@@ -180,9 +180,7 @@ def _against_chance(edges: Edges, users_of: sparse.csr_matrix, seed: int) -> tup
 
 def users_of_items(dataset: MultimodalDataset) -> sparse.csr_matrix:
     """Ones where a training user [I, U] has the item."""
-    pairs = (dataset.train.items.numpy(), dataset.train.users.numpy())
-    ones = np.ones(len(pairs[0]), dtype=np.int32)
-    return sparse.csr_matrix((ones, pairs), shape=(dataset.num_items, dataset.num_users))
+    return dataset.train.matrix(dataset.num_users, dataset.num_items, np.int32).T.tocsr()
 
 
 def _with_any_content(dataset: MultimodalDataset) -> Tensor:

@@ -55,8 +55,7 @@ def behavior_neighbors(
     for name, value in (("behavior_k", k), ("behavior_min_count", min_count)):
         if value < 1:
             raise RecipeError(f"{name} must be at least 1 (got {value})", where=_LABEL)
-    users, items = train.users.numpy(), train.items.numpy()
-    by_user = sparse.csr_matrix((np.ones(len(users), dtype=np.int32), (users, items)), shape=(num_users, num_items))
+    by_user = train.matrix(num_users, num_items, np.int32)
     by_item = by_user.T.tocsr()
     popularity = np.diff(by_item.indptr).astype(np.float64) if similarity == "cosine" else None
 

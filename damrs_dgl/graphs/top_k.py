@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from damrs_dgl.selection import largest
+from damrs_dgl.selection import largest, place_in_group
 
 Levels = Callable[[Tensor, Tensor], Tensor]
 """(row, item) index tensors -> exact similarities as integers."""
@@ -102,6 +102,6 @@ def _decide_exactly(similarity: Tensor, kth: Tensor, k: int, tolerance: float, l
     order = order[torch.argsort(rows[order], stable=True)]
     rows, items = rows[order], items[order]
     counts = torch.bincount(rows, minlength=len(kth))
-    rank = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows]
+    rank = place_in_group(rows, counts)
     kept = rank < k - certain.sum(1)[rows]
     return torch.cat([certain_rows, rows[kept]]), torch.cat([certain_items, items[kept]])

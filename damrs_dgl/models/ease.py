@@ -12,7 +12,6 @@ from torch.nn.functional import embedding_bag
 
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import ClosedFormModel, ModelConfig, ModelInputs
-from damrs_dgl.models.layers.item_item import interaction_matrix
 from damrs_dgl.models.ranges import Range, Space
 from damrs_dgl.models.registry import register
 from damrs_dgl.progress import OnProgress, silent
@@ -57,7 +56,7 @@ class EASE(ClosedFormModel):
             )
         self.config = config
         self.device = inputs.device
-        self.interactions = interaction_matrix(inputs)
+        self.interactions = inputs.dataset.train.matrix(inputs.num_users, inputs.num_items)
 
     def fit_closed_form(self, progress: OnProgress | None = None) -> None:
         """The weights [I, I] from the inverse of R^T R + lambda I, by Cholesky's factor, in one matrix of that size."""

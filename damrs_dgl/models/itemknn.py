@@ -19,7 +19,6 @@ from damrs_dgl.models.layers.item_item import (
     degree_power,
     degrees,
     from_buffers,
-    interaction_matrix,
     largest_entries,
     row_blocks,
 )
@@ -77,7 +76,7 @@ class ItemKNN(ClosedFormModel):
             inputs.require_content(f'{self.name} with source "{config.source}"')
         self.inputs = inputs
         self.config = config
-        self.interactions = interaction_matrix(inputs)
+        self.interactions = inputs.dataset.train.matrix(inputs.num_users, inputs.num_items)
         self.weighted = damped(self.interactions, config.user_damping)
 
     def fit_closed_form(self, progress: OnProgress | None = None) -> None:

@@ -19,7 +19,7 @@ from damrs_dgl.report.item_vectors import VectorView
 
 Row = dict[str, Any]
 STUDIES = ("compare", "ablate", "stress", "groups", "tune")  # tables that studies leave in the run's folder
-AUDITS = ("interactions", "content", "links")
+AUDIT_TABLES = ("interactions", "content", "links")
 
 
 @dataclass
@@ -99,7 +99,7 @@ def _value(text: str | None) -> Any:
 def audit_tables(folder: Path) -> dict[str, pa.Table]:
     """The audit's tables that stand in a run's folder. Raises RunError for one that cannot be read."""
     found = {}
-    for name in AUDITS:
+    for name in AUDIT_TABLES:
         path = folder / "audit" / f"{name}.parquet"
         if path.is_file():
             try:

@@ -24,11 +24,10 @@ from damrs_dgl.factory import build_recipe_graph, prepare_training
 from damrs_dgl.files import whole_file
 from damrs_dgl.progress import OnProgress
 from damrs_dgl.report.audit_figure import audit_figure
+from damrs_dgl.report.inputs import AUDIT_TABLES
 from damrs_dgl.run import artefact_key
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.training.checkpoint import CheckpointStore
-
-TABLES = ("interactions", "content", "links")
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def audit(workspace: Workspace, *, scorer: str | None = None, folds: int = 0, to
     run, console = workspace.run, workspace.console
     check_scorer(name, workspace.dataset)
     parts = audit_parts(workspace, name, folds)
-    files = [run.audit / f"{table}.parquet" for table in TABLES]
+    files = [run.audit / f"{table}.parquet" for table in AUDIT_TABLES]
     found = _judge(workspace, name, folds)
     tables = {
         "interactions": interaction_table(workspace.dataset, found.clicks.view, found.suspicion, _voices(found, name)),
@@ -150,7 +149,7 @@ def _view(workspace: Workspace, folds: int, progress: OnProgress) -> ModelView:
 
 
 def _title(workspace: Workspace) -> str:
-    return f"{workspace.recipe.name}: what is suspect{' (synthetic data)' if workspace.is_synthetic else ''}"
+    return f"{workspace.recipe.name}: what is suspect{workspace.synthetic_note}"
 
 
 def _show(workspace: Workspace, found: Audit, scorer: str, folds: int, top: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from damrs_dgl.errors import RecipeError
 from damrs_dgl.files import write_csv
 from damrs_dgl.models.systems import floor_systems, full_name
 from damrs_dgl.stages.study import finish, keeping, run_study, seeds_of, show_failures
@@ -13,8 +12,7 @@ from damrs_dgl.stages.systems_table import StudyFiles, keep_systems, show_beside
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.studies.cells import Cell, Study
 from damrs_dgl.studies.published import paper_comparison, paper_dataset
-from damrs_dgl.studies.stress import systems_of
-from damrs_dgl.studies.systems import clean_cells, pair_rows, results_of
+from damrs_dgl.studies.systems import clean_cells, pair_rows, results_of, systems_of
 
 
 @writing_stage
@@ -37,12 +35,8 @@ def compare(
     Raises DamrsError at the end where a training failed.
     """
     run, dataset = workspace.run, workspace.dataset
-    try:
-        asked = systems_of(workspace.recipe, models)
-    except ValueError as error:
-        raise RecipeError(str(error), where="--models") from None
     floor = floor_systems()
-    systems = list(dict.fromkeys([*asked, *floor]))
+    systems = list(dict.fromkeys([*systems_of(workspace.recipe, models), *floor]))
     cells = clean_cells(systems, seeds_of(workspace, seeds), once=floor)
     study = Study(workspace.recipe, dataset, run.cells, workspace.device)
     published = paper_comparison(paper_dataset(dataset))

@@ -16,7 +16,7 @@ def describe(workspace: Workspace) -> dict[str, Any]:
     dataset, summary = workspace.dataset, summary_of(workspace)
     similarities = [f"avg. sim. {name}" for name in dataset.modalities]
     workspace.console.table(
-        f"{workspace.recipe.name}{' (synthetic)' if workspace.is_synthetic else ''}",
+        f"{workspace.recipe.name}{workspace.synthetic_note}",
         ["observations", "users", "items", "sparsity", "train", "validation", "test", *similarities],
         [
             [

@@ -122,8 +122,8 @@ def suspects(workspace: Workspace) -> np.ndarray:
         raise RunError("is damaged (its checksum does not fit)", where=damaged, fix="run `audit` again")
     table = pq.read_table(path, columns=["user", "item"])
     dataset = workspace.dataset
-    asked = dataset.user_indices(table["user"]) * dataset.num_items + dataset.item_indices(table["item"])
-    keys = (dataset.train.users * dataset.num_items + dataset.train.items).numpy()
+    judged = Interactions.from_numpy(dataset.user_indices(table["user"]), dataset.item_indices(table["item"]))
+    asked, keys = judged.keys(dataset.num_items).numpy(), dataset.train.keys(dataset.num_items).numpy()
     if len(asked) != len(keys) or not np.array_equal(np.sort(asked), np.sort(keys)):
         raise RunError("its clicks are not those of the training split", where=path, fix="run `audit` again")
     by_key = np.argsort(keys)
@@ -164,6 +164,5 @@ def _compare(workspace: Workspace, before: dict[str, Any], after: dict[str, Any]
             if name in SHOWN or len(before[split]) < len(SHOWN):
                 change = after[split][name] / before[split][name] - 1 if before[split][name] else 0.0
                 rows.append([split, name, before[split][name], after[split][name], f"{change:+.1%}"])
-    synthetic = ", synthetic data" if workspace.is_synthetic else ""
-    title = f"{workspace.recipe.name}: all clicks alike, and {how}{synthetic}"
+    title = f"{workspace.recipe.name}: all clicks alike, and {how}{workspace.synthetic_note}"
     workspace.console.table(title, ["split", "metric", "all alike", how, "change"], rows)

@@ -98,7 +98,7 @@ def _computed(workspace: Workspace) -> dict[str, Any]:
         "protocol": recipe.evaluation.protocol,
         "seed": recipe.training.seed,
         "synthetic": workspace.is_synthetic,
-        "seconds": round(sum(row["seconds"] for row in progress.history), 3),
+        "seconds": progress.seconds,
         **peak_memory(workspace.device),
         "device": str(workspace.device),
         "versions": versions(),
@@ -116,8 +116,8 @@ def show_metrics(workspace: Workspace, metrics: dict[str, Any], format: str | No
         for split in ("validation", "test")
         for name in names
     ]
-    synthetic = ", synthetic data" if metrics["synthetic"] else ""
-    title = f"{workspace.recipe.name}: best epoch {metrics['best_epoch']}, protocol {metrics['protocol']}{synthetic}"
+    title = f"{workspace.recipe.name}: best epoch {metrics['best_epoch']}, protocol {metrics['protocol']}"
+    title += workspace.synthetic_note
     show_table(workspace.console, title, ["split", "metric", *(f"@{k}" for k in ks)], rows, format)
 
 
@@ -137,8 +137,7 @@ def show_beside_floor(workspace: Workspace, metrics: dict[str, Any], format: str
         [name, *(found["test"][key] for key in columns), *(found["beyond_accuracy"].get(key) for key in beside)]
         for name, found in {own: metrics, **others}.items()
     ]
-    synthetic = ", synthetic data" if metrics["synthetic"] else ""
-    title = f"{recipe.name}: test lists of {k} beside the floor{synthetic}"
+    title = f"{recipe.name}: test lists of {k} beside the floor{workspace.synthetic_note}"
     shown = [name.partition("@")[0].replace("_", " ") for name in (*columns, *beside)]
     show_table(workspace.console, title, ["system", *shown], rows, format)
 

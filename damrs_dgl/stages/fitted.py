@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-import torch
 from torch import Tensor
 
-from damrs_dgl.data.dataset import MultimodalDataset
-from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import RunError
-from damrs_dgl.factory import build_model, scorer_of
+from damrs_dgl.factory import scorer_of
 from damrs_dgl.models.base import RankingModel
-from damrs_dgl.recipe import Recipe
 from damrs_dgl.scoring import Scorer
 from damrs_dgl.training.checkpoint import CheckpointStore
 from damrs_dgl.training.trainer import Progress
@@ -46,20 +40,6 @@ def load_weights(store: CheckpointStore) -> tuple[dict[str, Tensor], Progress]:
     progress = Progress(**stored[1]["progress"]) if stored else Progress()
     progress.best_epoch = facts["best_epoch"]
     return weights, progress
-
-
-def restored_model(
-    weights: Mapping[str, Tensor],
-    recipe: Recipe[Any],
-    dataset: MultimodalDataset,
-    graph: dgl.DGLGraph,
-    device: torch.device,
-) -> RankingModel:
-    """The recipe's model with stored weights."""
-    unused = torch.Generator().manual_seed(0)  # for the initial weights, which the stored ones replace
-    model = build_model(recipe, dataset, graph, generator=unused, device=device)
-    model.load_state_dict(weights)
-    return model
 
 
 def early_best(best_epoch: int, epochs: int) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from damrs_dgl.files import write_csv
 from damrs_dgl.report.groups_figure import groups_figure
+from damrs_dgl.report.sections.groups import COLUMNS
 from damrs_dgl.scoring import Scorer
 from damrs_dgl.stages.shown_table import show_table
 from damrs_dgl.stages.workspace import Workspace, writing_stage
@@ -22,8 +23,6 @@ from damrs_dgl.studies.groups import (
     span_text,
 )
 from damrs_dgl.studies.judging import Judge, floor_label, trained_floor
-
-COLUMNS = ("by", "group", "low", "high", "counted", "system", "metric", "value", "standard_error", "users")
 
 
 @writing_stage
@@ -44,13 +43,12 @@ def groups(
     rows: list[dict[str, Any]] = []
     for name, scorer in _systems(workspace):
         rows += group_rows(name, judge(scorer), dataset, chosen, recipe.evaluation.ks)
-    synthetic = ", synthetic data" if workspace.is_synthetic else ""
     monitor = recipe.training.monitor
     drawn = monitor if monitor.startswith("recall@") else f"recall@{monitor.partition('@')[2]}"  # items have no other
     with run.making("groups", workspace.study_parts, run.groups_table, run.groups_plot):
         write_csv(run.groups_table, rows, COLUMNS)
-        groups_figure(rows, run.groups_plot, metric=drawn, subtitle=f"{recipe.name}{synthetic}")
-    title = f"{recipe.name}: test {drawn} by group{synthetic}"
+        groups_figure(rows, run.groups_plot, metric=drawn, subtitle=f"{recipe.name}{workspace.synthetic_note}")
+    title = f"{recipe.name}: test {drawn} by group{workspace.synthetic_note}"
     columns, shown = _table(chosen, rows, drawn)
     show_table(workspace.console, title, columns, shown, format)
     workspace.console.notice(f"groups: {len(chosen)} groups ({run.groups_table}, {run.groups_plot})")

@@ -199,6 +199,6 @@ def _show(workspace: Workspace, ranking: Ranking, user_ids: pa.Array) -> None:
     rows = []
     for user, items in zip(user_ids[:SHOWN_USERS], ranking.items[:SHOWN_USERS, :SHOWN_ITEMS].tolist(), strict=True):
         rows.append([user.as_py(), ", ".join(str(item_ids[item].as_py()) for item in items if item >= 0)])
-    synthetic = ", synthetic data" if workspace.is_synthetic else ""
-    title = f"{workspace.recipe.name}: the best items of the first {len(rows)} of {len(user_ids):,} users{synthetic}"
+    title = f"{workspace.recipe.name}: the best items of the first {len(rows)} of {len(user_ids):,} users"
+    title += workspace.synthetic_note
     workspace.console.table(title, ["user", "items, best first"], rows)

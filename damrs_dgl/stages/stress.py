@@ -7,12 +7,12 @@ from statistics import fmean
 from typing import Any
 
 from damrs_dgl.data.noise import corrupt
-from damrs_dgl.errors import RecipeError
 from damrs_dgl.files import write_csv
 from damrs_dgl.report.degradation_figure import degradation_figure
 from damrs_dgl.stages.study import finish, keeping, mean_text, of_seeds, run_study, seeds_of, show_failures
 from damrs_dgl.stages.workspace import Workspace, writing_stage
-from damrs_dgl.studies.stress import DROPS, plan_cells, stress_rows, systems_of
+from damrs_dgl.studies.stress import DROPS, plan_cells, stress_rows
+from damrs_dgl.studies.systems import systems_of
 
 
 @writing_stage
@@ -35,32 +35,23 @@ def stress(
     settings = workspace.recipe.stress
     noises = list(dict.fromkeys(noises)) or list(settings.noise)
     count = seeds or settings.seeds
-    systems = _systems(workspace, models or settings.models)
+    systems = systems_of(workspace.recipe, models or settings.models)
     cells = plan_cells(systems, noises, ratios or settings.ratios, seeds_of(workspace, count))
     for noise in noises:  # what cannot work is refused before hours of training
         corrupt(workspace.dataset, noise, 0.0, seed=0)
     outcomes = run_study(workspace, "stress", cells, jobs=jobs)
     rows = stress_rows(outcomes, noises)
-    synthetic = " (synthetic data)" if workspace.is_synthetic else ""
     sound = [row for row in rows if "error" not in row]
     with keeping(workspace, "stress", run.stress_table, run.stress_plot):
         write_csv(run.stress_table, rows)
         if sound:
-            subtitle = f"{workspace.recipe.name}{synthetic}, {of_seeds(count)}"
+            subtitle = f"{workspace.recipe.name}{workspace.synthetic_note}, {of_seeds(count)}"
             degradation_figure(sound, run.stress_plot, subtitle=subtitle)
     _show(workspace, rows)
     show_failures(workspace, outcomes)
     console.notice(f"stress: {len(cells)} trainings ({run.stress_table}, {run.stress_plot})")
     finish("stress", outcomes)
     return rows
-
-
-def _systems(workspace: Workspace, models: Sequence[str]) -> list[str]:
-    """The systems to compare. Raises RecipeError for a name that is none."""
-    try:
-        return systems_of(workspace.recipe, models)
-    except ValueError as error:
-        raise RecipeError(str(error), where="--models") from None
 
 
 def _show(workspace: Workspace, rows: Sequence[dict[str, Any]]) -> None:
@@ -77,6 +68,6 @@ def _show(workspace: Workspace, rows: Sequence[dict[str, Any]]) -> None:
             cells.append(mean_text(values))
             cells.append(f"{fmean(values) / fmean(before) - 1:+.1%}" if ratio and values and any(before) else None)
         table.append(cells)
-    synthetic = ", synthetic data" if workspace.is_synthetic else ""
     columns = ["noise", "ratio", "model", "test Recall@20", "change", "test NDCG@20", "change"]
-    workspace.console.table(f"{workspace.recipe.name}: test metrics under noise{synthetic}", columns, table, keys=3)
+    title = f"{workspace.recipe.name}: test metrics under noise{workspace.synthetic_note}"
+    workspace.console.table(title, columns, table, keys=3)

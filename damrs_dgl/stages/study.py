@@ -8,10 +8,10 @@ from pathlib import Path
 
 from damrs_dgl.console import Console, ProgressBar
 from damrs_dgl.errors import DamrsError, InternalError, RunError
-from damrs_dgl.factory import build_recipe_graph, schedule_of
+from damrs_dgl.factory import build_recipe_graph, restored_model, schedule_of
 from damrs_dgl.provenance import fit_parts, graphs_parts
 from damrs_dgl.run import artefact_key
-from damrs_dgl.stages.fitted import early_best, load_weights, restored_model
+from damrs_dgl.stages.fitted import early_best, load_weights
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.studies.cells import CLEAN, Cell, Outcome, Study, Watch, run_cells
 from damrs_dgl.studies.results import CellResult
@@ -137,5 +137,4 @@ def _of_the_run(workspace: Workspace, cell: Cell, study: Study) -> CellResult | 
     model = restored_model(weights, recipe, dataset, graph, study.device)
     if not progress.is_whole(schedule_of(recipe, dataset, model)):
         return None
-    seconds = sum(row["seconds"] for row in progress.history)
-    return keep_result(study, cell, model, progress, dataset=dataset, wall_seconds=seconds)
+    return keep_result(study, cell, model, progress, dataset=dataset, wall_seconds=progress.seconds)

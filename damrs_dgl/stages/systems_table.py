@@ -47,12 +47,12 @@ def keep_systems(
     """
     rows = system_rows(outcomes, paper)
     write_csv(files.table, rows)
-    synthetic = ", synthetic data" if workspace.is_synthetic else ""
     sound = [row for row in rows if "error" not in row]
     if sound:
-        subtitle = f"{workspace.recipe.name}{synthetic}, {of_seeds(seeds)}"
+        subtitle = f"{workspace.recipe.name}{workspace.synthetic_note}, {of_seeds(seeds)}"
         systems_figure(sound, files.plot, title=subject, subtitle=subtitle)
-    title = f"{workspace.recipe.name}: {subject[0].lower()}{subject[1:]}, test metrics, {of_seeds(seeds)}{synthetic}"
+    title = f"{workspace.recipe.name}: {subject[0].lower()}{subject[1:]}, test metrics, {of_seeds(seeds)}"
+    title += workspace.synthetic_note
     _show_systems(workspace, results_of(outcomes), paper, title=title, format=format)
     return rows
 

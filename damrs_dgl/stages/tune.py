@@ -196,9 +196,8 @@ def _show(workspace: Workspace, trials: list[Trial], *, unfinished: bool) -> Non
     finished = sorted((trial for trial in trials if trial.score is not None), key=lambda trial: -(trial.score or 0))
     rows = [[trial.number, trial.score, _params(trial), trial.search or "this one"] for trial in finished[:5]]
     shown = 4 if any(trial.search for trial in finished) else 3
-    synthetic = ", synthetic data" if workspace.is_synthetic else ""
     if rows:
-        title = f"{workspace.recipe.name}: best trials by validation{synthetic}"
+        title = f"{workspace.recipe.name}: best trials by validation{workspace.synthetic_note}"
         columns = ["trial", f"validation {monitor}", "values", "search"]
         console.table(title, columns[:shown], [row[:shown] for row in rows])
     files = [run.tuning_table, *([run.tuned_recipe] if finished else [])]

@@ -20,7 +20,7 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DamrsError, StorageError
 from damrs_dgl.evaluation.list_metrics import metric_names
-from damrs_dgl.factory import load_dataset, pick_device, schedule_of
+from damrs_dgl.factory import load_dataset, pick_device, restored_model, schedule_of
 from damrs_dgl.graphs.build import BuiltGraph
 from damrs_dgl.locking import RunBusyError
 from damrs_dgl.manifest import FORMAT_VERSION
@@ -29,7 +29,7 @@ from damrs_dgl.models.systems import floor_systems
 from damrs_dgl.provenance import evaluation_parts, fit_parts, graphs_parts, result_parts
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.run import RunDirectory, artefact_key
-from damrs_dgl.stages.fitted import Fitted, load_weights, restored_model
+from damrs_dgl.stages.fitted import Fitted, load_weights
 from damrs_dgl.stages.graph_artefact import make_graph, stored_graph
 from damrs_dgl.training.checkpoint import CheckpointStore
 
@@ -188,6 +188,11 @@ class Workspace:
     def is_synthetic(self) -> bool:
         """Whether the numbers come from the synthetic shop."""
         return self.recipe.is_synthetic
+
+    @property
+    def synthetic_note(self) -> str:
+        """What a title ends with: ", synthetic data", or nothing."""
+        return ", synthetic data" if self.is_synthetic else ""
 
 
 def writing_stage(stage: Stage[Given, Result]) -> Stage[Given, Result]:

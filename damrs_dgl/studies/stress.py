@@ -7,22 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from damrs_dgl.errors import DamrsError
-from damrs_dgl.models.systems import BACKBONE, check_system
-from damrs_dgl.recipe import Recipe
 from damrs_dgl.studies.study import CLEAN, Cell, Outcome
 
 DROPS = ("recall@20", "ndcg@20")
-
-
-def systems_of(recipe: Recipe[Any], asked: Sequence[str]) -> list[str]:
-    """The systems to compare, each once, in lower case, the backbone by its own name; none asked: the recipe's own.
-
-    Raises ValueError for a name that is no system.
-    """
-    own = recipe.model.name
-    backbone = getattr(recipe.model, BACKBONE, None)
-    names = [check_system(name) for name in asked] or [own, *([BACKBONE] if backbone else [])]
-    return list(dict.fromkeys(backbone.name if backbone and name == BACKBONE else name for name in names))
 
 
 def plan_cells(

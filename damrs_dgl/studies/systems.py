@@ -7,12 +7,28 @@ from typing import Any
 
 import numpy as np
 
-from damrs_dgl.errors import DamrsError
+from damrs_dgl.errors import DamrsError, RecipeError
+from damrs_dgl.models.systems import BACKBONE, check_system
+from damrs_dgl.recipe import Recipe
 from damrs_dgl.studies.results import PER_USER_K, CellResult
 from damrs_dgl.studies.statistics import Marks, best_and_second, compare_pairs
 from damrs_dgl.studies.study import Cell, Outcome
 
 HEADLINE = ("recall@20", "ndcg@20")
+
+
+def systems_of(recipe: Recipe[Any], asked: Sequence[str]) -> list[str]:
+    """The systems to compare, each once, in lower case, the backbone by its own name; none asked: the recipe's own.
+
+    Raises RecipeError for a name that is no system.
+    """
+    own = recipe.model.name
+    backbone = getattr(recipe.model, BACKBONE, None)
+    try:
+        names = [check_system(name) for name in asked] or [own, *([BACKBONE] if backbone else [])]
+    except ValueError as error:
+        raise RecipeError(str(error), where="--models") from None
+    return list(dict.fromkeys(backbone.name if backbone and name == BACKBONE else name for name in names))
 
 
 def clean_cells(systems: Sequence[str], seeds: Sequence[int], once: Collection[str] = ()) -> list[Cell]:

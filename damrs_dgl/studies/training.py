@@ -109,7 +109,7 @@ def keep_result(
         "validation": validation,
         "best_epoch": progress.best_epoch,
         "epochs": progress.epoch,
-        "seconds": round(sum(row["seconds"] for row in progress.history), 3),
+        "seconds": progress.seconds,
         "wall_seconds": round(wall_seconds, 3),
     }
     return study.results.write(study.key(cell), {**study.facts_of(cell), **facts}, test)

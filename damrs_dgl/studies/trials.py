@@ -179,17 +179,13 @@ class _Listener:
                 raise _Ended(verdict)
 
 
-def _seconds(progress: Progress) -> float:
-    return round(sum(row["seconds"] for row in progress.history), 3)
-
-
 def _pruned(listener: _Listener, trainer: Trainer) -> Pruned:
     progress = trainer.progress
-    return Pruned(max((score for _, score in listener.curve), default=None), progress.epoch, _seconds(progress))
+    return Pruned(max((score for _, score in listener.curve), default=None), progress.epoch, progress.seconds)
 
 
 def _finished(listener: _Listener, progress: Progress) -> TrialResult:
     score = progress.best[listener.monitor]
     return TrialResult(
-        dict(progress.best), score, progress.best_epoch, progress.epoch, _seconds(progress), tuple(listener.curve)
+        dict(progress.best), score, progress.best_epoch, progress.epoch, progress.seconds, tuple(listener.curve)
     )

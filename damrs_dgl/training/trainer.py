@@ -51,6 +51,11 @@ class Progress:
     stale: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
 
+    @property
+    def seconds(self) -> float:
+        """Of all epochs, validation among them."""
+        return round(sum(row["seconds"] for row in self.history), 3)
+
     def finished(self, schedule: Schedule) -> bool:
         """Whether the schedule asks for no further epoch."""
         return self.epoch >= schedule.epochs or self.stale >= schedule.patience

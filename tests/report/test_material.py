@@ -17,7 +17,7 @@ from damrs_dgl.report.blocks import Picture, Table
 from damrs_dgl.report.inputs import ReportInputs, audit_tables, read_table, study_tables
 from damrs_dgl.report.item_vectors import vector_views
 from damrs_dgl.report.pictures import PictureFolder
-from damrs_dgl.report.sections.audit import click_reason, content_reason, top
+from damrs_dgl.report.sections.audit import click_row_text, content_row_text, top
 from damrs_dgl.report.sections.data import degree_chart
 from damrs_dgl.report.sections.overview import overview_section
 from damrs_dgl.report.sections.systems import ablation_section, comparison_section
@@ -141,10 +141,10 @@ def test_degrees_fall_into_bars_that_double() -> None:
 def test_reasons_are_sentences() -> None:
     row = {"percentile": 0.12, "speaks_against": "visual", "speaks_for": None}
     said = "The model ranks it above 12% of what is new to the user; visual speaks most against it; no relation speaks "
-    assert click_reason(row) == f"{said}for it."
-    assert click_reason({"percentile": None}) == "-"
+    assert click_row_text(row) == f"{said}for it."
+    assert click_row_text({"percentile": None}) == "-"
     row = {"modality": "visual", "odd_modality": "visual", "agrees_with_behavior": -1.5, "agrees_with_content": None}
-    assert content_reason(row) == "Unlike what the same users chose (-1.5 sd); the odd one of its modalities."
+    assert content_row_text(row) == "Unlike what the same users chose (-1.5 sd); the odd one of its modalities."
 
 
 def test_the_most_suspicious_come_first_and_the_unknown_last() -> None:

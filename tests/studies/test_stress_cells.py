@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from damrs_dgl.errors import DamrsError
+from damrs_dgl.errors import DamrsError, RecipeError
 from damrs_dgl.recipe import load_recipe
 from damrs_dgl.studies.cells import CLEAN, Cell
 from damrs_dgl.studies.results import CellResult
-from damrs_dgl.studies.stress import plan_cells, stress_rows, systems_of
+from damrs_dgl.studies.stress import plan_cells, stress_rows
+from damrs_dgl.studies.systems import systems_of
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def test_the_systems_that_are_compared(overrides: list[str], asked: list[str], e
 
 
 def test_no_such_system() -> None:
-    with pytest.raises(ValueError, match=r'there is no system "diigg"; did you mean "diig"'):
+    with pytest.raises(RecipeError, match=r'--models: there is no system "diigg"; did you mean "diig"'):
         systems_of(load_recipe("demo"), ["diigg"])
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -42,16 +44,23 @@ def read_columns(file: Path, ids: list[str], others: list[str]) -> pa.Table:
 
 def read_parquet(file: Path, wanted: list[str]) -> pa.Table:
     """Columns of a Parquet file. Raises DataError for a damaged one, a missing column, text that is not UTF-8."""
-    try:
+    with readable_parquet(file):
         _check_names(pq.read_schema(file).names, wanted, file)
         table = pq.read_table(file, columns=wanted)
         for column in table.columns:
             column.validate(full=True)
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"not a readable Parquet file ({first_line(error)})", where=file) from error
     return table
+
+
+@contextmanager
+def readable_parquet(file: Path) -> Iterator[None]:
+    """Whatever pyarrow raises of a Parquet file as DataError; one of our own passes."""
+    try:
+        yield
+    except DataError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise DataError(f"not a readable Parquet file ({first_line(error)[:300]})", where=file) from error
 
 
 def read_id_list(file: Path, column: str | None, *, item: str, known: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -117,10 +126,8 @@ def _text_table(file: Path) -> TextTable:
 
 
 def _parquet_names(file: Path) -> list[str]:
-    try:
+    with readable_parquet(file):
         return list(pq.read_schema(file).names)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"not a readable Parquet file ({first_line(error)})", where=file) from error
 
 
 def _check_header(source: TextTable, wanted: list[str]) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from damrs_dgl.data.columns import first_line
 from damrs_dgl.data.content import as_features
+from damrs_dgl.data.formats.columnar import readable_parquet
 from damrs_dgl.data.formats.files import exists, require_file
 from damrs_dgl.data.formats.pandas_index import index_columns
 from damrs_dgl.data.parts import Finding, ModalityFeatures
@@ -27,15 +27,11 @@ def open_parquet(
     the file's order. A null vector is a missing row.
     """
     file = require_file(path)
-    try:
+    with readable_parquet(file):
         schema = pq.read_schema(file)
         columns, notes = _value_columns(schema, id_column, vector_column, file)
         table = _read_table(file, schema, id_column, columns)
         table[id_column].validate(full=True)  # text that is not UTF-8
-    except DataError:
-        raise
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise DataError(f"not a readable Parquet file ({first_line(error)[:300]})", where=file) from error
     if len(columns) == 1 and _is_list(schema.field(columns[0]).type):
         values = _stack_lists(table[columns[0]], f"{file.name}: {columns[0]}")
     else:

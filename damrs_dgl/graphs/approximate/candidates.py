@@ -28,6 +28,7 @@ from damrs_dgl.graphs.approximate.rescoring import Candidates, Content, best_can
 from damrs_dgl.graphs.approximate.scan import DuplicateGroups, Scan, Wanted
 from damrs_dgl.graphs.exact import Pairs, joined
 from damrs_dgl.graphs.similarity import CosineTable
+from damrs_dgl.selection import place_in_group
 
 Listed = tuple[Candidates, Tensor]
 OnRows = Callable[[int, int], None]
@@ -120,7 +121,7 @@ def _candidates(
     places, members = duplicates.of(flat[there], most)
     owners = there[places] // hits.shape[1]
     counts = torch.bincount(owners, minlength=len(rows))
-    columns = torch.arange(len(owners), device=rows.device) - (counts.cumsum(0) - counts)[owners]
+    columns = place_in_group(owners, counts)
     kept = columns < 2 * most
     owners, columns, members = owners[kept], columns[kept], members[kept]
     items = torch.zeros(len(rows), min(2 * most, int(counts.max())), dtype=torch.int64, device=rows.device)

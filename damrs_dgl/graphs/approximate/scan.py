@@ -11,7 +11,7 @@ from torch import Tensor
 
 from damrs_dgl.graphs.approximate.rescoring import Candidates, Content
 from damrs_dgl.graphs.buffers import Buffers
-from damrs_dgl.selection import largest
+from damrs_dgl.selection import largest, place_in_group
 
 _SCAN_VALUES = 2**22  # estimates of one modality in memory at once, 16 MB
 _FEWEST_ROWS = 16  # a block has that many, or reading the columns takes longer than working with them
@@ -40,7 +40,7 @@ class DuplicateGroups:
         """(position in `groups`, member): the members of each group, only the `most` lowest where that is given."""
         sizes = self.sizes[groups] if most is None else self.sizes[groups].clamp(max=most)
         places = torch.repeat_interleave(torch.arange(len(groups), device=groups.device), sizes)
-        offsets = torch.arange(len(places), device=groups.device) - (sizes.cumsum(0) - sizes)[places]
+        offsets = place_in_group(places, sizes)
         return places, self.members[self.starts[groups[places]] + offsets]
 
     def crowded(self, most: int) -> tuple[Tensor, Tensor]:

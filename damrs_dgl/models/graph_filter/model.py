@@ -12,7 +12,7 @@ from damrs_dgl.models.base import ClosedFormModel, Embeddings, ModelConfig, Mode
 from damrs_dgl.models.graph_filter.config import CHOICES, GraphFilterConfig
 from damrs_dgl.models.graph_filter.parts import FilterParts
 from damrs_dgl.models.graph_filter.search import Point, coordinate_search
-from damrs_dgl.models.layers.item_item import Factors, ItemItemScorer, as_buffers, from_buffers, interaction_matrix
+from damrs_dgl.models.layers.item_item import Factors, ItemItemScorer, as_buffers, from_buffers
 from damrs_dgl.models.ranges import Range, Space
 from damrs_dgl.models.registry import register
 from damrs_dgl.progress import OnProgress, silent
@@ -86,7 +86,7 @@ class GraphFilter(ClosedFormModel):
             inputs.require_content(f"{self.name} without linear and lowpass")
         self.config = config
         self.inputs = inputs
-        self.interactions = interaction_matrix(inputs)
+        self.interactions = inputs.dataset.train.matrix(inputs.num_users, inputs.num_items)
         self.is_lowpass = not (config.linear or config.content)
         self._parts: FilterParts | None = None
 

@@ -9,21 +9,10 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from damrs_dgl.models.base import ModelInputs
-
 Factors = tuple[np.ndarray, np.ndarray]
 """(of the history [I, r], of the candidates [I, r]): the matrix is their product, history @ candidates.T."""
 
 _BLOCK = 2**24  # entries of a dense block of rows, 64 MiB
-
-
-def interaction_matrix(inputs: ModelInputs) -> sp.csr_matrix:
-    """R of the training split, float32 [U, I], entries 0 and 1."""
-    train = inputs.dataset.train
-    shape = (inputs.num_users, inputs.num_items)
-    matrix = sp.csr_matrix((np.ones(len(train), dtype=np.float32), (train.users.numpy(), train.items.numpy())), shape)
-    matrix.data[:] = 1
-    return matrix
 
 
 def degrees(matrix: sp.csr_matrix, axis: int) -> np.ndarray:

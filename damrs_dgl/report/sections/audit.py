@@ -47,10 +47,11 @@ def audit_section(inputs: ReportInputs) -> Section | None:
         blocks.append(Figures(figures))
     if "interactions" in tables:
         rows = top(tables["interactions"])
-        blocks.append(_top_table("The most suspicious clicks", ["user", "item"], rows, click_reason, pictures))
+        blocks.append(_top_table("The most suspicious clicks", ["user", "item"], rows, click_row_text, pictures))
     if "content" in tables:
         rows = top(tables["content"])
-        blocks.append(_top_table("The most suspicious contents", ["item", "modality"], rows, content_reason, pictures))
+        title = "The most suspicious contents"
+        blocks.append(_top_table(title, ["item", "modality"], rows, content_row_text, pictures))
     links = inputs.audit.get("links")
     if links is not None and links.num_rows:
         blocks.append(_cut_links(links))
@@ -103,7 +104,7 @@ def _top_table(
     return Table(title, heads, shown, cards=True)
 
 
-def click_reason(row: Record) -> str:
+def click_row_text(row: Record) -> str:
     """Why a click is suspicious: who suspects it, where the model ranks it, which relations speak against or for it."""
     voices = {key.removeprefix(_VOICE): value for key, value in row.items() if key.startswith(_VOICE)}
     parts = [f"suspicion {value:.2f} by {_WHOSE.get(name, name)}" for name, value in voices.items()]
@@ -119,7 +120,7 @@ def click_reason(row: Record) -> str:
     return _sentence(parts)
 
 
-def content_reason(row: Record) -> str:
+def content_row_text(row: Record) -> str:
     """Why an item's content is suspicious: what it is unlike, in standard deviations from the mean over items."""
     parts = []
     for key, whose in (

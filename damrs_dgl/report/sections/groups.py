@@ -10,7 +10,7 @@ from damrs_dgl.report.inputs import ReportInputs, Row
 from damrs_dgl.report.sections.metrics import headline, label_of
 from damrs_dgl.report.sections.systems import system_of
 
-_COLUMNS = ("by", "group", "low", "high", "counted", "system", "metric", "value", "standard_error", "users")
+COLUMNS = ("by", "group", "low", "high", "counted", "system", "metric", "value", "standard_error", "users")
 
 
 def groups_section(inputs: ReportInputs) -> Section | None:
@@ -26,7 +26,7 @@ def groups_section(inputs: ReportInputs) -> Section | None:
     if not figures:
         return None
     numbers = Table(
-        "All groups and metrics", _COLUMNS, [[row.get(name) for name in _COLUMNS] for row in rows], folded=True
+        "All groups and metrics", COLUMNS, [[row.get(name) for name in COLUMNS] for row in rows], folded=True
     )
     text = "Whiskers: one standard error over the group's users. Recall of an item group counts its items alone."
     return Section(

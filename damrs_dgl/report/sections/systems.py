@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean, stdev
+from statistics import fmean
 
 from damrs_dgl.report.blocks import Block, Figures, Paragraph, Section, Table
 from damrs_dgl.report.charts import Bar, ranked_bars
+from damrs_dgl.report.drawing import standard_error
 from damrs_dgl.report.inputs import ReportInputs, Row
 from damrs_dgl.report.sections.metrics import headline, label_of
 
@@ -35,7 +36,7 @@ def system_of(row: Row) -> str:
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
     """The mean and its standard error, 0 for a single value."""
-    return fmean(values), stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    return fmean(values), standard_error(values)
 
 
 def _section(inputs: ReportInputs, name: str, title: str, *, strong: str, sort: bool) -> Section | None:
