@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from damrs_dgl.models.base import RankingModel
+from damrs_dgl.models.registry import find_model
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.run import FORMAT_VERSION
 
 FREE_ON_RESUME: Final = frozenset({"epochs", "patience"})  # of [training]: may change when a training is resumed
+_NONE: Final[frozenset[str]] = frozenset()
 _BLOCK_SIZE: Final = frozenset({"block_size"})
 
 
@@ -24,11 +27,15 @@ def graphs_parts(recipe: Recipe[Any], data: str) -> dict[str, Any]:
 
 
 def fit_parts(recipe: Recipe[Any], data: str) -> dict[str, Any]:
-    """What a training is made from, but for what may change when it is resumed: epochs, patience and the device."""
+    """What a training is made from, but for what may change when it is resumed: epochs, patience and the device.
+
+    Of a system whose members are trained to their end inside its one epoch, epochs and patience are among it.
+    """
+    trains_members = find_model(recipe.model.name).members is not RankingModel.members
     return {
         **graphs_parts(recipe, data),
         **_values(recipe, "model"),
-        **_values(recipe, "training", without=FREE_ON_RESUME),
+        **_values(recipe, "training", without=_NONE if trains_members else FREE_ON_RESUME),
     }
 
 

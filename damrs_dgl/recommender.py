@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 from torch.nn.functional import normalize
 
 from damrs_dgl.data.dataset import MultimodalDataset
@@ -37,6 +39,10 @@ _AGAIN = "save the recommender again"
 _STATE = "model."  # before the names of a system's own tensors in a saved file
 
 
+class NotFitted(RunError, NotFittedError):
+    """Something was asked of a recommender before `fit`."""
+
+
 class Recommender(BaseEstimator):
     """A system described by a recipe, trained on a data set in memory; an estimator of scikit-learn's kind.
 
@@ -44,8 +50,8 @@ class Recommender(BaseEstimator):
     ----------
     recipe: a recipe, a file, or a shipped recipe's name; None: the defaults of every key. Its [data] is not read.
     device: auto, cpu or cuda.
-    callback: called with the progress and the schedule after each epoch; the log (`damrs_dgl`, level INFO) says the
-        same in words.
+    callback: called with the progress and the schedule after each epoch, of each member too where the system blends
+        several; the log (`damrs_dgl`, level INFO) says the same in words.
     settings: `section__key=value` changes to the recipe, e.g. `training__epochs=20`, `model__name="lightgcn"`.
 
     Attributes
@@ -106,6 +112,8 @@ class Recommender(BaseEstimator):
         self._device = pick_device(self.device)
         graph = build_recipe_graph(recipe, dataset).graph
         trainer = prepare_training(recipe, dataset, graph, device=self._device, on_epoch=self._report)
+        for name, member in trainer.members.items():
+            member.on_epoch = partial(self._report, member=name)
         self.progress_ = trainer.fit()
         self.recipe_, self.dataset_ = recipe, dataset
         self.data_fingerprint_ = dataset.fingerprint()
@@ -241,10 +249,11 @@ class Recommender(BaseEstimator):
         }
         return with_values(recipe, changes) if changes else recipe
 
-    def _report(self, progress: Progress, schedule: Schedule) -> None:
+    def _report(self, progress: Progress, schedule: Schedule, member: str = "") -> None:
         best = progress.best.get(schedule.monitor)
         logger.info(
-            "epoch %d: loss %.4f, best %s %s (epoch %d)",
+            "%sepoch %d: loss %.4f, best %s %s (epoch %d)",
+            f"{member}, " if member else "",
             progress.epoch,
             progress.history[-1]["loss"],
             schedule.monitor,
@@ -260,7 +269,7 @@ class Recommender(BaseEstimator):
 
     def _require_fit(self) -> None:
         if not hasattr(self, "_scorer"):
-            raise RunError("nothing was fitted yet", where="Recommender", fix="call fit(dataset) first")
+            raise NotFitted("nothing was fitted yet", where="Recommender", fix="call fit(dataset) first")
 
     def _vectors(self) -> DotProduct:
         self._require_fit()

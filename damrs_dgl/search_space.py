@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from damrs_dgl.errors import RecipeError
-from damrs_dgl.models.base import Range
+from damrs_dgl.models.base import ModelConfig, Range, WrapperConfig
 from damrs_dgl.models.ranges import Values
 from damrs_dgl.models.spaces import space_of
 from damrs_dgl.recipe import Recipe, shipped_recipes, with_values
@@ -104,12 +104,23 @@ def recipe_values(recipe: Recipe[Any], space: SearchSpace) -> dict[str, Any] | N
     return own if all(_is_among(own[key], values) for key, values in space.entries.items()) else None
 
 
+def _system_overrides(model: ModelConfig) -> str:
+    """The overrides that make a system the recipe's, and what it wraps where that is not its default."""
+    asked, place = [f"-o model.name={model.name}"], "model.backbone"
+    while isinstance(model, WrapperConfig):
+        default, model = model.DEFAULT_BACKBONE, model.backbone
+        if model.name != default:
+            asked.append(f"-o {place}={model.name}")
+        place += ".backbone"
+    return " ".join(asked)
+
+
 def space_text(source: str, recipe: Recipe[Any], space: SearchSpace) -> str:
     """A space as the TOML file that `load_space` reads, to be edited; `source` names the recipe."""
     size = f"{space.size:,} combinations" if space.size else "endless, for --search optuna"
     lines = [
         f"# {space.where[0].upper()}{space.where[1:]}: {size}.",
-        f"# Use it: damrs-dgl -o model.name={recipe.model.name} tune --trials 20 --space FILE",
+        f"# Use it: damrs-dgl {_system_overrides(recipe.model)} tune --trials 20 --space FILE",
         f"recipe = {toml_value(source)}   # where the command line has no --recipe",
         "",
         "[space]   # each key with a list of values, or {low, high, log}: whole numbers where both ends are",

@@ -12,24 +12,46 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 SPIN_COUNT: Final = 1000  # of GNU's OpenMP, which torch's Linux builds bring
 USERS_OWN_WAITING: Final = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 _CGROUP: Final = Path("/sys/fs/cgroup")
+_OWN_GROUPS: Final = Path("/proc/self/cgroup")
 
 
-def usable_cores(cgroup: Path = _CGROUP) -> int:
-    """Cores that this process may use: by affinity and by the container's quota, not those that the host has."""
+def usable_cores(cgroup: Path = _CGROUP, own: Path = _OWN_GROUPS) -> int:
+    """Cores that this process may use: by affinity and by the quota of its control groups, not those of the host.
+
+    cgroup: where control groups are mounted.  own: the file that names this process's; inside a container its own
+    group is the mounted root.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _quota(cgroup)
-    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+    quotas = [quota for group in _groups(own) if (quota := _quota(cgroup, group)) is not None]
+    return max(1, min([cores, *map(math.ceil, quotas)]))
 
 
-def _quota(cgroup: Path) -> float | None:
-    """The cores' worth of time that the control group allows (version 2, else 1); None without a limit."""
-    for file, period_file in (("cpu.max", None), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+def _groups(own: Path) -> list[str]:
+    """The process's control groups and all around them, by their paths below the mount; the root is ""."""
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        lines = []
+    found = [""]
+    for line in lines:  # number:controllers:/path, without controllers in version 2
+        path = PurePosixPath(line.split(":", 2)[-1])
+        found += [str(group).lstrip("/") for group in (path, *path.parents)]
+    return list(dict.fromkeys(found))
+
+
+def _quota(cgroup: Path, group: str) -> float | None:
+    """The cores' worth of time that a control group allows (version 2, else 1); None without a limit."""
+    old = PurePosixPath("cpu", group)
+    for file, period_file in (
+        (PurePosixPath(group, "cpu.max"), None),
+        (old / "cpu.cfs_quota_us", old / "cpu.cfs_period_us"),
+    ):
         try:
             numbers = (cgroup / file).read_text().split()
             if period_file:

@@ -153,3 +153,11 @@ def test_an_installed_system_trains_resumes_evaluates_and_recommends(installed: 
         env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "s_ui = u . i + b_i, trained by BPR." in listed.stdout and "decay = 0.001" in listed.stdout
+
+
+@pytest.mark.parametrize("name", ["BiasedMF", "biased mf", "a:b", ""])
+def test_a_name_that_no_recipe_could_say_is_refused(clean_registry: pytest.MonkeyPatch, name: str) -> None:
+    offer(clean_registry, ENTRY)
+    other = type("Other", (registry.models()["biased_mf"],), {"name": name})
+    with pytest.raises(ValueError, match="a system's name is of small letters"):
+        registry.register(other)

@@ -34,3 +34,10 @@ def test_epochs_may_change_when_a_training_is_resumed() -> None:
 def test_a_written_default_is_the_default() -> None:
     keys = ["model.alpha=1.0", "model.temperature=0.2", "graphs.behavior_k=2", "model.dim=64", "model.variant=authors"]
     assert fit_parts(load_recipe("demo", keys), "d") == fit_parts(load_recipe("demo", ["model.variant=authors"]), "d")
+
+
+def test_of_a_blend_epochs_are_part() -> None:
+    """Its members are trained to their end inside its one epoch, which no resuming prolongs."""
+    for change in ("training.epochs=7", "training.patience=3"):
+        longer, recipe = load_recipe("demo", ["model.name=blend", change]), load_recipe("demo", ["model.name=blend"])
+        assert fit_parts(longer, "d") != fit_parts(recipe, "d")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import re
 import warnings
 from pathlib import Path
@@ -143,7 +144,7 @@ def test_unknown_ids(by_text: Recommender) -> None:
         by_text.recommend(np.array(["user 1", "eve", "mallory"]))
     with pytest.raises(DataError, match=r"1 unknown item ids, the first is 5;"):
         by_text.similar_items(5)
-    with pytest.raises(DataError, match="k must be 1 or more"):
+    with pytest.raises(DataError, match="k must be a whole number of 1 or more"):
         by_text.recommend("user 1", k=0)
 
 
@@ -415,3 +416,29 @@ def test_a_system_without_vectors_is_saved_with_its_state(name: str, tmp_path: P
         assert np.array_equal(mine, theirs)
     with pytest.raises(RunError, match="has no user and item vectors, only scores; give the data set"):
         Recommender.load(tmp_path / "it")
+
+
+def test_what_scikit_learn_expects_of_an_estimator() -> None:
+    with pytest.raises(NotFittedError):
+        Recommender().recommend(["u"])
+    fitted = Recommender(model__name="mf", training__epochs=1).fit(shop(text=False))
+    again = pickle.loads(pickle.dumps(fitted))
+    users = fitted.dataset_.user_ids.to_pylist()[:3]
+    assert np.array_equal(fitted.recommend(users, k=4)[0], again.recommend(users, k=4)[0])
+    assert again.recipe_ == fitted.recipe_
+    for k in ("3", 3.5, True):
+        with pytest.raises(ValueError, match="k must be a whole number"):
+            fitted.recommend(users, k=k)
+    with pytest.raises(ValueError, match="which has no order"):
+        fitted.recommend({users[0]})
+
+
+def test_members_of_a_blend_tell_of_their_epochs_too() -> None:
+    told: list[tuple[int, int]] = []
+    Recommender(
+        model__name="blend",
+        model__members={"a": {"name": "mf", "dim": 4}, "b": "popularity"},
+        training__epochs=3,
+        callback=lambda progress, schedule: told.append((progress.epoch, schedule.epochs)),
+    ).fit(shop(text=False))
+    assert told == [(1, 3), (2, 3), (3, 3), (1, 1), (1, 1)]

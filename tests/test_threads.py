@@ -133,3 +133,19 @@ def test_importing_the_package_sets_nothing() -> None:
     environment = {name: value for name, value in os.environ.items() if name not in USERS_OWN_WAITING}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.usefixtures("eight_cores")
+def test_the_quota_of_the_process_s_own_group_and_those_around_it(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.write_text("0::/user.slice/session.scope\n")
+    inner = tmp_path / "user.slice" / "session.scope"
+    inner.mkdir(parents=True)
+    version_2(inner, "400000 100000")
+    assert usable_cores(tmp_path, own) == 4
+    version_2(inner.parent, "300000 100000")
+    assert usable_cores(tmp_path, own) == 3
+    version_2(tmp_path, "200000 100000")
+    assert usable_cores(tmp_path, own) == 2
+    own.write_text("5:cpu,cpuacct:/docker/abc\n")
+    assert usable_cores(tmp_path, own) == 2

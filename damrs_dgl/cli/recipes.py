@@ -9,7 +9,7 @@ import click
 
 from damrs_dgl.cli.command import Command, warn_of_unusable_systems
 from damrs_dgl.console import console
-from damrs_dgl.errors import DataError
+from damrs_dgl.errors import DataError, RecipeError
 
 
 @click.command()
@@ -62,7 +62,10 @@ def _show(command: Command, name: str | None = None) -> None:
     from damrs_dgl.recipe import is_system, load_recipe, model_text, recipe_text
 
     if name and is_system(name):
-        console.info(model_text(name))
+        try:
+            console.info(model_text(name))
+        except ValueError as error:
+            raise RecipeError(str(error), where="recipes show") from None
     else:
         console.info(recipe_text(load_recipe(name or command.recipe, command.overrides)))
 

@@ -40,7 +40,9 @@ def ids_from_tensor(tensor: torch.Tensor) -> pa.Array:
 
 
 def as_list(ids: Any) -> tuple[bool, Sequence[Any]]:
-    """Whether one id was given, and the ids as a sequence."""
+    """Whether one id was given, and the ids as a sequence. DataError for what has no order."""
+    if isinstance(ids, (set, frozenset, dict)):
+        raise DataError(f"ids in a {type(ids).__name__}, which has no order", where="recommender", fix="give a list")
     single = isinstance(ids, (str, bytes)) or np.ndim(ids) == 0
     return single, [ids.item() if isinstance(ids, (np.ndarray, torch.Tensor)) else ids] if single else ids
 

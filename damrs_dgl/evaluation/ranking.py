@@ -7,6 +7,7 @@ with equal embeddings recommend equal lists; ``torch.topk`` alone promises no su
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -170,8 +171,8 @@ def _rank(scorer: Scorer, rows: Tensor, k: int, *, seen: SeenItems | None, users
     """Rank for the scorer's users ``rows`` [n], who are ``users`` [n] in ``seen``."""
     _check_users(users, seen, scorer.num_items)
     for name, value in (("k", k), ("block_size", block_size)):
-        if value < 1:
-            raise DataError(f"{name} must be 1 or more, got {value}")
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+            raise DataError(f"{name} must be a whole number of 1 or more, got {value!r}")
     num_users, num_items = len(rows), scorer.num_items
     block_size = max(1, min(block_size, num_users, _MAX_BLOCK_SCORES // max(num_items, 1)))
     first = scorer.scores(rows[:0])  # of no user: tells type and device

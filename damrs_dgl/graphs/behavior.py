@@ -17,6 +17,7 @@ from damrs_dgl.progress import OnProgress
 
 _BLOCK_VALUES = 500_000  # co-occurring pairs of a block; each thread has one in memory
 _LABEL = "behaviour graph"
+SIMILARITIES = ("count", "cosine")
 _Best = tuple[np.ndarray, np.ndarray, np.ndarray]  # items, neighbours int64; how many users have both, or cosines
 
 
@@ -50,11 +51,15 @@ def behavior_neighbors(
     with the items' own numbers of users, so that popular items are not everyone's neighbours. It ranks and weighs.
     Ties go to the lower item index. The counts A^T A are made in blocks of item rows; memory is bounded by the blocks
     at work and the result: one for each of torch's threads, as scipy's product and numpy's passes run side by side.
-    Raises RecipeError for k or min_count below 1.
+    Raises RecipeError for k or min_count below 1, and another similarity.
     """
     for name, value in (("behavior_k", k), ("behavior_min_count", min_count)):
         if value < 1:
             raise RecipeError(f"{name} must be at least 1 (got {value})", where=_LABEL)
+    if similarity not in SIMILARITIES:
+        raise RecipeError(
+            f"behavior_similarity = {similarity!r}", where=_LABEL, fix=f"one of {', '.join(SIMILARITIES)}"
+        )
     by_user = train.matrix(num_users, num_items, np.int32)
     by_item = by_user.T.tocsr()
     popularity = np.diff(by_item.indptr).astype(np.float64) if similarity == "cosine" else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, cast
 
 import torch
@@ -37,7 +38,11 @@ def _member(value: Any) -> Any:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{table['name']}: {key}: {first['msg']}") from None
+        if first["type"] != "extra_forbidden":
+            raise ValueError(f"{table['name']}: {key}: {first['msg']}") from None
+        near = get_close_matches(key, find_model(table["name"]).Config.model_fields, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f'"{table["name"]}" has no key {key}{hint}') from None
 
 
 Member = Annotated[SerializeAsAny[ModelConfig], BeforeValidator(_member)]
@@ -81,6 +86,9 @@ class BlendConfig(ModelConfig):
                 found |= {key: value for key, value in values.items() if key not in found and key[:6] != "model."}
         return found
 
+    def inside(self) -> dict[tuple[str, ...], ModelConfig]:
+        return {("members", name): member for name, member in self.members.items()}
+
     @classmethod
     def taken_over(cls, table: Mapping[str, Any]) -> dict[str, object]:
         """The default members, with the keys of one that the recipe trained alone."""
@@ -108,14 +116,13 @@ class Blend(ClosedFormModel):
     Config: ClassVar[type[ModelConfig]] = BlendConfig
     search_space: ClassVar[Space] = LEARNING_RATES
     grid: ClassVar[Space] = {"training.learning_rate": (5e-4, 1e-3, 2e-3, 5e-3)}
-    needs_item_relations = True
     weights: Tensor
 
     def __init__(self, inputs: ModelInputs, config: BlendConfig) -> None:
         super().__init__()
         self.config = config
         self.parts = nn.ModuleList(
-            # each from the seed's beginning, as it would be alone
+            # each from the seed's beginning: its tables are those that it would have alone
             find_model(member.name)(inputs.from_the_seed(), member)
             for member in config.members.values()
         )
@@ -151,15 +158,22 @@ class Blend(ClosedFormModel):
         return BlendedScores(self._scorers, self.weights)
 
     def embeddings(self) -> Embeddings:
-        """Vectors side by side, the users' divided by their scores' spread: ranks as the blend does."""
+        """Vectors side by side that rank as the blend does, users' divided by their scores' spread.
+
+        A member's part of the item vectors has its weight as mean square, so that their cosine heeds the weights too.
+        """
         if not self._scorers:
             self.fit_closed_form()
         users, items = [], []
         for weight, scorer in zip(self.weights.tolist(), self._scorers, strict=True):
             if not isinstance(scorer, DotProduct):
                 return super().embeddings()
-            users.append(scorer.user_emb * (weight / spread_of_dot_products(scorer))[:, None])
-            items.append(scorer.item_emb)
+            if weight == 0:
+                continue
+            size = scorer.item_emb.square().sum(dim=1).mean().sqrt().clamp(min=1e-12)
+            scale = weight**0.5 / size
+            users.append(scorer.user_emb * (weight / (scale * spread_of_dot_products(scorer)))[:, None])
+            items.append(scorer.item_emb * scale)
         return Embeddings(torch.cat(users, dim=1), torch.cat(items, dim=1))
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:

@@ -34,6 +34,14 @@ class ModelConfig(Section):
         chosen = table.get(cls.PRESET_KEY, next(iter(cls.PRESETS), None))
         return dict(cls.PRESETS.get(chosen, {})) if isinstance(chosen, str) else {}
 
+    def inside(self) -> dict[tuple[str, ...], ModelConfig]:
+        """The systems inside this one, by where their tables stand in its own."""
+        return {}
+
+    def asks_for_content(self) -> bool:
+        """Whether these keys need content, where the system may do without it."""
+        return False
+
     @classmethod
     def taken_over(cls, table: Mapping[str, Any]) -> dict[str, object]:
         """Keys that a recipe's previous [model] table gives when it switches to this system, beside those both have."""
@@ -60,6 +68,9 @@ class WrapperConfig(ModelConfig, Generic[Backbone]):
     DEFAULT_BACKBONE: ClassVar[str] = "lightgcn"
 
     backbone: SerializeAsAny[Backbone] = Field(description="The system that is wrapped, with its own keys")
+
+    def inside(self) -> dict[tuple[str, ...], ModelConfig]:
+        return {("backbone",): self.backbone}
 
     @classmethod
     def given_back(cls, table: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:

@@ -45,6 +45,9 @@ class ItemKNNConfig(ModelConfig):
         default="behavior", description="Cosines of interactions, of content (mean of the modalities), or their sum"
     )
 
+    def asks_for_content(self) -> bool:
+        return self.source != "behavior"
+
 
 @register
 class ItemKNN(ClosedFormModel):

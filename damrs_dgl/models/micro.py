@@ -28,6 +28,7 @@ class MICROConfig(StructureConfig):
         "original": {
             "model.regularization": 1e-5,
             "training.learning_rate": 5e-4,
+            "training.learning_rate_decay": 0.96,
             "training.batch_size": 1024,
         },
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from damrs_dgl.models.base import ClosedFormModel, RankingModel, WrapperConfig
+import re
+
+from damrs_dgl.models.base import ClosedFormModel, ModelConfig, RankingModel, WrapperConfig
 from damrs_dgl.models.registry import models
 
 COLUMNS = ("system", "what it is", "content", "trained", "published")
@@ -29,13 +31,16 @@ def systems_markdown() -> str:
 def _summary(model: type[RankingModel]) -> str:
     """The first sentence of its docstring."""
     text = " ".join((model.__doc__ or "").partition("\n\n")[0].split())
-    return text.removesuffix(".").partition(". ")[0]
+    return re.split(r"(?<=\S{2})\. ", text.removesuffix("."))[0]  # a dot between two letters multiplies
 
 
 def _content(model: type[RankingModel]) -> str:
     if model.needs_content:
         return "needed"
-    return "by item graphs" if model.needs_item_relations else "not used"
+    if model.needs_item_relations:
+        return "by item graphs"
+    inner = "as what it wraps" if issubclass(model.Config, WrapperConfig) else "as its members"
+    return inner if model.Config.inside is not ModelConfig.inside else "not used"
 
 
 def _training(model: type[RankingModel]) -> str:

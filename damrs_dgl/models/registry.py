@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import pkgutil
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import lru_cache
@@ -31,7 +32,9 @@ Model = TypeVar("Model", bound=type[RankingModel])
 
 
 def register(model: Model) -> Model:
-    """Make a system known by its `name`. Raises ValueError where another has that name already."""
+    """Make a system known by its `name`. Raises ValueError where that is no name or another's already."""
+    if not re.fullmatch(r"[a-z0-9_.+-]+", model.name):
+        raise ValueError(f"a system's name is of small letters, digits and _ + - . alone, not {model.name!r}")
     other = _MODELS.setdefault(model.name, model)
     if (other.__module__, other.__qualname__) != (model.__module__, model.__qualname__):
         raise ValueError(f"two systems are called {model.name!r}: {other.__module__} and {model.__module__}")
@@ -110,6 +113,8 @@ def find_backbone(name: object) -> type[RankingModel]:
     found = find_model(name)
     if not found.can_be_wrapped:
         raise ValueError(f'no system can be wrapped round "{name}"')
+    if found.embeddings is RankingModel.embeddings and found.encode is RankingModel.encode:
+        raise ValueError(f'"{name}" has no user and item vectors, only scores: no system can be wrapped round it')
     return found
 
 

@@ -57,8 +57,10 @@ def check_system(name: str) -> str:
         config = find_model(_owner(outer) or outer).Config
         if not issubclass(config, WrapperConfig):
             raise ValueError(f'"{outer}" wraps no other system: write its name alone')
-        find_backbone(backbone)
-        return f"{outer}:{backbone}"
+        if _parted(backbone)[1] is None:
+            find_backbone(backbone)
+            return f"{outer}:{backbone}"
+        return f"{outer}:{check_system(backbone)}"
     if ":" in name:
         find_model(name)
         return name
@@ -78,7 +80,7 @@ def as_system(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     name = check_system(name)
     outer, backbone = _parted(name)
     if backbone is not None:
-        return changed(as_system(values, outer), {f"model.{BACKBONE}": backbone})
+        return _round(as_system(values, outer), f"model.{BACKBONE}", backbone)
     table = copy.deepcopy(dict(values))
     model = table.get("model", {})
     own = canonical_model({"name": DEFAULT_MODEL, **model})
@@ -97,21 +99,49 @@ def as_system(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     return changed(table, models()[owner].ablations[name]) if owner else table
 
 
+def _round(table: dict[str, Any], place: str, name: str) -> dict[str, Any]:
+    """A recipe's table with a backbone at the place, which may have one of its own in its name."""
+    outer, inner = _parted(name)
+    table = changed(table, {place: outer})
+    return table if inner is None else _round(table, f"{place}.{BACKBONE}", inner)
+
+
 def changed(values: Mapping[str, Any], changes: Mapping[str, object]) -> dict[str, Any]:
     """A copy of a recipe's table, as it was written, with some values set: `{"section.key": value}`.
 
-    Another system, or backbone, keeps the keys that it shares. Raises ValueError where a key leads into a plain value.
+    Another system, or backbone, keeps the keys that it shares; it is put in place before keys are set, wherever it
+    stands among the changes. Raises ValueError where a key leads into a plain value.
     """
     table = copy.deepcopy(dict(values))
-    for key, value in changes.items():
+    for key in sorted(changes, key=precedence):
+        value = changes[key]
         *way, last = key.split(".")
         if key in (f"model.{BACKBONE}", f"model.{BACKBONE}.name", "model.name") and isinstance(value, str):
             table["model"] = _with_system(table.get("model", {}), value, backbone=key != "model.name")
             continue
+        if way[:1] == ["model"] and len(way) > 1:
+            _start_from_default(table.setdefault("model", {}), way[1])
         _table_at(table, way)[last] = value
         if way[:1] == ["model"]:
             _keep_one(table["model"], way[1:], last)
     return table
+
+
+def precedence(key: str) -> int:
+    """When a change is made: a whole section, the system, its backbone, then single keys."""
+    first = ("model", "model.name", f"model.{BACKBONE}", f"model.{BACKBONE}.name")
+    return first.index(key) if key in first else len(first)
+
+
+def _start_from_default(model: Any, key: str) -> None:
+    """Write down the systems that a table of systems has by default, before one of them is changed."""
+    try:
+        field = find_model(model.get("name", DEFAULT_MODEL)).Config.model_fields.get(key)
+    except (AttributeError, ValueError):  # which the validation tells
+        return
+    default = field.get_default(call_default_factory=True) if field and field.default_factory else None
+    if key not in model and isinstance(default, dict):
+        model[key] = {name: config.model_dump(exclude_unset=True) for name, config in default.items()}
 
 
 def _with_system(model: Any, name: str, *, backbone: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.registry import models
-from damrs_dgl.models.systems import changed
+from damrs_dgl.models.systems import changed, precedence
 from damrs_dgl.recipe.making import AnyRecipe, check
 from damrs_dgl.recipe.mistakes import KeyPath, refusal, touches
 from damrs_dgl.settings import expand_home
@@ -35,7 +35,7 @@ def recipe_header(name: str) -> str:
 
 def is_system(name: str) -> bool:
     """Whether a name is a system's and no shipped recipe's."""
-    return name not in shipped_recipes() and (name in models() or ":" in name)
+    return name not in shipped_recipes() and (name.lower() in models() or ":" in name)
 
 
 def load_recipe(source: str | Path | None = None, overrides: Sequence[str] = ()) -> AnyRecipe:
@@ -72,7 +72,7 @@ def _load(source: str | Path, overrides: Sequence[str]) -> tuple[AnyRecipe | Non
     _anchor(values, Path.cwd() if path in shipped_recipes().values() else path.parent)
     mistakes: list[RecipeError] = []
     overridden: list[KeyPath] = []
-    for text in overrides:
+    for text in sorted(overrides, key=lambda text: precedence(text.partition("=")[0].strip())):
         try:
             key, value = _parse_override(text)
             values = changed(values, {key: value})

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.evaluation.metrics import METRICS
-from damrs_dgl.models.base import ModelConfig, WrapperConfig
+from damrs_dgl.models.base import ModelConfig
 from damrs_dgl.models.registry import DEFAULT_MODEL, config_class, find_model
 from damrs_dgl.models.systems import as_system as table_of_system
 from damrs_dgl.models.systems import changed
@@ -153,10 +153,10 @@ def conflicts(recipe: AnyRecipe) -> Iterator[Mistake]:
 
 
 def _missing_content(config: ModelConfig, place: KeyPath, *, behavior: bool) -> Iterator[Mistake]:
-    """What a system needs, or one that it wraps, and data without modalities do not give."""
+    """What a system needs, or one inside it, and data without modalities do not give."""
     model, name = find_model(config.name), (*place, "name")
     shown = f"{'.'.join(place if len(place) > 1 else name)} = {toml_value(config.name)}"
-    if model.needs_content:
+    if model.needs_content or config.asks_for_content():
         yield Mistake(
             [name, ("data", "modalities")],
             f"{shown} needs content, and [data.modalities] is empty",
@@ -168,5 +168,5 @@ def _missing_content(config: ModelConfig, place: KeyPath, *, behavior: bool) -> 
             f"{shown} needs an item-item graph: graphs.behavior = false and no modality",
             "name a modality and its file, or write graphs.behavior = true",
         )
-    if isinstance(config, WrapperConfig):
-        yield from _missing_content(config.backbone, (*place, "backbone"), behavior=behavior)
+    for way, part in config.inside().items():
+        yield from _missing_content(part, (*place, *way), behavior=behavior)

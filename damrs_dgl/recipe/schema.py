@@ -7,7 +7,7 @@ A field's description is the documentation that ``recipes show`` prints. [model]
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
 
@@ -158,6 +158,12 @@ class Recipe(Section, Generic[ModelKeys]):
     training: Training = Field(default_factory=Training, description="How it is trained")
     evaluation: Evaluation = Field(default_factory=Evaluation, description="How it is judged")
     stress: Stress = Field(default_factory=Stress, description="The study of growing noise")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as the table that it was made from: its class is made for the model's keys, and has no name."""
+        from damrs_dgl.recipe.making import recipe_from
+
+        return recipe_from, (self.model_dump(mode="json", exclude_unset=True),)
 
     def value(self, key: str) -> object:
         """The value of ``section`` or ``section.key``; ``ValueError`` where there is none."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from damrs_dgl.models.base import ModelConfig, WrapperConfig
 from damrs_dgl.models.registry import find_model
+from damrs_dgl.models.systems import as_system
 from damrs_dgl.models.tables import make_config, own_preset_values
 from damrs_dgl.recipe.schema import Recipe
 from damrs_dgl.settings import Schema, Section, expectation, schema_of
@@ -27,8 +28,12 @@ def recipe_text(recipe: Recipe[Any]) -> str:
 
 
 def model_text(name: str) -> str:
-    """What a system is, and its [model] section with every key explained. Raises ValueError for no such name."""
-    model, config = find_model(name), make_config({"name": name})
+    """What a system is, and its [model] section with every key explained; `wrapper:backbone` is a name, too.
+
+    Raises ValueError for no such name.
+    """
+    config = make_config(as_system({}, name)["model"])
+    model = find_model(config.name)
     about = (model.__doc__ or "").strip().partition("\n\n")[0]
     head = [*_comment(" ".join(about.split())), *_comment(model.citation), "", "# Its keys.", "[model]"]
     return "\n".join([*head, *_keys("model.", config, _presets(config))]) + "\n"

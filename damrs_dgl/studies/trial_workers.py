@@ -11,7 +11,7 @@ from damrs_dgl.studies.study import Cell, Study
 from damrs_dgl.studies.trials import Outcome, TrialTrainer, Verdict
 from damrs_dgl.studies.worker_process import WorkerProcess, end_workers, received
 
-Told = tuple[int, float] | Outcome  # (epoch, score) of an evaluation, or what the trial came to
+Told = tuple[int, float | None] | Outcome  # what a `Report` is told, or what the trial came to
 
 
 class _TrialWorker(WorkerProcess):
@@ -75,7 +75,7 @@ def _work(line: Connection, open_study: Callable[[], Study]) -> None:
     """Trains each trial that it is sent, and tells what it came to."""
     train: TrialTrainer | None = None
 
-    def report(epoch: int, score: float) -> Verdict:
+    def report(epoch: int, score: float | None) -> Verdict:
         line.send(("evaluation", (epoch, score)))
         return Verdict(line.recv())
 

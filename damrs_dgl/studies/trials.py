@@ -63,7 +63,7 @@ class StoppedTrial:
 
 
 Outcome = TrialResult | Pruned | DamrsError | StoppedTrial
-Report = Callable[[int, float], Verdict]  # (epoch, monitored score)
+Report = Callable[[int, float | None], Verdict]  # (epoch, monitored score; None: of a member, which is not judged)
 
 
 class _Ended(Exception):
@@ -141,6 +141,8 @@ class TrialTrainer(CellTrainer):
         trainer = self._trainer(cell)
         listener = _Listener(trainer.schedule.monitor, report)
         trainer.on_epoch = listener
+        for member in trainer.members.values():
+            member.on_epoch = listener.of_member
         try:
             listener(trainer.progress, trainer.schedule)
             progress = trainer.fit()
@@ -177,6 +179,11 @@ class _Listener:
             verdict = self.report(epoch, row[column])
             if verdict is not Verdict.GO_ON and not progress.finished(schedule):
                 raise _Ended(verdict)
+
+    def of_member(self, progress: Progress, schedule: Schedule) -> None:
+        """After an epoch of a system inside: only asks whether there is time left."""
+        if self.report(progress.epoch, None) is Verdict.STOP:
+            raise _Ended(Verdict.STOP)
 
 
 def _pruned(listener: _Listener, trainer: Trainer) -> Pruned:

@@ -91,7 +91,9 @@ class Tuning:
                     self._end(trial, cell, told, time.perf_counter() - started)
 
     def _reporter(self, trial: Trial) -> Report:
-        def report(epoch: int, score: float) -> Verdict:
+        def report(epoch: int, score: float | None) -> Verdict:
+            if score is None:
+                return Verdict.STOP if self.is_over else Verdict.GO_ON
             verdict = self.search.report(trial, epoch, score)
             self.watch.evaluated(trial, epoch, score)
             return Verdict.STOP if verdict is Verdict.GO_ON and self.is_over else verdict

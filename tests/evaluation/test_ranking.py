@@ -149,7 +149,7 @@ def test_rank_items_refuses_what_does_not_fit() -> None:
         )
     with pytest.raises(DataError, match="user 2 is not in"):
         rank_items(user_emb, item_emb, 1, seen=SeenItems.from_pairs(users, users, 2), users=users + 1)
-    with pytest.raises(DataError, match="block_size must be 1 or more"):
+    with pytest.raises(DataError, match="block_size must be a whole number of 1 or more"):
         rank_items(user_emb, item_emb, 1, seen=None, users=users, block_size=0)
     item_emb[2, 0] = float("nan")
     with pytest.raises(TrainingError, match="item vector in row 2"):

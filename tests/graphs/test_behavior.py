@@ -73,3 +73,9 @@ def test_blocks_hold_no_more_than_asked(monkeypatch: pytest.MonkeyPatch) -> None
 def test_refuses_values_below_one(setting: str) -> None:
     with pytest.raises(RecipeError, match=rf"behavior_{setting} must be at least 1 \(got 0\)"):
         behavior_neighbors(random_interactions(0, 3, 3, 0.5), 3, 3, **{setting: 0})
+
+
+def test_another_similarity_is_refused() -> None:
+    train = Interactions(torch.tensor([0, 0]), torch.tensor([0, 1]))
+    with pytest.raises(RecipeError, match=r"behavior_similarity = .cosin.*count, cosine"):
+        behavior_neighbors(train, 1, 2, similarity="cosin")

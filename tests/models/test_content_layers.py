@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from damrs_dgl.models.layers import content
-from damrs_dgl.models.layers.content import Projection
+from damrs_dgl.models.layers.content import Projection, unit_content
 from tests.models.builders import make_inputs, tiny_dataset
 
 
@@ -26,3 +26,10 @@ def test_a_projection_of_some_rows(rows: list[int], bias: bool, trained: bool, m
     mine, theirs = (torch.autograd.grad((side * up).sum(), tables) for side in (some, all_rows))
     assert not trained or mine[-1].is_sparse
     torch.testing.assert_close([part.to_dense() for part in mine], list(theirs))
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_unit_content_of_any_scale(scale: float) -> None:
+    rows = torch.tensor([[3.0, 4.0], [0.0, 0.0], [-1.0, 0.0]]) * scale
+    expected = torch.tensor([[0.6, 0.8], [0.0, 0.0], [-1.0, 0.0]])
+    assert torch.allclose(unit_content([rows]), expected, atol=1e-6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from damrs_dgl.models.systems import ablation_systems, check_system, floor_systems, full_name
-from damrs_dgl.recipe import as_system, load_recipe
+from damrs_dgl.recipe import as_system, load_recipe, model_text
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,17 @@ def test_the_rows_of_an_ablation() -> None:
     assert len(rows) == 4
     with pytest.raises(ValueError, match='"mf" has no ablation; damrs, graph_filter have one'):
         ablation_systems({"name": "mf"})
+
+
+def test_a_wrapper_round_a_wrapper() -> None:
+    assert check_system("TCE:damrs:SGL") == "tce:damrs:sgl"
+    model = as_system(load_recipe("demo"), "tce:damrs:sgl").model
+    assert full_name(model.model_dump()) == "tce:damrs:sgl"
+    assert check_system("tce:damrs_dgl.models.mf:MF") == "tce:damrs_dgl.models.mf:MF"
+    with pytest.raises(ValueError, match="wraps no other system"):
+        check_system("tce:mf:sgl")
+
+
+@pytest.mark.parametrize("name", ["damrs:sgl", "tce:damrs:mf", "SGL"])
+def test_a_system_shows_its_keys_by_any_of_its_names(name: str) -> None:
+    assert f'name = "{name.rpartition(":")[2].lower()}"' in model_text(name)

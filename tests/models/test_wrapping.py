@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
+import pytest
+import torch
+
+from damrs_dgl.models import registry
+from damrs_dgl.models.base import RankingModel, TableConfig
 from damrs_dgl.models.tables import make_config
 from tests.models.builders import build, make_batch, tiny_dataset
 
@@ -36,3 +41,25 @@ def test_a_denoising_loss_cannot_be_wrapped(wrapper: str) -> None:
     """Nothing of it would be left: the wrapper brings a ranking loss of its own."""
     with pytest.raises(ValueError, match='round "tce"'):
         make_config({"name": wrapper, "backbone": "tce"})
+
+
+def test_what_only_scores_cannot_be_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OnlyScores(RankingModel):
+        name, Config = "only_scores", TableConfig
+
+    monkeypatch.setitem(registry._MODELS, "only_scores", OnlyScores)
+    with pytest.raises(ValueError, match='"only_scores" has no user and item vectors, only scores'):
+        make_config({"name": "tce", "backbone": "only_scores"})
+
+
+@pytest.mark.parametrize("name", ["ngcf", "mmssl"])
+def test_dropout_inside_a_system_stays_where_it_is_wrapped(name: str) -> None:
+    """A wrapper calls `encode_batch`, which draws from the batch's generator as the system's own step does."""
+    model = build(name, dim=8)
+    model.train()
+    batch = make_batch(tiny_dataset(), model=model)
+    first, again, second = (
+        model.encode_batch(replace(batch, generator=torch.Generator().manual_seed(seed))).users for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)

@@ -165,3 +165,22 @@ def test_the_description_names_every_format() -> None:
 def test_synthetic_data_has_no_path() -> None:
     with pytest.raises(RecipeError, match="made-up data have no files"):
         load_recipe("demo").data.folder()
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model.preset=authors", "model.name=sgl"],
+        ["model.backbone.preset=authors", "model.backbone=sgl"],
+        ["model.members.filter.rank=7", "model.name=blend"],
+    ],
+)
+def test_the_order_of_overrides_says_nothing(overrides: list[str]) -> None:
+    first, last = load_recipe("demo", overrides), load_recipe("demo", overrides[::-1])
+    assert first == last
+    assert first != load_recipe("demo", overrides[1:])  # the key is not lost
+
+
+def test_a_key_of_the_system_that_goes_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"unknown key model.variant"):
+        load_recipe("demo", ["model.variant=paper", "model.name=lightgcn"])

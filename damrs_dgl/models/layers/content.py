@@ -20,7 +20,13 @@ def unit_content(modalities: Sequence[Tensor]) -> Tensor:
     So no modality drowns the others, or the ID vectors, whatever units its extractor gave it: TikTok's pictures have
     rows of length 33 and its sounds of length 4.5.
     """
-    return torch.cat([nn.functional.normalize(content, dim=1) for content in modalities], dim=1)
+    return torch.cat([_unit_rows(content) for content in modalities], dim=1)
+
+
+def _unit_rows(content: Tensor) -> Tensor:
+    """Rows of length 1, however large or small their values; scaled by a power of two, which is exact, before."""
+    exponents = torch.frexp(content.abs().amax(dim=1, keepdim=True)).exponent
+    return nn.functional.normalize(torch.ldexp(content, -exponents), dim=1)
 
 
 def raw_content(modalities: Sequence[Tensor]) -> Tensor:

@@ -139,8 +139,11 @@ class MMSSL(TableModel):
     def encode(self) -> MMSSLEncoded:
         return self._propagate(None)
 
+    def encode_batch(self, batch: Batch) -> MMSSLEncoded:
+        return self._propagate(self._generator(batch))
+
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        encoded = self._propagate(self._generator(batch))
+        encoded = self.encode_batch(batch)
         users, pair_items = embedding(batch.users, encoded.users), embedding(batch.pair_items, encoded.items)
         positive, negative = pair_items.chunk(2)
         terms = {"feedback": bpr(pair_scores(users, positive), pair_scores(users, negative))}
