@@ -10,11 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from damrs_dgl.report.drawing import PALETTE, TEXT_GREY, new_figure, save_png, style_axes, write_titles
+from damrs_dgl.report.drawing import PALETTE, TEXT_GREY, new_figure, save_png, shortened, style_axes, write_titles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_INCHES_PER_BAR, _INCHES_PER_NAME = 0.5, 0.17  # of links, and in the legend
+_MOST_LETTERS = 26  # of a relation's name beside a bar
 _DASHES = ("-", "--", "-.", ":", "-")  # so that colour is not needed to tell modalities apart
 
 
@@ -23,7 +25,9 @@ def audit_figure(tables: Mapping[str, pa.Table], path: Path, *, title: str, subt
 
     `tables`: the audit's, by name.  `title`, `subtitle`: above. Raises StorageError where it cannot be written.
     """
-    figure = new_figure(12, 4.2, dpi)
+    bars = len(tables["links"].group_by(["modality", "rule"]).aggregate([]))
+    names = len(pc.unique(tables["content"]["modality"]))
+    figure = new_figure(12, max(4.2, 1.8 + _INCHES_PER_BAR * bars) + _INCHES_PER_NAME * names, dpi)
     clicks, content, links = figure.subplots(1, 3)
     _clicks(clicks, tables["interactions"])
     _content(content, tables["content"])
@@ -58,7 +62,7 @@ def _content(axes: Axes, table: pa.Table) -> None:
             label=name,
         )
     if names:
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18))
     else:
         axes.text(0.5, 0.5, "no content", ha="center", transform=axes.transAxes, color=TEXT_GREY)
 
@@ -67,9 +71,13 @@ def _links(axes: Axes, table: pa.Table) -> None:
     axes.set_title(f"{len(table):,} links cut")
     axes.set_xlabel("links")
     columns = [table[name].to_pylist() for name in ("modality", "rule")]
-    names = [f"{relation}: {rule}" for relation, rule in zip(*columns, strict=True)]
+    names = [f"{relation}\n{rule}" for relation, rule in zip(*columns, strict=True)]
     rules, counts = np.unique(np.array(names, dtype=str), return_counts=True)
     axes.barh(np.arange(len(rules)), counts, color=PALETTE[0])
-    axes.set_yticks(np.arange(len(rules)), [rule.replace(": ", ":\n").replace(" (", "\n(") for rule in rules])
+    axes.set_yticks(np.arange(len(rules)), [_bar_label(*rule.split("\n", 1)) for rule in rules])
     if not len(rules):
         axes.text(0.5, 0.5, "none", ha="center", transform=axes.transAxes, color=TEXT_GREY)
+
+
+def _bar_label(relation: str, rule: str) -> str:
+    return f"{shortened(relation, _MOST_LETTERS)}:\n" + rule.replace(" (", "\n(")

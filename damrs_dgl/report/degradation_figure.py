@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from damrs_dgl.errors import DataError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _PANEL_WIDTH, _PANEL_HEIGHT = 4.2, 2.9  # inches
+_TITLE_LETTERS = 38  # on a line above a panel
 
 
 def degradation_figure(
@@ -61,7 +63,7 @@ def degradation_figure(
         for (metric, label), axes in zip(metric_labels.items(), panel_row, strict=True):
             own = [row for row in rows if str(row["noise"]) == noise]
             _draw_panel(axes, own, models, metric)
-            axes.set_title(f"{name[:1].upper()}{name[1:]}", fontsize=10)
+            axes.set_title(fill(f"{name[:1].upper()}{name[1:]}", _TITLE_LETTERS), fontsize=10)
             axes.set_ylabel(f"Test {label}")
             axes.set_xlabel(_ratio_label(noise))
             axes.set_xticks(ratios, [f"{ratio:g}" for ratio in ratios])

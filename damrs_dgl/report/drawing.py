@@ -60,6 +60,11 @@ def write_legend(figure: Figure, axes: Axes) -> None:
     )
 
 
+def shortened(name: str, most: int) -> str:
+    """A name that fits beside a mark: of one with more than `most` letters the middle is lost."""
+    return name if len(name) <= most else f"{name[: most - 9]}…{name[-8:]}"
+
+
 def save_png(figure: Figure, path: str | Path) -> Path:
     """Write the figure, whole or not at all. Raises StorageError where it cannot be written."""
     path = Path(path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from damrs_dgl.report.audit_figure import audit_figure
@@ -29,3 +31,25 @@ def test_it_is_drawn(tables: dict[str, pa.Table], tmp_path: Path) -> None:
     picture = imread(path)
     assert picture.shape[1] > 1500 and np.unique(picture[..., :3].reshape(-1, 3), axis=0).shape[0] > 20
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_long_names_lie_across_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[Figure] = []
+    save = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *a, **options: (kept.append(self), save(self, *a, **options))[1]
+    )
+    names = [f"modality_number_{n}_whose_name_has_39_letter" for n in range(3)]
+    content = pa.table({"modality": names * 4, "agrees_with_behavior": [0.1 * n for n in range(12)]})
+    rules = [f"below the mean of {whose} modality (Eq. 1)" for whose in ("its own", "another")]
+    links = pa.table({"modality": names * 2, "rule": [rule for rule in rules for _ in names]})
+    tables = {"interactions": CLICKS, "content": content, "links": links}
+    audit_figure(tables, tmp_path / "audit.png", title="a shop", subtitle="by consensus")
+    _, middle, right = kept[0].axes
+    legend = middle.get_legend()
+    assert legend is not None
+    below = legend.get_window_extent()
+    assert below.y1 < middle.xaxis.label.get_window_extent().y0 and below.y0 > 0
+    boxes = sorted((label.get_window_extent() for label in right.get_yticklabels()), key=lambda box: box.y0)
+    assert all(low.y1 <= high.y0 for low, high in pairwise(boxes))
+    assert min(box.x0 for box in boxes) > middle.get_window_extent().x1

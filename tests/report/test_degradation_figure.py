@@ -86,6 +86,16 @@ def test_one_seed_has_no_band_and_a_model_may_lack_a_noise(tmp_path: Path, drawn
     assert [len(line.get_xdata()) for line in figure.axes[1].lines] == [3, 0]
 
 
+def test_the_name_of_a_long_modality_stays_on_the_sheet(tmp_path: Path, drawn: list[Any]) -> None:
+    name = "a_modality_whose_name_has_39_letters_xy"
+    degradation_figure(make_rows((name,)), tmp_path / "a.png")
+    (figure,) = drawn
+    for axes in figure.axes:
+        box = axes.title.get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
+        assert axes.get_title().replace("\n", "") == f"Noisy {name} content"
+
+
 def test_many_models_keep_distinct_looks(tmp_path: Path, drawn: list[Any]) -> None:
     degradation_figure(make_rows(models=14, seeds=(1,)), tmp_path / "a.png")
     assert len({(line.get_color(), line.get_marker()) for line in drawn[0].axes[0].lines}) == 14
