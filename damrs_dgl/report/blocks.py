@@ -20,8 +20,11 @@ class Picture:
     alt: str
 
 
-_NUMBER = re.compile(r"[+-]?[\d,.]+%?( ± [\d.]+)?")
+_NUMBER = re.compile(r"[+-]?[\d,.]+(e[+-]\d+)?%?( ± [\d.]+)?")
 _SHORT = 34  # letters that a table does not break
+_WORD = 16  # letters of a head that paper does not break
+_JOINT = re.compile(r"(?<=[._])")  # where it may break longer ones
+_MANY, _WIDE = 8, 13  # columns; so many are set smaller on paper, or each row as a card
 
 
 Cell: TypeAlias = str | int | float | bool | Picture | None
@@ -57,6 +60,7 @@ class Table:
     """A table that scrolls inside its box. `folded`: shown when asked for. `strong`: rows to stand out.
 
     `cards`: on a narrow screen each row is a card with its columns' names, for tables that are read row by row.
+    `names`: columns of ids and names, which are text also where they look like numbers.
     """
 
     title: str
@@ -65,19 +69,43 @@ class Table:
     folded: bool = False
     strong: frozenset[int] = frozenset()
     cards: bool = False
+    names: frozenset[str] = frozenset()
     kind: ClassVar[str] = "table"
 
     def cells(self) -> list[list[tuple[str | Picture, str]]]:
         """By row: (what is shown, how: "number", "short", "long", or "" for a picture)."""
-        numeric = self.numeric()
+        about = list(zip(self.columns, self.numeric(), strict=True))
         return [
-            [(shown(cell), _manner(cell, among)) for cell, among in zip(row, numeric, strict=True)] for row in self.rows
+            [
+                (shown(cell), _manner(cell, among_numbers=numeric, is_name=column in self.names))
+                for cell, (column, numeric) in zip(row, about, strict=True)
+            ]
+            for row in self.rows
         ]
+
+    def heads(self) -> list[tuple[Markup, str]]:
+        """Of each column: its name, which paper may break at a dot or an underscore, and how it is shown."""
+        found = []
+        for name, numeric in zip(self.columns, self.numeric(), strict=True):
+            parts = _JOINT.split(name)
+            is_long = max(len(word) for part in parts for word in part.split(" ")) > _WORD
+            manner = ("number " if numeric else "") + ("long-word" if is_long else "")
+            found.append((Markup("<wbr>").join(parts), manner.strip()))
+        return found
+
+    def manner(self) -> str:
+        """How the table is shown: "cards", "many" for many columns, "wide" for more than paper has room for."""
+        count = len(self.columns)
+        found = {"cards": self.cards, "many": _MANY <= count < _WIDE, "wide": count >= _WIDE}
+        return " ".join(name for name, is_so in found.items() if is_so)
 
     def numeric(self) -> list[bool]:
         """Whether a column holds numbers, which stand to the right."""
         columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.columns)
-        return [any(map(_is_number, column)) for column in columns]
+        return [
+            name not in self.names and any(map(_is_number, column))
+            for name, column in zip(self.columns, columns, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -152,9 +180,9 @@ def _is_number(cell: Cell) -> bool:
     return isinstance(cell, (int, float)) and not isinstance(cell, bool)
 
 
-def _manner(cell: Cell, among_numbers: bool) -> str:
+def _manner(cell: Cell, *, among_numbers: bool, is_name: bool) -> str:
     if isinstance(cell, Picture):
         return ""
-    if _is_number(cell) or (cell is None and among_numbers):
+    if (_is_number(cell) and not is_name) or (cell is None and among_numbers):
         return "number"
     return "long" if isinstance(cell, str) and len(cell) > _SHORT else "short"

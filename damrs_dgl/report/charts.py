@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from damrs_dgl.report.blocks import Figure, Table
+from damrs_dgl.report.drawing import shortened
 from damrs_dgl.report.svg import (
     HEIGHT,
     SERIES,
@@ -26,7 +27,7 @@ from damrs_dgl.report.svg import (
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 24, 42
 _MOST_MARKS = 14  # on a line; more would hide it
-_MOST_LETTERS = 24  # of a name beside a bar
+_MOST_LETTERS = 48  # of a name above a bar
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def ranked_bars(title: str, bars: Sequence[Bar], *, value_label: str = "value") 
         if bar.group and bar.group != group:
             group = bar.group
             base += 6.0 if parts else 0.0
-            parts.append(element("text", shortened(group), class_="label heading", x=2, y=base + 11))
+            parts.append(element("text", shortened(group, _MOST_LETTERS), class_="label heading", x=2, y=base + 11))
             base += 19.0
         parts += _ranked_bar(bar, base, x)
         base += 34.0
@@ -179,7 +180,7 @@ def ranked_bars(title: str, bars: Sequence[Bar], *, value_label: str = "value") 
     svg = drawing(f"{title}: {said}", element("g", *parts, class_="s0"), height=base + 4.0)
     rows = [[*([bar.group] if group else []), bar.name, bar.value, bar.spread or None] for bar in bars]
     columns = [*(["group"] if group else []), "", value_label, "±"]
-    return Figure(title, svg, numbers=Table("The numbers", columns, rows, folded=True))
+    return Figure(title, svg, numbers=Table("The numbers", columns, rows, folded=True, names=frozenset({"group", ""})))
 
 
 def _ranked_bar(bar: Bar, base: float, x: Scale) -> list[Markup]:
@@ -189,7 +190,7 @@ def _ranked_bar(bar: Bar, base: float, x: Scale) -> list[Markup]:
     tip = f"{bar.name}: {bar.value:.4f}" + (f" ± {bar.spread:.4f}" if bar.spread else "")
     title = element("title", tip)
     parts = [
-        element("text", shortened(bar.name), class_=f"label {kind}", x=2, y=base + 11),
+        element("text", shortened(bar.name, _MOST_LETTERS), class_=f"label {kind}", x=2, y=base + 11),
         element("rect", title, class_=f"bar {kind}", x=x.start, y=base + 15, width=length, height=11),
     ]
     end = x.start + length
@@ -199,9 +200,3 @@ def _ranked_bar(bar: Bar, base: float, x: Scale) -> list[Markup]:
         parts.append(element("path", class_="whisker", d=whisker))
     parts.append(element("text", f"{bar.value:.4f}", class_=f"label {kind}", x=end + 6, y=base + 25))
     return parts
-
-
-def shortened(name: str) -> str:
-    """A name that fits beside a mark; long ones lose their middle."""
-    most = 2 * _MOST_LETTERS
-    return name if len(name) <= most else f"{name[: most - 9]}…{name[-8:]}"

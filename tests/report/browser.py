@@ -24,8 +24,9 @@ OPTIONS = (
 _PATIENCE = 60.0  # seconds for an answer
 _QUIET = 0.3  # seconds without an event after which a page is taken to be done
 
-# What is wider than the page, unless a box that scrolls holds it; pictures that did not load; letters by their size.
-LOOK = """(() => {
+# What is wider than the page, unless a box that scrolls holds it; pictures that did not load; letters by their size;
+# in tables numbers, and words of at most ten letters, that do not stand on one line.
+LOOK = r"""(() => {
   const width = document.documentElement.clientWidth;
   const inBox = node => node.closest('.scroll, pre, nav') !== null;
   const wide = [...document.querySelectorAll('body *')].filter(
@@ -35,11 +36,24 @@ LOOK = """(() => {
     const box = node.ownerSVGElement;
     return box.getBoundingClientRect().width &&
       12 * box.getBoundingClientRect().width / box.viewBox.baseVal.width < 10.5; });
+  const pieces = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walk.nextNode(); node; node = walk.nextNode()) {
+    const cell = node.parentElement.closest('th, td');
+    if (!cell || !cell.getClientRects().length) continue;
+    for (const word of node.textContent.matchAll(/\S+/g)) {
+      const range = document.createRange();
+      range.setStart(node, word.index);
+      range.setEnd(node, word.index + word[0].length);
+      const lines = new Set([...range.getClientRects()].map(box => Math.round(box.top)));
+      if (lines.size > 1 && (word[0].length <= 10 || cell.matches('td.number'))) pieces.push(word[0]);
+    }
+  }
   return {
     scrollWidth: document.documentElement.scrollWidth, width,
     wide: wide.map(node => node.outerHTML.slice(0, 120)),
     pictures: pictures.map(picture => picture.alt), images: document.images.length,
-    small: small.map(node => node.textContent),
+    small: small.map(node => node.textContent), pieces,
     scripts: document.scripts.length, charts: document.querySelectorAll('svg.chart').length,
     unnamed: [...document.querySelectorAll('svg.chart')].filter(node => !node.getAttribute('aria-label')).length,
     background: getComputedStyle(document.body).backgroundColor, ink: getComputedStyle(document.body).color,

@@ -52,6 +52,7 @@ def fill(run: Path) -> None:
                     stress.append({**row, "drop_recall@20": drop})
     write_csv(run / "stress.csv", stress)
     write_csv(run / "groups.csv", list(_groups(test)))
+    write_csv(run / "tune.csv", list(_trials(random)))
     _audit(run / "audit", random)
 
 
@@ -65,6 +66,22 @@ def _groups(test: dict[str, float]) -> Iterator[dict[str, Any]]:
             for metric in ("recall@20", "ndcg@20") if by == "users" else ("recall@20",):
                 row = {"by": by, "group": group, "low": low, "high": high, "counted": "training", "system": system}
                 yield {**row, "metric": metric, "value": worth * test[metric], "standard_error": 0.01, "users": 30}
+
+
+def _trials(random: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """A search over six keys, some 30 columns wide, with a trial that failed."""
+    scores = [f"validation_{name}@{k}" for name in ("recall", "ndcg", "map", "precision") for k in (5, 10, 20, 50)]
+    settings = {
+        "training.learning_rate": 0.0001239184, "model.backbone.num_layers": 3, "model.preference_weight": 0.011107432,
+        "model.relation_weight": 0.5483932331668321, "model.temperature": 0.69206190, "model.relation_k": 20,
+    }  # fmt: skip
+    for number in range(4):
+        row = {"trial": number, "search": "optuna, seed 0, the search space of damrs", "state": "finished"}
+        row |= {key: number * value for key, value in settings.items()} if number else {}
+        found = {name: float(random.random()) for name in scores}
+        done = {**found, "best_epoch": 2, "epochs": 6, "seconds": 1234.5}
+        row |= done if number < 3 else {"state": "failed", "error": "no room"}
+        yield {**row, "budget_trials": 3, "budget_epochs": 6}
 
 
 def _worth(metrics: dict[str, Any], share: float) -> dict[str, Any]:

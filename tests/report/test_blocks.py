@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from damrs_dgl.report.blocks import Figure, Figures, Picture, Section, Table, shown
-from damrs_dgl.report.charts import Bar, Series, bar_chart, line_chart, ranked_bars, shortened
+from damrs_dgl.report.charts import Bar, Series, bar_chart, line_chart, ranked_bars
 from damrs_dgl.report.cloud import angle_chart, angle_density
+from damrs_dgl.report.drawing import shortened
 from damrs_dgl.report.html import render_page
 from damrs_dgl.report.svg import Scale, element, mark, number, padded, ticks
 
@@ -57,7 +58,28 @@ def test_numbers_stand_to_the_right_and_sentences_do_not() -> None:
     assert table.numeric() == [False, False, True, True]
     assert [manner for _, manner in table.cells()[1]] == ["short", "short", "number", "number"]
     assert Table("t", ["a"], [["0.1 ± 0.02"]]).numeric() == [True]
+    assert Table("t", ["a"], [["1.24e-05"]]).numeric() == [True]
     assert Table("t", ["a"], []).numeric() == [False]
+
+
+def test_ids_and_names_are_text_whatever_they_look_like() -> None:
+    table = Table("t", ["item", "links"], [["00012", 3], ["sku-1", 4], [None, 5]], names=frozenset({"item"}))
+    assert table.numeric() == [False, True]
+    assert [[manner for _, manner in row] for row in table.cells()] == [["short", "number"]] * 3
+
+
+def test_paper_breaks_long_heads_alone_and_shrinks_wide_tables() -> None:
+    key = "training.learning_rate_decay"
+    heads = Table("t", ["epochs", key, "many short words here"], [[1, 2.0, "a"]]).heads()
+    assert [manner for _, manner in heads] == ["number", "number", ""]
+    assert [text for text, _ in heads] == [
+        "epochs",
+        "training.<wbr>learning_<wbr>rate_<wbr>decay",
+        "many short words here",
+    ]
+    assert Table("t", ["a" * 39], []).heads()[0][1] == "long-word"
+    manners = [Table("t", ["a"] * count, [], cards=count == 9).manner() for count in (7, 8, 9, 12, 13, 29)]
+    assert manners == ["", "many", "cards many", "many", "wide", "wide"]
 
 
 def test_a_page_escapes_titles_cells_and_names() -> None:
@@ -108,6 +130,6 @@ def test_density_of_angles_is_a_density_and_goes_round() -> None:
 
 
 def test_long_names_lose_their_middle() -> None:
-    assert shortened("a" * 48) == "a" * 48
-    assert shortened("a" * 50 + "end") == "a" * 39 + "…" + "aaaaaend"
+    assert shortened("a" * 48, 48) == "a" * 48
+    assert shortened("a" * 50 + "end", 48) == "a" * 39 + "…" + "aaaaaend"
     assert number(0.0) == "0" and number(1234.5) == "1,234" and number(-0.01234) == "-0.0123"

@@ -17,8 +17,8 @@ from tests.report.browser import Browser, browser, chromium
 from tests.report.full_run import HOSTILE, HOSTILE_MARK, draw_pictures, fill
 
 TITLES = {
-    "overview", "metrics", "data", "graphs", "training", "groups", "compare", "ablate", "stress", "vectors", "audit",
-    "repeat",
+    "overview", "metrics", "data", "graphs", "training", "groups", "compare", "ablate", "stress", "tune", "vectors",
+    "audit", "repeat",
 }  # fmt: skip
 
 
@@ -34,7 +34,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
-        if tag not in ("meta", "link", "img", "br"):
+        if tag not in ("meta", "link", "img", "br", "wbr"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -125,7 +125,7 @@ def test_a_browser_shows_it_whole(chrome: Browser, page_file: Path, width: int, 
 
 def test_paper_shows_it_whole_and_white(chrome: Browser, page_file: Path) -> None:
     facts = chrome.look(page_file, width=720, dark=True, paper=True).facts  # A4 within usual margins
-    assert facts["scrollWidth"] == 720
+    assert (facts["scrollWidth"], facts["wide"], facts["pieces"]) == (720, [], [])
     assert facts["background"] == "rgb(255, 255, 255)" and facts["ink"] == "rgb(0, 0, 0)"
 
 

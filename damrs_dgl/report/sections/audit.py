@@ -101,7 +101,7 @@ def _top_table(
         values = [_three(row.get(name)) for name in ("suspicion", *numbers)]
         shown.append([*picture, *ids, *values, reason(row)])
     heads = [*(["picture"] if pictures is not None else []), *names, "suspicion", *numbers, "why"]
-    return Table(title, heads, shown, cards=True)
+    return Table(title, heads, shown, cards=True, names=frozenset(names))
 
 
 def click_row_text(row: Record) -> str:
@@ -139,7 +139,7 @@ def _cut_links(table: pa.Table) -> Table:
     """How many links each rule cut."""
     counts = Counter(zip(table["modality"].to_pylist(), table["rule"].to_pylist(), strict=True))
     rows: list[list[Cell]] = [[str(relation), str(rule), count] for (relation, rule), count in counts.items()]
-    return Table("Links that were cut", ["relation", "rule", "links"], rows)
+    return Table("Links that were cut", ["relation", "rule", "links"], rows, names=frozenset({"relation"}))
 
 
 def _three(value: Any) -> str | None:

@@ -82,7 +82,8 @@ def _content_table(content: Mapping[str, Mapping[str, Any]]) -> Table:
         ]
         for name, found in content.items()
     ]
-    return Table("Content and behaviour", [*columns, *(f"also near in {other}" for other in others)], rows)
+    heads = [*columns, *(f"also near in {other}" for other in others)]
+    return Table("Content and behaviour", heads, rows, names=frozenset({"modality"}))
 
 
 def _explanation(content: Mapping[str, Mapping[str, Any]]) -> Paragraph:

@@ -9,6 +9,8 @@ from damrs_dgl.report.blocks import Block, Figures, Paragraph, Section, Table
 from damrs_dgl.report.inputs import ReportInputs
 from damrs_dgl.report.sections.data import degree_chart
 
+_NAMES = frozenset({"relation"})  # a user's own, which may look like numbers
+
 
 def graphs_section(inputs: ReportInputs) -> Section | None:
     """Edges, degrees and what each rule pruned; None where no graph was built."""
@@ -39,7 +41,7 @@ def _edges(summary: Mapping[str, Any]) -> Table:
         for relation, count in summary["edges"].items()
         if relation != "interacted_by"
     ]
-    return Table("Relations", ["relation", "edges", "edges per item", "mean cosine of all pairs"], rows)
+    return Table("Relations", ["relation", "edges", "edges per item", "mean cosine of all pairs"], rows, names=_NAMES)
 
 
 def _pruned(summary: Mapping[str, Any]) -> list[Block]:
@@ -60,7 +62,7 @@ def _pruned(summary: Mapping[str, Any]) -> list[Block]:
     if not rows:
         return [Paragraph(_searched(summary))]
     return [
-        Table("What each rule pruned", ["relation", "pairs that are", "pairs", "of all pairs"], rows),
+        Table("What each rule pruned", ["relation", "pairs that are", "pairs", "of all pairs"], rows, names=_NAMES),
         Paragraph(
             f"Of what is left, an item keeps its {summary['parameters']['k']} most similar. “Alike here” and not in "
             "another modality is what DA-MRS takes for noise in the content (equation 1): "
