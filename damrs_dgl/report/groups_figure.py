@@ -79,10 +79,16 @@ def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], systems: Sequence
 
 def _group_label(row: Mapping[str, Any]) -> str:
     """The group's name, its bounds where the name does not say them, and how many users."""
-    low, high = row["low"], row["high"]
-    bounds = f"{low} and more" if high is None else f"{low}" if low == high else f"{low} to {high}"
-    named = row["group"] if row["group"][:1].isdigit() else f"{row['group']}\n{bounds}"
+    name, bounds = row["group"], span_text(row["low"], row["high"])
+    named = name if name == bounds else f"{name}\n{bounds}"
     return f"{named}\n{row['users']:,} users"
+
+
+def span_text(low: int, high: int | None) -> str:
+    """The numbers from `low` to `high` in words; None: no bound. A group that has no other name is called so."""
+    if high is None:
+        return f"{low} and more"
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _label(metric: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,11 @@ from damrs_dgl.report.item_vectors import VectorView
 Row = dict[str, Any]
 STUDIES = ("compare", "ablate", "stress", "groups", "tune")  # tables that studies leave in the run's folder
 AUDIT_TABLES = ("interactions", "content", "links")
+# columns of names, which stay text though one may look like a number
+_NAMES = frozenset(
+    {"system", "model", "against", "noise", "by", "group", "counted", "metric", "search", "state", "error"}
+)
+_WHOLE = re.compile(r"[+-]?\d+")
 
 
 @dataclass
@@ -33,6 +39,7 @@ class ReportInputs:
     dataset: the data.  summary: `dataset.json`.
     graph_summary: `graphs/summary.json`.  degrees: {relation: neighbours that each item keeps, int64 [I]}.
     histories: {system or member: rows, one an epoch, as in `history.csv`}.  monitor: the validation score that chose.
+    closed_form: the systems and members that were computed and not trained.
     metrics: `metrics.json`.  tables: {study: rows of its CSV}.  audit: {table: Parquet table}.
     views: item vectors at several points of the system.
     pictures: a folder of pictures named by item id.
@@ -48,6 +55,7 @@ class ReportInputs:
     graph_summary: Mapping[str, Any] | None = None
     degrees: Mapping[str, torch.Tensor] = field(default_factory=dict)
     histories: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    closed_form: frozenset[str] = frozenset()
     monitor: str = "recall@20"
     metrics: Mapping[str, Any] | None = None
     tables: Mapping[str, Sequence[Row]] = field(default_factory=dict)
@@ -71,7 +79,7 @@ def _counts(indices: torch.Tensor, size: int) -> np.ndarray:
 
 
 def study_tables(folder: Path) -> dict[str, list[Row]]:
-    """The studies' CSV tables that stand in a folder; numbers as floats, empty cells as None."""
+    """The studies' CSV tables that stand in a folder; counts as ints, other numbers as floats, empty cells as None."""
     return {name: rows for name in STUDIES if (rows := read_table(folder / f"{name}.csv"))}
 
 
@@ -84,16 +92,23 @@ def read_table(path: Path) -> list[Row]:
             rows = list(csv.DictReader(lines))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RunError(f"cannot be read as a table ({error})", where=path, fix="delete it and make it anew") from error
-    return [{str(key): _value(value) for key, value in row.items() if key is not None} for row in rows]
+    return [{str(key): _value(str(key), value) for key, value in row.items() if key is not None} for row in rows]
 
 
-def _value(text: str | None) -> Any:
+def _value(column: str, text: str | None) -> Any:
     if not text:
         return None
+    if column in _NAMES:
+        return text
     try:
-        return float(text)
+        return int(text) if _WHOLE.fullmatch(text) else float(text)
     except ValueError:
         return text
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a cell of a table holds a number, whole or not."""
+    return isinstance(value, (int, float))
 
 
 def audit_tables(folder: Path) -> dict[str, pa.Table]:

@@ -65,6 +65,7 @@ def report(workspace: Workspace, *, pictures: Path | None = None) -> Path:
             graph_summary=graph_summary,
             degrees=_degrees(graph) if graph is not None else {},
             histories=_histories(workspace) if fitted else {},
+            closed_form=_closed_form(workspace) if fitted else frozenset(),
             monitor=recipe.training.monitor,
             metrics=metrics,
             tables=tables,
@@ -163,6 +164,13 @@ def _histories(workspace: Workspace) -> dict[str, Sequence[Row]]:
             found[name] = stored[1]["progress"]["history"]
     found[workspace.recipe.model.name] = workspace.fitted.progress.history
     return {name: rows for name, rows in found.items() if rows}
+
+
+def _closed_form(workspace: Workspace) -> frozenset[str]:
+    """Which of the system and its members were computed and not trained, by the names that `_histories` has."""
+    model = workspace.fitted.model
+    parts = {**model.members(), workspace.recipe.model.name: model}
+    return frozenset(name for name, part in parts.items() if isinstance(part, ClosedFormModel))
 
 
 @torch.no_grad()

@@ -13,15 +13,17 @@ from PIL import Image
 
 from damrs_dgl.data import MultimodalDataset
 from damrs_dgl.errors import DataError, RunError
-from damrs_dgl.report.blocks import Picture, Table
+from damrs_dgl.report.blocks import Figures, Picture, Table
 from damrs_dgl.report.inputs import ReportInputs, audit_tables, read_table, study_tables
 from damrs_dgl.report.item_vectors import vector_views
 from damrs_dgl.report.pictures import PictureFolder
 from damrs_dgl.report.sections.audit import click_row_text, content_row_text, top
 from damrs_dgl.report.sections.data import degree_chart
+from damrs_dgl.report.sections.groups import groups_section
 from damrs_dgl.report.sections.overview import overview_section
 from damrs_dgl.report.sections.systems import ablation_section, comparison_section
-from damrs_dgl.report.sections.training import loss_terms
+from damrs_dgl.report.sections.training import loss_terms, training_section
+from damrs_dgl.report.sections.tuning import tuning_section
 from tests.graphs.test_agreement import shop, slow_neighbors, users_by_item
 
 
@@ -85,6 +87,81 @@ def test_papers_figures_stand_beside() -> None:
     assert section is not None
     (numbers,) = [block for block in section.blocks if isinstance(block, Table)]
     assert list(numbers.columns) == ["system", "seeds", "Recall@20", "paper: Recall@20"]
+
+
+def test_counts_are_whole_and_names_stay_text(tmp_path: Path) -> None:
+    (tmp_path / "groups.csv").write_text(
+        "by,group,low,high,system,value\nusers,1,1,1,mf,0.5\nusers,2 and more,2,,mf,1.0\n"
+    )
+    first, second = read_table(tmp_path / "groups.csv")
+    assert first == {"by": "users", "group": "1", "low": 1, "high": 1, "system": "mf", "value": 0.5}
+    assert isinstance(first["low"], int) and isinstance(second["value"], float)
+
+
+def test_a_group_has_its_span_once() -> None:
+    spans = [
+        ("1", 1, 1),
+        ("2 to 4", 2, 4),
+        ("5 and more", 5, None),
+        ("new", 0, 5),
+        ("active", 50, None),
+        ("x", None, None),
+    ]
+    rows = [
+        {"by": "users", "group": name, "low": low, "high": high, "system": "mf", "metric": "recall@20", "value": 0.5}
+        for name, low, high in spans
+    ]
+    section = groups_section(inputs(tables={"groups": rows}))
+    assert section is not None
+    (figures,) = [block for block in section.blocks if isinstance(block, Figures)]
+    numbers = figures.figures[0].numbers
+    assert numbers is not None
+    names = [row[0] for row in numbers.rows]
+    assert names == ["1", "2 to 4", "5 and more", "new (0 to 5)", "active (50 and more)", "x"]
+    assert numbers.numeric()[:2] == [False, False]
+
+
+def test_trials_show_what_differs_between_them() -> None:
+    same = {"search": "grid, seed 0, the grid of mf", "state": "finished", "model.dim": 64, "validation_ndcg@20": 0.1}
+    rows = [
+        {
+            "trial": 0,
+            **same,
+            "training.learning_rate": None,
+            "validation_recall@20": 0.2,
+            "epochs": 6,
+            "seconds": 1.041,
+        },
+        {
+            "trial": 1,
+            **same,
+            "training.learning_rate": 0.000123918,
+            "validation_recall@20": 0.3,
+            "epochs": 6,
+            "seconds": 2,
+        },
+        {"trial": 2, **same, "training.learning_rate": 0.01, "error": "no room"},
+    ]
+    section = tuning_section(inputs(tables={"tune": rows}))
+    assert section is not None
+    (table,) = [block for block in section.blocks if isinstance(block, Table)]
+    columns = ["trial", "state", "training.learning_rate", "validation Recall@20", "epochs", "seconds"]
+    assert table.columns == columns
+    assert [[text for text, _ in row] for row in table.cells()] == [
+        ["1", "finished", "0.0001239", "0.3000", "6", "2.0"],
+        ["0", "finished", "-", "0.2000", "6", "1.0"],
+        ["2", "finished", "0.01", "-", "-", "-"],
+    ]
+
+
+def test_one_epoch_is_no_closed_form() -> None:
+    history = [{"epoch": 1, "loss": 0.7, "validation_recall@20": 0.25, "shrinkage": 3.0, "seconds": 1.0}]
+    trained = training_section(inputs(histories={"damrs": history}))
+    computed = training_section(inputs(histories={"damrs": history}, closed_form=frozenset({"damrs"})))
+    assert trained is not None and computed is not None
+    assert "in epoch 1 of 1" in texts(trained) and any(isinstance(block, Figures) for block in trained.blocks)
+    said = "Computed in closed form, no curve to draw (validation recall@20 0.2500, 1.0 s)."
+    assert texts(computed) == f"{said} Chosen on validation: shrinkage 3."
 
 
 def test_tables_are_read_as_numbers_and_gaps(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from damrs_dgl.report.sections.metrics import metrics_section
 from damrs_dgl.report.sections.overview import overview_section
 from damrs_dgl.report.sections.repeat import repeat_section
 from damrs_dgl.report.sections.stress import stress_section
-from damrs_dgl.report.sections.systems import ablation_section, comparison_section, tuning_section
+from damrs_dgl.report.sections.systems import ablation_section, comparison_section
 from damrs_dgl.report.sections.training import training_section
+from damrs_dgl.report.sections.tuning import tuning_section
 from damrs_dgl.report.sections.vectors import vectors_section
 
 SECTIONS: tuple[Callable[[ReportInputs], Section | None], ...] = (

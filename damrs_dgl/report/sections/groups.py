@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from damrs_dgl.report.blocks import Figure, Figures, Paragraph, Section, Table
 from damrs_dgl.report.charts import Bar, ranked_bars
-from damrs_dgl.report.inputs import ReportInputs, Row
+from damrs_dgl.report.groups_figure import span_text
+from damrs_dgl.report.inputs import ReportInputs, Row, is_number
 from damrs_dgl.report.sections.metrics import headline, label_of
 from damrs_dgl.report.sections.systems import system_of
 
@@ -25,9 +26,8 @@ def groups_section(inputs: ReportInputs) -> Section | None:
     ]
     if not figures:
         return None
-    numbers = Table(
-        "All groups and metrics", COLUMNS, [[row.get(name) for name in COLUMNS] for row in rows], folded=True
-    )
+    cells = [[row.get(name) for name in COLUMNS] for row in rows]
+    numbers = Table("All groups and metrics", COLUMNS, cells, folded=True, names=frozenset({"group", "system"}))
     text = "Whiskers: one standard error over the group's users. Recall of an item group counts its items alone."
     return Section(
         "groups", "New and active users, rare and popular items", [Figures(figures), Paragraph(text), numbers]
@@ -38,7 +38,7 @@ def _chart(by: str, metric: str, rows: Sequence[Row], system: str) -> Figure | N
     bars = [
         Bar(system_of(row), row["value"], row.get("standard_error") or 0.0, system_of(row) == system, _group(row))
         for row in rows
-        if row["by"] == by and row["metric"] == metric and isinstance(row["value"], float)
+        if row["by"] == by and row["metric"] == metric and is_number(row["value"])
     ]
     order = list(dict.fromkeys(bar.group for bar in bars))
     bars.sort(key=lambda bar: order.index(bar.group))  # the table goes system by system
@@ -46,11 +46,7 @@ def _chart(by: str, metric: str, rows: Sequence[Row], system: str) -> Figure | N
 
 
 def _group(row: Row) -> str:
-    """A group with its span, as "new (up to 5 interactions)"."""
-    low, high = row.get("low"), row.get("high")
-    if not isinstance(low, float):
-        return str(row["group"])
-    span = (
-        f"{low:g} or more" if not isinstance(high, float) else f"up to {high:g}" if low == 0 else f"{low:g} to {high:g}"
-    )
-    return f"{row['group']} ({span})"
+    """A group with its span, as "new (0 to 5)", where the span is not its name."""
+    name, low = str(row["group"]), row.get("low")
+    span = span_text(low, row.get("high")) if low is not None else name
+    return name if name == span else f"{name} ({span})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 
 from damrs_dgl.report.blocks import Block, Findings, Paragraph, Section, Tiles
-from damrs_dgl.report.inputs import ReportInputs
+from damrs_dgl.report.inputs import ReportInputs, is_number
 from damrs_dgl.report.sections.metrics import floor_of, headline, label_of
 
 _COMMANDS = {
@@ -84,7 +84,7 @@ def _against_floor(inputs: ReportInputs) -> str:
 def _under_stress(inputs: ReportInputs) -> str | None:
     """What the most noise that was tried costs this system."""
     rows = [row for row in inputs.tables.get("stress", ()) if (row.get("model") or row.get("system")) == inputs.system]
-    drops = [row for row in rows if isinstance(row.get("drop_recall@20"), float) and row.get("ratio")]
+    drops = [row for row in rows if is_number(row.get("drop_recall@20")) and row.get("ratio")]
     if not drops:
         return None
     by_noise: dict[tuple[str, float], list[float]] = {}

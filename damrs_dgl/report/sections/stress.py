@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from damrs_dgl.report.blocks import Figure, Figures, Paragraph, Section
 from damrs_dgl.report.charts import Series, line_chart
-from damrs_dgl.report.inputs import ReportInputs, Row
+from damrs_dgl.report.inputs import ReportInputs, Row, is_number
 from damrs_dgl.report.sections.metrics import headline, label_of
 from damrs_dgl.report.sections.systems import mean_and_error, system_of
 
@@ -18,9 +18,7 @@ _NOISES = {
 
 def stress_section(inputs: ReportInputs) -> Section | None:
     """What growing noise does to each system; None without such a study."""
-    rows = [
-        row for row in inputs.tables.get("stress", ()) if isinstance(row.get("ratio"), float) and not row.get("error")
-    ]
+    rows = [row for row in inputs.tables.get("stress", ()) if is_number(row.get("ratio")) and not row.get("error")]
     metrics = headline(rows[0]) if rows else []
     if not metrics:
         return None
@@ -42,7 +40,7 @@ def _chart(rows: Sequence[Row], noise: str, metric: str, systems: Sequence[str])
     for system in systems:
         points: dict[float, list[float]] = {}
         for row in rows:
-            if str(row["noise"]) == noise and system_of(row) == system and isinstance(row.get(metric), float):
+            if str(row["noise"]) == noise and system_of(row) == system and is_number(row.get(metric)):
                 points.setdefault(100 * row["ratio"], []).append(row[metric])
         ratios = sorted(points)
         summary = [mean_and_error(points[ratio]) for ratio in ratios]

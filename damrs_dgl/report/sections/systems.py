@@ -1,4 +1,4 @@
-"""Systems side by side: the comparison, the ablation, the search; means over seeds with their standard error."""
+"""Systems side by side: the comparison and the ablation; means over seeds with their standard error."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from statistics import fmean
 from damrs_dgl.report.blocks import Block, Figures, Paragraph, Section, Table
 from damrs_dgl.report.charts import Bar, ranked_bars
 from damrs_dgl.report.drawing import standard_error
-from damrs_dgl.report.inputs import ReportInputs, Row
+from damrs_dgl.report.inputs import ReportInputs, Row, is_number
 from damrs_dgl.report.sections.metrics import headline, label_of
 
-_MOST_TRIALS = 20
 _LEVEL = 0.05  # below which a corrected p-value counts, as in the tables of `compare`
 
 
@@ -51,9 +50,7 @@ def _section(inputs: ReportInputs, name: str, title: str, *, strong: str, sort: 
         of.setdefault(system_of(row), []).append(row)
     figures = []
     for metric in metrics:
-        values = {
-            system: [row[metric] for row in own if isinstance(row.get(metric), float)] for system, own in of.items()
-        }
+        values = {system: [row[metric] for row in own if is_number(row.get(metric))] for system, own in of.items()}
         bars = [
             Bar(system, *mean_and_error(found), strong=system == strong) for system, found in values.items() if found
         ]
@@ -70,7 +67,7 @@ def _section(inputs: ReportInputs, name: str, title: str, *, strong: str, sort: 
 
 def _pairs(rows: Sequence[Row]) -> list[Block]:
     """Which systems the test tells apart, and every pair."""
-    told = sum(isinstance(row["p_value_holm"], float) and row["p_value_holm"] < _LEVEL for row in rows)
+    told = sum(is_number(row["p_value_holm"]) and row["p_value_holm"] < _LEVEL for row in rows)
     shown = [
         [
             row["metric"], row["system"], row["against"], f"{row['difference']:+.4f}",
@@ -95,25 +92,9 @@ def _numbers(of: dict[str, list[Row]]) -> Table:
     for system, own in of.items():
         cells: list[str | None] = []
         for metric in metrics:
-            values = [row[metric] for row in own if isinstance(row.get(metric), float)]
+            values = [row[metric] for row in own if is_number(row.get(metric))]
             mean, error = mean_and_error(values) if values else (0.0, 0.0)
             cells.append((f"{mean:.4f}" + (f" ± {error:.4f}" if error else "")) if values else None)
         rows.append([system, len(own), *cells, *(own[0].get(key) for key in published)])
     papers = [f"paper: {label_of(key.removeprefix('paper_'))}" for key in published]
     return Table("All metrics", ["system", "seeds", *map(label_of, metrics), *papers], rows, folded=True)
-
-
-def tuning_section(inputs: ReportInputs) -> Section | None:
-    """The trials of a search, best first, as its table has them."""
-    rows = inputs.tables.get("tune")
-    if not rows:
-        return None
-    columns = list(rows[0])
-    score = next(
-        (name for name in ("value", "score", "validation", f"validation_{inputs.monitor}") if name in columns), None
-    )
-    if score is not None:
-        rows = sorted(rows, key=lambda row: -(row[score] if isinstance(row[score], float) else float("-inf")))
-    shown = [[row.get(column) for column in columns] for row in rows[:_MOST_TRIALS]]
-    text = f"The first {len(shown)} of {len(rows)} trials; chosen on validation."
-    return Section("tune", "The search for settings", [Paragraph(text), Table("Trials", columns, shown)])

@@ -15,22 +15,27 @@ def training_section(inputs: ReportInputs) -> Section | None:
     blocks: list[Block] = []
     for name, history in inputs.histories.items():
         title = f"Member {name}: " if len(inputs.histories) > 1 and name != inputs.system else ""
-        blocks += _of_system(title, history, inputs.monitor)
+        if name in inputs.closed_form:
+            blocks.append(_computed(title, history, inputs.monitor))
+        else:
+            blocks += _trained(title, history, inputs.monitor)
     return Section("training", "The training", blocks)
 
 
-def _of_system(title: str, history: Sequence[Row], monitor: str) -> list[Block]:
+def _computed(title: str, history: Sequence[Row], monitor: str) -> Paragraph:
+    """A system that is computed and not trained."""
+    row, score = history[-1], f"validation_{monitor}"
+    values = f"validation {monitor} {row[score]:.4f}, " if row.get(score) is not None else ""
+    chosen = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in row.items() if _is_choice(key, value))
+    tail = f" Chosen on validation: {chosen}." if chosen else ""
+    text = f"{title}computed in closed form, no curve to draw ({values}{_seconds(history):.1f} s).{tail}"
+    return Paragraph(f"{text[:1].upper()}{text[1:]}")
+
+
+def _trained(title: str, history: Sequence[Row], monitor: str) -> list[Block]:
+    """A system that is trained by steps: its curves, and where it was best."""
     score = f"validation_{monitor}"
     judged = [row for row in history if row.get(score) is not None]
-    seconds = sum(row.get("seconds") or 0.0 for row in history)
-    if len(history) < 2:
-        values = f"validation {monitor} {judged[-1][score]:.4f}, " if judged else ""
-        chosen = ", ".join(
-            f"{key.replace('_', ' ')} {value:g}" for key, value in history[0].items() if _is_choice(key, value)
-        )
-        tail = f" Chosen on validation: {chosen}." if chosen else ""
-        text = f"{title}computed in closed form, no curve to draw ({values}{seconds:.1f} s).{tail}"
-        return [Paragraph(f"{text[:1].upper()}{text[1:]}")]
     epochs = [row["epoch"] for row in history]
     figures: list[Figure] = []
     words = []
@@ -55,9 +60,13 @@ def _of_system(title: str, history: Sequence[Row], monitor: str) -> list[Block]:
         )
         for term in loss_terms(history)
     ]
-    words.append(f"{seconds:,.1f} s of training")
+    words.append(f"{_seconds(history):,.1f} s of training")
     text = f"{title}{', '.join(words)}. Each term of the loss has a scale of its own; their sum is minimised."
     return [Paragraph(f"{text[:1].upper()}{text[1:]}"), Figures(figures)]
+
+
+def _seconds(history: Sequence[Row]) -> float:
+    return sum(row.get("seconds") or 0.0 for row in history)
 
 
 def loss_terms(history: Sequence[Row]) -> list[str]:
