@@ -35,21 +35,21 @@ class ReportInputs:
     Attributes
     ----------
     name, synthetic, system: the recipe's name, whether its numbers are made up, its [model] name.
-    recipe_text: the whole recipe as TOML.  commands: what to run to repeat the run, a line each.
+    recipe_text: the whole recipe as TOML.  written: the recipe as it was written, from which the run is repeated.
     dataset: the data.  summary: `dataset.json`.
     graph_summary: `graphs/summary.json`.  degrees: {relation: neighbours that each item keeps, int64 [I]}.
     histories: {system or member: rows, one an epoch, as in `history.csv`}.  monitor: the validation score that chose.
     closed_form: the systems and members that were computed and not trained.
     metrics: `metrics.json`.  tables: {study: rows of its CSV}.  audit: {table: Parquet table}.
     views: item vectors at several points of the system.
-    pictures: a folder of pictures named by item id.
+    pictures: a folder of pictures named by item id.  commands: what to run to make all this again, a line each.
     """
 
     name: str
     synthetic: bool
     system: str
     recipe_text: str
-    commands: Sequence[str]
+    written: str
     dataset: MultimodalDataset
     summary: Mapping[str, Any]
     graph_summary: Mapping[str, Any] | None = None
@@ -64,6 +64,7 @@ class ReportInputs:
     audit_judge: str = ""
     views: Sequence[VectorView] = ()
     pictures: Path | None = None
+    commands: Sequence[str] = ()
 
     def item_popularity(self) -> np.ndarray:
         """How many training users each item has, int64 [I]."""

@@ -20,11 +20,14 @@ from damrs_dgl.files import read_json
 from damrs_dgl.graphs.build import load_graph
 from damrs_dgl.graphs.schema import ITEM, item_relations
 from damrs_dgl.models.base import ClosedFormModel, RankingModel
+from damrs_dgl.models.systems import floor_systems
 from damrs_dgl.recipe import recipe_text
+from damrs_dgl.report.commands import audit_command, study_commands
 from damrs_dgl.report.html import write_report
 from damrs_dgl.report.inputs import ReportInputs, Row, audit_tables, read_table, study_tables
 from damrs_dgl.report.item_vectors import VectorView, vector_views
 from damrs_dgl.report.pictures import PictureFolder
+from damrs_dgl.report.written import written_text
 from damrs_dgl.run import change_text
 from damrs_dgl.stages.audit import audit_parts, judged_by
 from damrs_dgl.stages.describe import summary_of
@@ -59,7 +62,7 @@ def report(workspace: Workspace, *, pictures: Path | None = None) -> Path:
             synthetic=workspace.is_synthetic,
             system=recipe.model.name,
             recipe_text=recipe_text(recipe),
-            commands=_commands(workspace),
+            written=written_text({"name": recipe.name, **recipe.model_dump(mode="json", exclude_unset=True)}),
             dataset=workspace.dataset,
             summary=_summary(workspace),
             graph_summary=graph_summary,
@@ -75,6 +78,7 @@ def report(workspace: Workspace, *, pictures: Path | None = None) -> Path:
             views=views,
             pictures=pictures,
         )
+        inputs.commands = _commands(workspace, inputs)
         with run.making("report", workspace.study_parts, run.report):
             write_report(inputs, run.report, version=importlib.metadata.version("damrs-dgl"))
     if not fitted:
@@ -220,11 +224,17 @@ def _item_vectors(model: RankingModel) -> Tensor | None:
         return None
 
 
-def _commands(workspace: Workspace) -> list[str]:
-    """What repeats the run from the recipe that the page holds."""
-    again = shlex.quote(f"runs/{workspace.recipe.name}-again")
-    start = f"damrs-dgl --recipe recipe.toml --run {again}"
-    return [
-        f"pip install damrs-dgl=={importlib.metadata.version('damrs-dgl')}",
-        f"{start} describe build-graphs fit evaluate report",
-    ]
+def _commands(workspace: Workspace, inputs: ReportInputs) -> list[str]:
+    """What makes again what the page shows, from the recipe that it holds."""
+    stages = ["describe"]
+    stages += ["build-graphs"] if inputs.graph_summary is not None else []
+    stages += ["fit"] if inputs.histories else []
+    stages += ["evaluate"] if inputs.metrics is not None else []
+    chains = [" ".join(stages), *study_commands(inputs.tables, floor_systems())]
+    if inputs.audit:
+        made_from = workspace.run.made_from("audit") or {}
+        chains.append(audit_command(made_from.get("--scorer"), made_from.get("--folds", 0)))
+    chains.append("report")
+    start = f"damrs-dgl --recipe recipe.toml --run {shlex.quote(f'runs/{workspace.recipe.name}-again')}"
+    version = importlib.metadata.version("damrs-dgl")
+    return [f"pip install .  # in a copy of the repository of version {version}", *(f"{start} {one}" for one in chains)]

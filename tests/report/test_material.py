@@ -30,7 +30,7 @@ from tests.graphs.test_agreement import shop, slow_neighbors, users_by_item
 def inputs(**more: Any) -> ReportInputs:
     dataset = MultimodalDataset.from_arrays(["a", "b", "c"], [0, 1, 2], split=[0, 1, 2])
     summary = dataset.describe()
-    given: dict[str, Any] = {"name": "shop", "synthetic": False, "system": "damrs", "recipe_text": "", "commands": ()}
+    given: dict[str, Any] = {"name": "shop", "synthetic": False, "system": "damrs", "recipe_text": "", "written": ""}
     return ReportInputs(**{**given, "dataset": dataset, "summary": summary, **more})
 
 

@@ -9,7 +9,11 @@ from damrs_dgl.report.inputs import ReportInputs
 def repeat_section(inputs: ReportInputs) -> Section:
     """Commands, recipe and versions that give the same numbers again."""
     blocks: list[Block] = [
-        Paragraph("Save the recipe below as recipe.toml; the same recipe, data and versions give the same numbers."),
+        Paragraph(
+            "Save the recipe as recipe.toml, as it is: the same recipe, data and versions give the same numbers. "
+            "What it leaves out is not the same for each system of a study, so that nothing is to be added."
+        ),
+        Code("recipe.toml", inputs.written),
         Code("Commands", "\n".join(inputs.commands)),
     ]
     metrics = inputs.metrics
@@ -21,6 +25,6 @@ def repeat_section(inputs: ReportInputs) -> Section:
             ["training, s", f"{metrics['seconds']:,.1f}"],
         ]
         rows.append(["peak memory, MiB", f"{metrics['peak_memory_mb']:,.0f}"])
-        blocks.append(Table("Versions and circumstances", ["what", "value"], rows))
-    blocks.append(Code("The recipe, all keys written out", inputs.recipe_text, folded=True))
+        blocks.append(Table("Versions and circumstances", ["what", "value"], rows, names=frozenset({"value"})))
+    blocks.append(Code("All keys of the recipe and what they mean, to look up", inputs.recipe_text, folded=True))
     return Section("repeat", "How to repeat it", blocks)
