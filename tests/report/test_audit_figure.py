@@ -39,8 +39,8 @@ def test_long_names_lie_across_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(
         Figure, "savefig", lambda self, *a, **options: (kept.append(self), save(self, *a, **options))[1]
     )
-    names = [f"modality_number_{n}_whose_name_has_39_letter" for n in range(3)]
-    content = pa.table({"modality": names * 4, "agrees_with_behavior": [0.1 * n for n in range(12)]})
+    names = [f"modality_number_{n}_whose_name_has_39_letter" for n in range(5)]
+    content = pa.table({"modality": names * 4, "agrees_with_behavior": [0.1 * n for n in range(20)]})
     rules = [f"below the mean of {whose} modality (Eq. 1)" for whose in ("its own", "another")]
     links = pa.table({"modality": names * 2, "rule": [rule for rule in rules for _ in names]})
     tables = {"interactions": CLICKS, "content": content, "links": links}

@@ -149,6 +149,17 @@ def test_a_run_without_training_has_its_data_alone(tiny_cli: CommandLine) -> Non
     assert "fit and evaluate" in page.text
 
 
+def test_a_closed_form_has_no_curve(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--run", str(tmp_path), "-o", "data.users=150", "-o", "data.items=80", "-o", "model.name=ease")
+    CommandLine(capsys, monkeypatch, tmp_path, options).ok("fit", "report")
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "Computed in closed form, no curve to draw" in page.text
+    commands = page.text.partition("pip install")[2].split()
+    assert "fit" in commands and not {"audit", "compare", "groups"} & set(commands)
+
+
 def test_no_folder_of_pictures_is_refused(tiny_cli: CommandLine) -> None:
     tiny_cli.refused("report", "--pictures", "nowhere", saying=("nowhere: no such folder", "<item id>.jpg"))
     assert not (tiny_cli.folder / "run").exists()
