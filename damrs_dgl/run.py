@@ -71,6 +71,7 @@ class RunDirectory:
         self.comparison_pairs = self.path / "compare_pairs.csv"
         self.comparison_plot = self.path / "compare.png"
         self.ablation_table = self.path / "ablate.csv"
+        self.ablation_pairs = self.path / "ablate_pairs.csv"
         self.ablation_plot = self.path / "ablate.png"
         self.audit = self.path / "audit"  # the folder of the audit's tables
         self.audit_plot = self.path / "audit.png"

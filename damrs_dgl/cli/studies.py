@@ -77,6 +77,7 @@ def ablate(command: Command, seeds: int, jobs: int | None, format: str | None) -
 @click.option("--models", metavar="A,B", help="Systems to compare, by commas.")
 @click.option("--seeds", type=click.IntRange(min=1, max=1000), help="Runs per cell.")
 @_jobs
+@_format
 @click.pass_obj
 def stress(
     command: Command,
@@ -85,11 +86,12 @@ def stress(
     models: str | None,
     seeds: int | None,
     jobs: int | None,
+    format: str | None,
 ) -> None:
     """Corrupt the clean training data, train each system anew, and show what it loses."""
     from damrs_dgl.stages import stress as stage
 
-    stage(command.workspace, noises=noises, ratios=ratios, models=names(models), seeds=seeds, jobs=jobs)
+    stage(command.workspace, noises=noises, ratios=ratios, models=names(models), seeds=seeds, jobs=jobs, format=format)
 
 
 @click.command()

@@ -50,12 +50,14 @@ def weigh_clicks(dataset: MultimodalDataset, path: Path) -> MultimodalDataset:
 
     Raises DataError as `leave_out_file` does, for a training click without a weight, and for one outside [0, 1].
     """
-    known = dataset.train.keys(dataset.num_items)
-    keys, table = _keys_in(dataset, path, "click_weights", known, "weight")
+    known, gone = dataset.train.keys(dataset.num_items), dataset.left_out.keys(dataset.num_items)
+    keys, table = _keys_in(dataset, path, "click_weights", torch.cat([known, gone]), "weight")
     where = f"data.click_weights: {path}"
     weights = torch.from_numpy(table["weight"].to_numpy().astype(np.float32))
     if not bool(((weights >= 0) & (weights <= 1)).all()):
         raise DataError("a weight is not between 0 and 1", where=where, fix=_FIX)
+    learned = ~torch.isin(keys, gone)  # what is left out weighs nothing
+    keys, weights = keys[learned], weights[learned]
     order = keys.argsort()
     place = torch.searchsorted(keys[order], known).clamp(max=len(keys) - 1)
     if len(keys) != len(known) or not torch.equal(keys[order][place], known):

@@ -51,7 +51,8 @@ class RankingModel(nn.Module):
     citation: where the system was published.
     can_be_wrapped: another system may be wrapped round it: it has vectors and is trained by steps.
     ablations: systems that are settings of this one, `{name: {"model.key": value}}`, for studies.
-    is_floor: every comparison of systems shows it, as what a system has to be better than; it draws nothing.
+    is_floor: every comparison of systems shows it, as what a system has to be better than.
+    is_random: its numbers depend on the seed; studies compute one that is not for a single seed.
     search_space, grid: what `tune` tries, `{"section.key": Range(...) or (value, ...)}`; a grid has lists alone.
         Where there is none, learning rate and regularisation are tried (`models.spaces`).
 
@@ -67,6 +68,7 @@ class RankingModel(nn.Module):
     citation: ClassVar[str] = ""
     ablations: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     is_floor: ClassVar[bool] = False
+    is_random: ClassVar[bool] = True
     search_space: ClassVar[Space] = {}
     grid: ClassVar[Space] = {}
 
@@ -170,6 +172,7 @@ class ClosedFormModel(RankingModel):
 
     num_negatives: ClassVar[int] = 0
     can_be_wrapped: ClassVar[bool] = False
+    is_random: ClassVar[bool] = False
 
     def fit_closed_form(self, progress: OnProgress | None = None) -> None:
         """Compute the system's state from the data set and graph that it was built with."""

@@ -40,7 +40,7 @@ def ablation_systems(table: Mapping[str, Any]) -> tuple[list[str], str]:
         having = [name for name, model in models().items() if model.ablations]
         raise ValueError(f'"{own["name"]}" has no ablation; {", ".join(having)} have one')
     whole = next((name for name, settings in rows.items() if not settings), own["name"])
-    plain = [own[BACKBONE]["name"]] if BACKBONE in own else []
+    plain = [BACKBONE] if BACKBONE in own else []
     return list(dict.fromkeys([*plain, *rows, whole])), whole
 
 
@@ -75,6 +75,9 @@ def check_system(name: str) -> str:
 def as_system(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     """A copy of a recipe's table, as it was written, that trains the named system; the rest of the recipe stays.
 
+    `backbone` is what the recipe's system wraps as it is inside, with the start and learning rate that it has there;
+    the same system by its own name has its own defaults, as any other has.
+
     Raises ValueError for a name that is no system, and for `backbone` where the recipe's system wraps none.
     """
     name = check_system(name)
@@ -86,7 +89,7 @@ def as_system(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     own = canonical_model({"name": DEFAULT_MODEL, **model})
     if name == BACKBONE and BACKBONE not in own:
         raise ValueError(f'"{own["name"]}" wraps no other system, so that it has no backbone')
-    if BACKBONE in own and name in (BACKBONE, own[BACKBONE]["name"]):
+    if name == BACKBONE:
         # as it is inside the wrapper, start and learning rate too: else it would be another comparison
         for path, value in preset_values(own).items():
             if path.startswith((f"model.{BACKBONE}.", "training.")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ import torch
 from torch import Tensor
 
 from damrs_dgl.audit.content import ContentView, view_content
+from damrs_dgl.audit.detection import detection
 from damrs_dgl.audit.folds import cross_fitted, fold_of_clicks
 from damrs_dgl.audit.interaction_scores import DEFAULT, SCORERS, Clicks, check_scorer, suspicion_of
 from damrs_dgl.audit.links import CutLinks, cut_links
 from damrs_dgl.audit.model_view import ModelView, view_clicks
 from damrs_dgl.audit.reasons import click_reason, content_reason
 from damrs_dgl.audit.tables import content_table, interaction_table, link_table
+from damrs_dgl.audit.truth import known_noise
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.factory import build_recipe_graph, prepare_training
 from damrs_dgl.files import whole_file
@@ -41,7 +44,9 @@ class Audit:
 
 
 @writing_stage
-def audit(workspace: Workspace, *, scorer: str | None = None, folds: int = 0, top: int = 10) -> dict[str, pa.Table]:
+def audit(
+    workspace: Workspace, *, scorer: str | None = None, folds: int = 0, top: int = 10, truth: Path | None = None
+) -> dict[str, pa.Table]:
     """Write `audit/*.parquet` and `audit.png`, print the most suspect, and return the tables by name.
 
     Parameters
@@ -50,6 +55,8 @@ def audit(workspace: Workspace, *, scorer: str | None = None, folds: int = 0, to
     folds: 0 judges by the fitted model, which remembers its training clicks; K trains K models more, each without a
         share of every user's clicks, which it then judges. They are kept in `audit/folds` and resumed.
     top: how many suspects of each kind are printed.
+    truth: a table of clicks that are known to be noise (`audit.truth`), by which the suspicions are judged and a line
+        of figures printed; no model sees it.
 
     Raises RunError where nothing is fitted, RecipeError for a scorer that is none, or that system or data cannot serve.
     """
@@ -59,6 +66,7 @@ def audit(workspace: Workspace, *, scorer: str | None = None, folds: int = 0, to
     name = scorer or DEFAULT
     run, console = workspace.run, workspace.console
     check_scorer(name, workspace.dataset)
+    noise = None if truth is None else known_noise(truth, workspace.dataset)
     parts = audit_parts(workspace, name, folds)
     files = [run.audit / f"{table}.parquet" for table in AUDIT_TABLES]
     found = _judge(workspace, name, folds)
@@ -73,6 +81,8 @@ def audit(workspace: Workspace, *, scorer: str | None = None, folds: int = 0, to
                 pq.write_table(table, temporary, store_schema=False)
         audit_figure(tables, run.audit_plot, title=_title(workspace), subtitle=f"{name}: {SCORERS[name].meaning}")
     _show(workspace, found, name, folds, top)
+    if noise is not None:
+        _show_detection(workspace, found, noise)
     console.notice(f"audit: {', '.join(str(file) for file in files)} and {run.audit_plot}")
     return tables
 
@@ -180,6 +190,17 @@ def _show(workspace: Workspace, found: Audit, scorer: str, folds: int, top: int)
         console.notice("audit: no link of an item to its nearest neighbours was cut")
     if view.posterior is None:
         console.notice(f"audit: {workspace.recipe.model.name} has no f, g and posterior: those columns are empty")
+
+
+def _show_detection(workspace: Workspace, found: Audit, noise: np.ndarray) -> None:
+    """How well suspicion finds what is known to be noise."""
+    train = workspace.dataset.train
+    figures = detection(noise, found.suspicion, train.users.numpy(), train.items.numpy())
+    columns = ("share", "auc", "average_precision", "precision", "auc_within_users", "auc_within_items")
+    title = f"{workspace.recipe.name}: {int(noise.sum()):,} of {len(noise):,} clicks are known noise"
+    title += workspace.synthetic_note
+    heads = ["share of noise", "AUC", "average precision", "precision at that share", "within users", "within items"]
+    workspace.console.table(title, heads, [[figures[name] for name in columns]], keys=0)
 
 
 def _show_content(workspace: Workspace, found: Audit, top: int, title: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from damrs_dgl.files import write_csv
+from damrs_dgl.models.registry import find_model
 from damrs_dgl.models.systems import floor_systems, full_name
 from damrs_dgl.stages.study import finish, keeping, run_study, seeds_of, show_failures
 from damrs_dgl.stages.systems_table import StudyFiles, keep_systems, show_beside_accuracy, show_pairs
@@ -29,18 +30,19 @@ def compare(
     `compare_pairs.csv` holds every pair of systems: the difference over users, its interval and the p-values.
 
     models: systems, a wrapper also as `wrapper:backbone`; the recipe's own and what it wraps by default. The systems
-    that every comparison shows (`RankingModel.is_floor`) come last, with the first seed alone: they draw nothing.
+    that every comparison shows (`RankingModel.is_floor`) come last. What draws nothing has the first seed alone.
     jobs: trainings side by side.  format: md, latex or csv; a table for the terminal by default.
 
     Raises DamrsError at the end where a training failed.
     """
     run, dataset = workspace.run, workspace.dataset
-    floor = floor_systems()
-    systems = list(dict.fromkeys([*systems_of(workspace.recipe, models), *floor]))
-    cells = clean_cells(systems, seeds_of(workspace, seeds), once=floor)
+    systems = list(dict.fromkeys([*systems_of(workspace.recipe, models), *floor_systems()]))
     study = Study(workspace.recipe, dataset, run.cells, workspace.device)
     published = paper_comparison(paper_dataset(dataset))
-    names = {name: full_name(study.recipe_of(Cell(name)).model.model_dump()) for name in systems}
+    configs = {name: study.recipe_of(Cell(name)).model for name in systems}
+    names = {name: full_name(model.model_dump()) for name, model in configs.items()}
+    once = [name for name, model in configs.items() if not find_model(model.name).is_random]
+    cells = clean_cells(systems, seeds_of(workspace, seeds), once=once)
     paper = {name: published[full] for name, full in names.items() if full in published}
     outcomes = run_study(workspace, "compare", cells, jobs=jobs)
     kept = StudyFiles(run.comparison_table, run.comparison_plot)

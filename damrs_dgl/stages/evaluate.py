@@ -122,7 +122,14 @@ def show_metrics(workspace: Workspace, metrics: dict[str, Any], format: str | No
 
 
 def show_beside_floor(workspace: Workspace, metrics: dict[str, Any], format: str | None = None) -> None:
-    """Print the model and the floor at the K of `training.monitor`: accuracy on test, and what is beside accuracy."""
+    """Print the model and the floor at the K of `training.monitor`: accuracy on test, and what is beside accuracy.
+
+    As CSV not: two tables in one stream are none. `metrics.json` holds both.
+    """
+    if format == "csv":
+        return
+    if format is not None:
+        workspace.console.info("")
     recipe = workspace.recipe
     k = recipe.training.monitor.partition("@")[2]
     columns = list(dict.fromkeys([recipe.training.monitor, f"recall@{k}", f"ndcg@{k}"]))

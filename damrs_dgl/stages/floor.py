@@ -22,9 +22,7 @@ def current_floor(workspace: Workspace, judge: Judge) -> Floor:
         if stored is not None:
             return stored
     floor: Floor = {}
-    dataset = workspace.dataset.replace(train=workspace.dataset.train.alike())  # closed forms cannot weigh clicks
-    systems = trained_floor(workspace.recipe, dataset, workspace.graph, workspace.device)
-    for system in systems:
+    for system in trained_floor(workspace.recipe, workspace.dataset, workspace.graph, workspace.device):
         found = judge(system.scorer)
         floor[system.name] = {
             "validation": system.validation,

@@ -9,6 +9,7 @@ from typing import Any
 from damrs_dgl.data.noise import corrupt
 from damrs_dgl.files import write_csv
 from damrs_dgl.report.degradation_figure import degradation_figure
+from damrs_dgl.stages.shown_table import show_table
 from damrs_dgl.stages.study import finish, keeping, mean_text, of_seeds, run_study, seeds_of, show_failures
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.studies.stress import DROPS, plan_cells, stress_rows
@@ -24,12 +25,13 @@ def stress(
     models: Sequence[str] = (),
     seeds: int | None = None,
     jobs: int | None = None,
+    format: str | None = None,
 ) -> list[dict[str, Any]]:
     """Train each system on each corrupted data set; writes `stress.csv` and `stress.png`, prints the table.
 
     What is not given is taken from the recipe's [stress]. Ratio 0, the clean data, is always included. Recall@20 and
-    NDCG@20 are always computed, whatever evaluation.ks says. `jobs`: trainings side by side. Raises DamrsError at the
-    end where a training failed.
+    NDCG@20 are always computed, whatever evaluation.ks says. `jobs`: trainings side by side. `format`: md, latex or
+    csv. Raises DamrsError at the end where a training failed.
     """
     run, console = workspace.run, workspace.console
     settings = workspace.recipe.stress
@@ -47,14 +49,15 @@ def stress(
         if sound:
             subtitle = f"{workspace.recipe.name}{workspace.synthetic_note}, {of_seeds(count)}"
             degradation_figure(sound, run.stress_plot, subtitle=subtitle)
-    _show(workspace, rows)
-    show_failures(workspace, outcomes)
+    _show(workspace, rows, format)
+    if format is None:  # else standard output holds the table alone
+        show_failures(workspace, outcomes)
     console.notice(f"stress: {len(cells)} trainings ({run.stress_table}, {run.stress_plot})")
     finish("stress", outcomes)
     return rows
 
 
-def _show(workspace: Workspace, rows: Sequence[dict[str, Any]]) -> None:
+def _show(workspace: Workspace, rows: Sequence[dict[str, Any]], format: str | None) -> None:
     """A row per (noise, ratio, model): mean over seeds, its standard error, the change of the mean against ratio 0."""
     groups: dict[tuple[str, float, str], list[dict[str, Any]]] = {}
     for row in rows:
@@ -70,4 +73,7 @@ def _show(workspace: Workspace, rows: Sequence[dict[str, Any]]) -> None:
         table.append(cells)
     columns = ["noise", "ratio", "model", "test Recall@20", "change", "test NDCG@20", "change"]
     title = f"{workspace.recipe.name}: test metrics under noise{workspace.synthetic_note}"
-    workspace.console.table(title, columns, table, keys=3)
+    if format is None:
+        workspace.console.table(title, columns, table, keys=3)
+    else:
+        show_table(workspace.console, title, columns, table, format)

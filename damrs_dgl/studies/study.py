@@ -12,6 +12,7 @@ import torch
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.errors import DamrsError, RecipeError
+from damrs_dgl.evaluation.list_metrics import plugin_metrics
 from damrs_dgl.provenance import result_parts
 from damrs_dgl.recipe import Recipe, as_system, with_values
 from damrs_dgl.run import artefact_key
@@ -78,8 +79,10 @@ class Study:
 
     def parts_of(self, cell: Cell) -> dict[str, Any]:
         """All that a cell's numbers depend on."""
-        noise = {"noise": cell.noise, "ratio": cell.ratio}
-        return {**result_parts(self.recipe_of(cell), self.dataset.fingerprint()), **noise}
+        more: dict[str, Any] = {"noise": cell.noise, "ratio": cell.ratio}
+        if metrics := sorted(plugin_metrics()):
+            more["metrics of other packages"] = metrics
+        return {**result_parts(self.recipe_of(cell), self.dataset.fingerprint()), **more}
 
     def key(self, cell: Cell) -> str:
         """The name of a cell's result."""

@@ -18,17 +18,16 @@ HEADLINE = ("recall@20", "ndcg@20")
 
 
 def systems_of(recipe: Recipe[Any], asked: Sequence[str]) -> list[str]:
-    """The systems to compare, each once, in lower case, the backbone by its own name; none asked: the recipe's own.
+    """The systems to compare, each once, in lower case; none asked: the recipe's own and what it wraps, as `backbone`.
 
     Raises RecipeError for a name that is no system.
     """
-    own = recipe.model.name
-    backbone = getattr(recipe.model, BACKBONE, None)
+    wraps = hasattr(recipe.model, BACKBONE)
     try:
-        names = [check_system(name) for name in asked] or [own, *([BACKBONE] if backbone else [])]
+        names = [check_system(name) for name in asked] or [recipe.model.name, *([BACKBONE] if wraps else [])]
     except ValueError as error:
         raise RecipeError(str(error), where="--models") from None
-    return list(dict.fromkeys(backbone.name if backbone and name == BACKBONE else name for name in names))
+    return list(dict.fromkeys(names))
 
 
 def clean_cells(systems: Sequence[str], seeds: Sequence[int], once: Collection[str] = ()) -> list[Cell]:

@@ -93,6 +93,7 @@ class TrialStore:
             try:
                 return _believed(read_sealed(path))
             except (RunError, KeyError, TypeError, ValueError):
+                path.unlink(missing_ok=True)  # else it would be called damaged for ever: a search remembers its trials
                 return None
         return self._from_cells(key, monitor)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from damrs_dgl.data.synthetic import synthetic_shop
 from tests.cli_runner import CommandLine
@@ -141,3 +142,23 @@ def test_ids_like_formulas_stay_text(tmp_path: Path, cli: CommandLine) -> None:
     cli.ok("--recipe", "own.toml", "--run", "run", "fit", "audit", "--top", "1")
     clicks = pq.read_table(tmp_path / "run" / "audit" / "interactions.parquet")
     assert clicks["user"].to_pylist()[0].startswith("=u") and clicks["item"].to_pylist()[0].startswith("0")
+
+
+def test_known_noise_judges_the_suspicions(fitted: CommandLine) -> None:
+    shop = synthetic_shop(users=150, items=80, styles=6)
+    users, items = shop.dataset.user_ids.to_pylist(), shop.dataset.item_ids.to_pylist()
+    train = shop.dataset.train
+    clicks = list(zip(train.users.tolist(), train.items.tolist(), shop.noisy_clicks.tolist(), strict=True))
+    truth = fitted.folder / "truth.csv"
+    rows = [f"{users[user]},{items[item]},{int(noisy)}" for user, item, noisy in clicks]
+    truth.write_text("\n".join(["user,item,is_noise", *rows, "nobody,nothing,1"]))
+    result = fitted.ok("audit", "--top", "0", "--truth", str(truth))
+    found = pq.read_table(fitted.folder / "run" / "audit" / "interactions.parquet")
+    noisy = {(users[user], items[item]) for user, item, noisy in clicks if noisy}
+    labels = [pair in noisy for pair in zip(found["user"].to_pylist(), found["item"].to_pylist(), strict=True)]
+    line = result.out[result.out.index("known noise") :].splitlines()[2]
+    assert float(line.split()[1]) == pytest.approx(roc_auc_score(labels, found["suspicion"].to_numpy()), abs=6e-5)
+    truth.write_text("\n".join(["user,item,is_noise", rows[0].rpartition(",")[0] + ",maybe"]))
+    fitted.refused("audit", "--truth", str(truth), saying=("truth.csv", "is_noise is not 0 or 1"))
+    truth.write_text("user,item,is_noise\nnobody,nothing,1\n")
+    fitted.refused("audit", "--truth", str(truth), saying=("truth.csv", "there is nothing to tell apart"))

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from damrs_dgl.evaluation import list_metrics
 from damrs_dgl.studies.cells import Cell
 from damrs_dgl.studies.results import CellResult
 from damrs_dgl.studies.training import CellTrainer
@@ -224,12 +225,15 @@ def test_what_fit_trained_is_not_trained_again(fitted: CommandLine, monkeypatch:
 def test_an_ablation_has_the_systems_rows(tiny: CommandLine) -> None:
     result = tiny.ok("-o", "training.epochs=1", "ablate", "--format", "md")
     rows = _rows(tiny.folder / "run", "ablate")
-    expected = "lightgcn iig diig diig+d-bpr diig+au diig+ai diig+aui da-mrs-f da-mrs-g da-mrs diig+sp diig+mp"
+    expected = "backbone iig diig diig+d-bpr diig+au diig+ai diig+aui da-mrs-f da-mrs-g da-mrs diig+sp diig+mp"
     assert [row["system"] for row in rows] == expected.split()
     assert result.out.splitlines()[0].startswith("| system | seeds | test Recall@20 |")
     assert len(result.out.splitlines()) == 2 + len(rows)
     assert (tiny.folder / "run" / "ablate.png").read_bytes().startswith(b"\x89PNG")
-    shared = tiny.ok("-o", "training.epochs=1", "compare", "--models", "damrs,lightgcn")
+    pairs = _rows(tiny.folder / "run", "ablate_pairs")
+    assert len(pairs) == 2 * 12 * 11 // 2  # two metrics
+    assert all(0 <= float(pair["p_value"]) <= float(pair["p_value_holm"]) <= 1 for pair in pairs)
+    shared = tiny.ok("-o", "training.epochs=1", "compare", "--models", "damrs,backbone")
     assert "compare: 2 of 4 trainings are there already" in shared.err
 
 
@@ -312,3 +316,18 @@ def test_a_piped_study_says_where_it_is(tiny: CommandLine) -> None:
     assert trainings() == []
     assert [line.split()[2] for line in trainings("--seeds", "2")] == ["4/4"]
     assert [line.split()[2] for line in trainings("--seeds", "4", "--jobs", "2")] == ["5/6", "6/6"]
+
+
+def test_what_draws_nothing_is_computed_for_one_seed(tiny: CommandLine) -> None:
+    tiny.ok("-o", "training.epochs=1", "compare", "--models", "mf,ease", "--seeds", "2")
+    assert [row["seed"] for row in _rows(tiny.folder / "run") if row["system"] == "ease"] == ["0"]
+
+
+def test_a_metric_that_is_installed_later_makes_the_numbers_anew(
+    tiny: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("-o", "training.epochs=1", "compare", "--models", "mf")
+    tiny.ok(*command)
+    monkeypatch.setattr(list_metrics, "_load", lambda: ({"answer": lambda lists, catalogue, k: 42.0}, []))
+    tiny.ok(*command)
+    assert {row["answer@20"] for row in _rows(tiny.folder / "run")} == {"42.0"}

@@ -165,3 +165,15 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
     pq.write_table(pa.table({"user": ["u00", "nobody"], "item": ["i99", "i00"]}), path)
     with pytest.raises(DataError, match="2 of its 2 rows are no training click"):
         leave_out_file(data, path)
+
+
+def test_a_run_on_weighed_clicks_goes_on_like_any_other(fitted: CommandLine) -> None:
+    """The floor, which cannot heed weights, stands beside it in every study; suspects are found and dropped there."""
+    fitted.ok("audit", "fit", "--reweight-suspects")
+    new = fitted.folder / "run" / "reweighted-suspects"
+    alone = CommandLine(fitted.capsys, fitted.monkeypatch, fitted.folder)
+    own = ("--recipe", str(new / "recipe.toml"), "--run", str(new))
+    assert "itemknn" in alone.ok(*own, "groups").out
+    alone.ok(*own, "compare", "--models", "damrs")
+    alone.ok(*own, "audit", "--top", "0", "fit", "--drop-suspects", "0.05")
+    assert len(pq.read_table(new / "without-suspects-0.05" / "left_out.parquet"))

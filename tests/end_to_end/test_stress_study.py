@@ -161,3 +161,9 @@ def test_lists_of_the_clean_data_s_candidates_stand_beside(tiny: CommandLine) ->
             found.append(len(wanted & set(ranked[:20])) / len(wanted))
     assert float(rows["feedback", 0.5]["clean_candidates_recall@20"]) == pytest.approx(fmean(found), abs=1e-6)
     assert rows["feedback", 0.5]["clean_candidates_recall@20"] != rows["feedback", 0.5]["recall@20"]
+
+
+def test_a_table_to_paste(tiny: CommandLine) -> None:
+    out = tiny.ok(*TWO_MODELS, "--format", "md").out
+    assert out.splitlines()[0].startswith("| noise | ratio | model | test Recall@20 |")
+    assert len(out.splitlines()) == 2 + 4

@@ -51,7 +51,7 @@ def test_the_floor() -> None:
 
 def test_the_rows_of_an_ablation() -> None:
     rows, whole = ablation_systems({"name": "damrs", "backbone": "mf"})
-    assert (rows[0], rows[1], whole) == ("mf", "iig", "da-mrs")
+    assert (rows[0], rows[1], whole) == ("backbone", "iig", "da-mrs")
     rows, whole = ablation_systems({"name": "graph_filter"})
     assert rows[-1] == whole == "graph_filter"
     assert len(rows) == 4
@@ -71,3 +71,13 @@ def test_a_wrapper_round_a_wrapper() -> None:
 @pytest.mark.parametrize("name", ["damrs:sgl", "tce:damrs:mf", "SGL"])
 def test_a_system_shows_its_keys_by_any_of_its_names(name: str) -> None:
     assert f'name = "{name.rpartition(":")[2].lower()}"' in model_text(name)
+
+
+def test_a_system_s_own_name_has_its_own_defaults_whatever_the_recipe_wraps() -> None:
+    """Else which of two systems is the better would depend on which one the recipe happens to wrap."""
+    alone = as_system(load_recipe("demo", ["model.backbone=mf"]), "lightgcn")
+    for name in ("mf", "lightgcn"):
+        recipe = load_recipe("demo", [f"model.backbone={name}"])
+        assert as_system(recipe, "backbone").training.start == recipe.training.start == "spectral"
+        assert as_system(recipe, "lightgcn").training == alone.training
+        assert as_system(recipe, "mf").training.start == "random"

@@ -1,0 +1,35 @@
+"""Known noise to hold an audit against: a file that says of clicks whether they are noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+
+from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.formats.columnar import read_columns
+from damrs_dgl.data.parts import Interactions
+from damrs_dgl.errors import DataError
+
+
+def known_noise(path: Path, dataset: MultimodalDataset) -> np.ndarray:
+    """Which training clicks a table calls noise, bool [n] in the order of `dataset.train`.
+
+    The table (CSV, TSV or Parquet) has the columns user and item, original ids, and is_noise, 0 or 1. What it leaves
+    out is no noise, and what is no training click is passed over. Raises DataError where it cannot be read so, and
+    where all training clicks are noise, or none is.
+    """
+    table = read_columns(path, ids=["user", "item"], others=["is_noise"])
+    try:
+        marked = pc.cast(table["is_noise"], "float64").to_numpy(zero_copy_only=False) != 0
+    except ValueError as error:  # pyarrow's own are ValueErrors
+        raise DataError("is_noise is not 0 or 1", where=path, fix="write 1 for noise and 0 for the rest") from error
+    pairs = Interactions.from_numpy(dataset.user_indices(table["user"]), dataset.item_indices(table["item"]))
+    known = ((pairs.users >= 0) & (pairs.items >= 0)).numpy()
+    noisy = pairs.keys(dataset.num_items).numpy()[known & marked]
+    found = np.isin(dataset.train.keys(dataset.num_items).numpy(), noisy)
+    if found.all() or not found.any():
+        what = f"{int(found.sum()):,} of {len(found):,} training clicks are noise by it: there is nothing to tell apart"
+        raise DataError(what, where=path, fix="check its ids against the data set's")
+    return found
