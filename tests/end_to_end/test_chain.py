@@ -88,7 +88,7 @@ def _check_stress(run: Path) -> None:
         rows = list(csv.DictReader(lines))
     assert list(rows[0])[:4] == ["model", "noise", "ratio", "seed"]
     cells = [(row["model"], row["noise"], float(row["ratio"]), row["seed"]) for row in rows]
-    assert cells == [(m, "feedback", r, "0") for r in (0.0, 0.1) for m in ("damrs", "lightgcn")]
+    assert cells == [(m, "feedback", r, "0") for r in (0.0, 0.1) for m in ("damrs", "backbone")]
     test = json.loads((run / "metrics.json").read_text())["test"]
     assert float(rows[0]["recall@20"]) == test["recall@20"]  # the clean training is the one that `fit` did
     assert (run / "stress.png").read_bytes().startswith(b"\x89PNG")
@@ -179,7 +179,7 @@ def test_evaluate_and_recommend_after_fit_read_nothing_again(
 
     counted("damrs_dgl.stages.workspace", "load_dataset")
     counted("damrs_dgl.stages.graph_artefact", "load_graph")
-    counted("damrs_dgl.stages.fitted", "build_model")
+    counted("damrs_dgl.stages.workspace", "restored_model")
     counted("damrs_dgl.stages.fitted", "scorer_of")
     tiny.ok("build-graphs", "fit", "evaluate", "recommend")
     assert sorted(calls) == ["load_dataset", "scorer_of"]
