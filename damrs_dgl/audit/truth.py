@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.formats.columnar import read_columns
+from damrs_dgl.data.formats.files import require_file
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import DataError
 
@@ -20,7 +21,7 @@ def known_noise(path: Path, dataset: MultimodalDataset) -> np.ndarray:
     out is no noise, and what is no training click is passed over. Raises DataError where it cannot be read so, and
     where all training clicks are noise, or none is.
     """
-    table = read_columns(path, ids=["user", "item"], others=["is_noise"])
+    table = read_columns(require_file(path), ids=["user", "item"], others=["is_noise"])
     try:
         marked = pc.cast(table["is_noise"], "float64").to_numpy(zero_copy_only=False) != 0
     except ValueError as error:  # pyarrow's own are ValueErrors

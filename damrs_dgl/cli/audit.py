@@ -22,7 +22,7 @@ from damrs_dgl.cli.command import Command
 @click.option("--top", type=click.IntRange(min=0), default=10, show_default=True, help="Suspects shown of each kind.")
 @click.option(
     "--truth",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path),
     metavar="FILE",
     help="Judge the suspicions: a table with the columns user, item and is_noise (0 or 1), which no model sees.",
 )
