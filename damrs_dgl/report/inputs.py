@@ -40,7 +40,8 @@ class ReportInputs:
     graph_summary: `graphs/summary.json`.  degrees: {relation: neighbours that each item keeps, int64 [I]}.
     histories: {system or member: rows, one an epoch, as in `history.csv`}.  monitor: the validation score that chose.
     closed_form: the systems and members that were computed and not trained.
-    metrics: `metrics.json`.  tables: {study: rows of its CSV}.  audit: {table: Parquet table}.
+    metrics: `metrics.json`.  tables: {study: rows of its CSV}.  pairs: {study: rows of the CSV of its pairs}.
+    audit: {table: Parquet table}.
     views: item vectors at several points of the system.
     pictures: a folder of pictures named by item id.  commands: what to run to make all this again, a line each.
     """
@@ -59,7 +60,7 @@ class ReportInputs:
     monitor: str = "recall@20"
     metrics: Mapping[str, Any] | None = None
     tables: Mapping[str, Sequence[Row]] = field(default_factory=dict)
-    pairs: Sequence[Row] = ()
+    pairs: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     audit: Mapping[str, pa.Table] = field(default_factory=dict)
     audit_judge: str = ""
     views: Sequence[VectorView] = ()

@@ -28,7 +28,7 @@ from damrs_dgl.report.inputs import ReportInputs, Row, audit_tables, read_table,
 from damrs_dgl.report.item_vectors import VectorView, vector_views
 from damrs_dgl.report.pictures import PictureFolder
 from damrs_dgl.report.written import written_text
-from damrs_dgl.run import change_text
+from damrs_dgl.run import RunDirectory, change_text
 from damrs_dgl.stages.audit import audit_parts, judged_by
 from damrs_dgl.stages.describe import summary_of
 from damrs_dgl.stages.evaluate import current_metrics
@@ -72,7 +72,7 @@ def report(workspace: Workspace, *, pictures: Path | None = None) -> Path:
             monitor=recipe.training.monitor,
             metrics=metrics,
             tables=tables,
-            pairs=read_table(run.comparison_pairs) if "compare" in tables else (),
+            pairs={study: read_table(file) for study, file in _pair_tables(run).items() if study in tables},
             audit=audit,
             audit_judge=audit_judge,
             views=views,
@@ -238,3 +238,8 @@ def _commands(workspace: Workspace, inputs: ReportInputs) -> list[str]:
     start = f"damrs-dgl --recipe recipe.toml --run {shlex.quote(f'runs/{workspace.recipe.name}-again')}"
     version = importlib.metadata.version("damrs-dgl")
     return [f"pip install .  # in a copy of the repository of version {version}", *(f"{start} {one}" for one in chains)]
+
+
+def _pair_tables(run: RunDirectory) -> dict[str, Path]:
+    """Of each study of systems, the table of its pairs."""
+    return {"compare": run.comparison_pairs, "ablate": run.ablation_pairs}

@@ -81,6 +81,15 @@ def test_seeds_become_a_mean_with_its_standard_error() -> None:
     assert ablation_section(inputs()) is None
 
 
+def test_pairs_are_told_with_the_study_they_are_of() -> None:
+    rows = [{"system": name, "seed": 0, "recall@20": value} for name, value in (("iig", 0.1), ("da-mrs", 0.2))]
+    pair = {"metric": "recall@20", "system": "iig", "against": "da-mrs", "difference": -0.1, "low": -0.2, "high": -0.01}
+    pairs = {"ablate": [{**pair, "p_value": 0.01, "p_value_holm": 0.02}]}
+    tables = {"ablate": rows, "compare": rows}
+    assert "1 of 1 differences" in texts(ablation_section(inputs(tables=tables, pairs=pairs)))
+    assert "differences" not in texts(comparison_section(inputs(tables=tables, pairs=pairs)))
+
+
 def test_papers_figures_stand_beside() -> None:
     rows = [{"system": "damrs", "seed": 0.0, "recall@20": 0.1, "validation_recall@20": 0.2, "paper_recall@20": 0.0963}]
     section = comparison_section(inputs(tables={"compare": rows}))

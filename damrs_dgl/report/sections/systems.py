@@ -15,10 +15,7 @@ _LEVEL = 0.05  # below which a corrected p-value counts, as in the tables of `co
 
 
 def comparison_section(inputs: ReportInputs) -> Section | None:
-    section = _section(inputs, "compare", "Systems side by side", strong=inputs.system, sort=True)
-    if section is not None and inputs.pairs:
-        section.blocks.extend(_pairs(inputs.pairs))
-    return section
+    return _section(inputs, "compare", "Systems side by side", strong=inputs.system, sort=True)
 
 
 def ablation_section(inputs: ReportInputs) -> Section | None:
@@ -62,6 +59,8 @@ def _section(inputs: ReportInputs, name: str, title: str, *, strong: str, sort: 
     )
     blocks: list[Block] = [Figures(figures), Paragraph(spread), _numbers(of)]
     blocks += [Paragraph(f"{system_of(row)} is not there: {row['error']}", tone="warning") for row in failed]
+    if pairs := inputs.pairs.get(name):
+        blocks += _pairs(pairs)
     return Section(name, title, blocks)
 
 
