@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,11 @@ class CommandLine:
                 code = end.code or 0
         out, err = self.capsys.readouterr()
         return Result(code, out, err)
+
+    def without(self, key: str) -> CommandLine:
+        """The same without an override of that key."""
+        place = next(place for place, text in enumerate(self.options) if text.startswith(f"{key}="))
+        return replace(self, options=(*self.options[: place - 1], *self.options[place + 1 :]))
 
     def ok(self, *arguments: str) -> Result:
         """A call that must end well."""

@@ -73,8 +73,12 @@ def test_a_file_may_name_what_is_left_out_already(tmp_path: Path) -> None:
     path = write(tmp_path / "out.parquet", np.ones(5), torch.arange(5))
     after = leave_out_file(before, path)
     assert len(after.train) == len(DATA.train) - 5 and len(after.left_out) == 5
-    with pytest.raises(DataError, match="3 of its 5 rows are no training click"):
+    with pytest.raises(DataError, match="it weighs 2 clicks and the training split has"):
         weigh_clicks(before, path)
+    every = write(tmp_path / "all.parquet", np.linspace(0, 1, len(DATA.train)), torch.arange(len(DATA.train)))
+    weights = weigh_clicks(DATA, every).train.weights
+    assert weights is not None
+    assert torch.equal(weigh_clicks(before, every).train.weights, weights[3:])
 
 
 def test_everything_cannot_be_left_out() -> None:

@@ -92,11 +92,9 @@ def test_weights_are_one_minus_the_suspicion(fitted: CommandLine) -> None:
 
 def test_a_closed_form_cannot_weigh(tiny: CommandLine) -> None:
     model = ("-o", "model.name=itemknn")
-    options = [text for text in tiny.options if text != "-o" and not text.startswith("model.dim")]
-    plain = [part for text in options[2:] for part in ("-o", text)]
-    cli = CommandLine(tiny.capsys, tiny.monkeypatch, tiny.folder, ("--run", options[1], *plain, *model))
-    cli.ok("fit", "audit")
-    cli.refused("fit", "--reweight-suspects", saying=("itemknn", "cannot weigh", "--drop-suspects"))
+    cli = tiny.without("model.dim")
+    cli.ok(*model, "fit", "audit")
+    cli.refused(*model, "fit", "--reweight-suspects", saying=("itemknn", "cannot weigh", "--drop-suspects"))
     assert not (tiny.folder / "run" / "reweighted-suspects").exists()  # refused before anything is written
 
 

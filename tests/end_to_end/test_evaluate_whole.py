@@ -44,20 +44,20 @@ def test_the_floor_and_what_is_beside_accuracy_stand_in_the_metrics(fitted: Comm
 def test_the_floor_is_what_such_a_model_comes_to(fitted: CommandLine) -> None:
     floor = metrics_of(fitted)["floor"]
     for name in floor:
-        fitted.ok("-o", f"model.name={name}", "--run", str(fitted.folder / name), "fit")
+        fitted.without("model.dim").ok("-o", f"model.name={name}", "--run", str(fitted.folder / name), "fit")
         own = json.loads((fitted.folder / name / "metrics.json").read_text())
         assert {key: own[key] for key in floor[name]} == floor[name]
 
 
 def test_the_floor_has_its_defaults_whatever_the_model_has(fitted: CommandLine) -> None:
     """A model that is a system of the floor stands once, and twice where its keys are its own."""
-    run = fitted.folder / "other"
-    result = fitted.ok("-o", "model={name='itemknn', k=1}", "--run", str(run), "fit", "evaluate", "groups")
+    run, other = fitted.folder / "other", fitted.without("model.dim")
+    result = other.ok("-o", "model={name='itemknn', k=1}", "--run", str(run), "fit", "evaluate", "groups")
     assert json.loads((run / "metrics.json").read_text())["floor"] == metrics_of(fitted)["floor"]
     assert re.search(r"^itemknn, defaults +\d", result.out, flags=re.MULTILINE)  # a row of `evaluate`,
     assert re.search(r"users +itemknn +itemknn, defaults +popularity$", result.out, flags=re.MULTILINE)  # of `groups`
     assert {"itemknn", "itemknn, defaults"} < {row["system"] for row in csv.DictReader((run / "groups.csv").open())}
-    assert "itemknn, defaults" not in fitted.ok("-o", "model.name=itemknn", "--run", str(run), "fit", "evaluate").out
+    assert "itemknn, defaults" not in other.ok("-o", "model.name=itemknn", "--run", str(run), "fit", "evaluate").out
 
 
 def test_the_floor_is_worked_out_once(fitted: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
