@@ -44,7 +44,7 @@ def graph() -> dgl.DGLGraph:
 
 def recipe(**changes: Any) -> Recipe[Any]:
     dotted = {key.replace("__", "."): value for key, value in changes.items()}
-    return with_values(load_recipe("demo"), {**SETTINGS, **dotted})
+    return with_values(with_values(load_recipe("demo"), SETTINGS), dotted)
 
 
 def make_trainer(
