@@ -13,7 +13,6 @@ from damrs_dgl.recipe import Recipe
 from damrs_dgl.run import FORMAT_VERSION
 
 FREE_ON_RESUME: Final = frozenset({"epochs", "patience"})  # of [training]: may change when a training is resumed
-_NONE: Final[frozenset[str]] = frozenset()
 _BLOCK_SIZE: Final = frozenset({"block_size"})
 
 
@@ -35,7 +34,7 @@ def fit_parts(recipe: Recipe[Any], data: str) -> dict[str, Any]:
     return {
         **graphs_parts(recipe, data),
         **_values(recipe, "model"),
-        **_values(recipe, "training", without=_NONE if trains_members else FREE_ON_RESUME),
+        **_values(recipe, "training", without=frozenset() if trains_members else FREE_ON_RESUME),
     }
 
 
