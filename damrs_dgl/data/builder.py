@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from damrs_dgl.data.cleaning import Splits, clean_splits, first_occurrences, pair_keys
+from damrs_dgl.data.cleaning import Splits, clean_splits, first_occurrences
 from damrs_dgl.data.columns import differ_in_spaces, encode_ids, find_ids, to_numbers
 from damrs_dgl.data.content import as_features
 from damrs_dgl.data.parts import DatasetParts, Finding, Interactions, ModalityFeatures, no_interactions
@@ -208,7 +208,7 @@ def _places(codes: np.ndarray, ids: pa.Array, among: pa.Array) -> np.ndarray:
 def _in_no_split(users: np.ndarray, items: np.ndarray, clean: Splits, num_items: int) -> Interactions:
     """The distinct pairs, ascending, that are in no split; those with an unknown user or item (-1) are ignored."""
     inside = (users >= 0) & (items >= 0)
-    keys = pair_keys(users[inside], items[inside], num_items)
+    keys = Interactions.from_numpy(users[inside], items[inside]).keys(num_items).numpy()
     for part in (clean.train, clean.validation, clean.test):
         keys = np.setdiff1d(keys, part.keys(num_items).numpy())
     return Interactions.from_numpy(*np.divmod(keys, num_items))

@@ -37,9 +37,9 @@ def leave_out_file(dataset: MultimodalDataset, path: Path) -> MultimodalDataset:
     It may name what is left out already, as `fit --drop-suspects` does, and ratings below the threshold are. Raises
     DataError where it cannot be read, lacks a column, or names what is neither that nor a training click.
     """
-    known = torch.cat([dataset.train.keys(dataset.num_items), dataset.left_out.keys(dataset.num_items)])
-    keys, _ = _keys_in(dataset, path, "left_out", known)
-    chosen = torch.isin(dataset.train.keys(dataset.num_items), keys)
+    trained, gone = dataset.train.keys(dataset.num_items), dataset.left_out.keys(dataset.num_items)
+    keys, _ = _keys_in(dataset, path, "left_out", torch.cat([trained, gone]))
+    chosen = torch.isin(trained, keys)
     note = Finding("training clicks", int(chosen.sum()), str(path), "left out: nothing learns from them")
     changed = without_clicks(dataset, chosen)
     return changed.replace(findings=(*dataset.findings, note))

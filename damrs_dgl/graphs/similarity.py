@@ -24,7 +24,6 @@ _FLOAT32_UNIT = 2.0**-24
 _READ_VALUES = 2**17  # read at a time, 1 MB in float64: they stay in the cache. Fixed, so that the mean's additions
 # always happen in the same order
 _PAIR_VALUES = 2**19  # float64 values of one side of the pairs scored at a time, 4 MB
-_PAIRS = 8192  # pairs scored at a time in float32
 _GATHERED_VALUES = 2**19  # float32 values of one side of them, 2 MB: they stay in the cache
 
 
@@ -143,7 +142,8 @@ class CosineTable:
 
     def of_pairs(self, items: Tensor, others: Tensor) -> Tensor:
         """Cosines of the pairs (items[n], others[n]), within ``tolerance``: float32 [n] on the CPU."""
-        blocks = zip(items.split(_PAIRS), others.split(_PAIRS), strict=True)
+        step = max(1, _GATHERED_VALUES // max(self.dim, 1))
+        blocks = zip(items.split(step), others.split(step), strict=True)
         found = [(self.rows_of(left) * self.rows_of(right)).sum(1).cpu() for left, right in blocks]
         return torch.cat(found) if found else torch.zeros(0)
 

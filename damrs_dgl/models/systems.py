@@ -6,6 +6,7 @@ A system that wraps another may be named with it: `wrapper:backbone`, a row of i
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, Final
@@ -131,9 +132,11 @@ def changed(values: Mapping[str, Any], changes: Mapping[str, object]) -> dict[st
 
 
 def precedence(key: str) -> int:
-    """When a change is made: a whole section, the system, its backbone, then single keys."""
-    first = ("model", "model.name", f"model.{BACKBONE}", f"model.{BACKBONE}.name")
-    return first.index(key) if key in first else len(first)
+    """When a change is made: a whole [model], the system, what it wraps, what that wraps, then single keys."""
+    *way, last = key.split(".")
+    if key != "model" and not (way[:1] == ["model"] and {*way[1:]} <= {BACKBONE} and last in ("name", BACKBONE)):
+        return sys.maxsize
+    return 2 * len(way) + (last == BACKBONE)
 
 
 def _start_from_default(model: Any, key: str) -> None:

@@ -17,7 +17,7 @@ from damrs_dgl.recipe.loading import (
 )
 from damrs_dgl.recipe.making import as_system, recipe_from, with_values
 from damrs_dgl.recipe.schema import Evaluation, Graphs, Recipe, Stress, Training
-from damrs_dgl.recipe.text import model_text, recipe_text
+from damrs_dgl.recipe.text import model_text, recipe_text, written_text
 
 __all__ = [
     "DEFAULT_RECIPE",
@@ -37,4 +37,5 @@ __all__ = [
     "shipped_recipes",
     "systems_table",
     "with_values",
+    "written_text",
 ]

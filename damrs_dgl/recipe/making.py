@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.evaluation.metrics import METRICS
 from damrs_dgl.models.base import ModelConfig
-from damrs_dgl.models.registry import DEFAULT_MODEL, config_class, find_model
+from damrs_dgl.models.registry import DEFAULT_MODEL, find_model
 from damrs_dgl.models.systems import as_system as table_of_system
 from damrs_dgl.models.systems import changed
-from damrs_dgl.models.tables import NoSystem, canonical_model, fill_presets
+from damrs_dgl.models.tables import NoSystem, canonical_model
 from damrs_dgl.recipe.mistakes import KeyPath, Mistake, explain, find, refusal, touches
-from damrs_dgl.recipe.schema import Recipe
-from damrs_dgl.settings import Section
+from damrs_dgl.recipe.schema import AnyRecipe, recipe_class, validated
 from damrs_dgl.toml import toml_value
 
-AnyRecipe = Recipe[Any]
 T = TypeVar("T")
 
 
@@ -59,9 +57,9 @@ def check(values: Mapping[str, Any]) -> tuple[AnyRecipe | None, list[Mistake]]:
     table, mistakes = _with_model(values)
     recipe: AnyRecipe | None
     try:
-        recipe = _validated(table)
+        recipe = validated(table)
     except ValidationError as error:
-        mistakes += explain(error, table, _kind(table), values)
+        mistakes += explain(error, table, recipe_class(table), values)
         recipe = None
     broken = [key for mistake in mistakes for key in mistake.keys]
     if {("data", "format"), ("data", "path")} & set(broken):
@@ -81,7 +79,7 @@ def _without(broken: list[KeyPath], table: Mapping[str, Any]) -> AnyRecipe | Non
             owner.pop(key, None)
     rest.setdefault("data", {"format": "synthetic"})
     try:
-        return _validated(_with_model(rest)[0])
+        return validated(_with_model(rest)[0])
     except ValidationError:
         return None
 
@@ -109,20 +107,6 @@ def _no_system(error: NoSystem, table: Mapping[str, Any]) -> Mistake:
     if isinstance(name, str):
         return Mistake([key], f"{found}: {error}")
     return Mistake([key], found, f"expected the name of a system{', or a table of its keys' * (key[-1] == 'backbone')}")
-
-
-def _validated(table: dict[str, Any]) -> AnyRecipe:
-    """The recipe of a table, whose presets are filled in there and not noted as written. Raises ValidationError."""
-    filled = fill_presets(table)
-    recipe = _kind(table).model_validate(table)
-    for path in filled:
-        section, _, key = path.rpartition(".")
-        cast(Section, recipe.value(section)).model_fields_set.discard(key)
-    return recipe
-
-
-def _kind(table: Mapping[str, Any]) -> type[AnyRecipe]:
-    return cast("type[AnyRecipe]", Recipe.__class_getitem__(config_class(table["model"])))
 
 
 def conflicts(recipe: AnyRecipe) -> Iterator[Mistake]:

@@ -6,14 +6,16 @@ A field's description is the documentation that ``recipes show`` prints. [model]
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from collections.abc import Hashable, Mapping
+from typing import Annotated, Any, Generic, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, Field
 
 from damrs_dgl.data.formats import DataFormat
 from damrs_dgl.models.base import ModelConfig
+from damrs_dgl.models.registry import config_class
 from damrs_dgl.models.systems import check_system
+from damrs_dgl.models.tables import fill_presets
 from damrs_dgl.settings import Count, Name, Section, Seed, Weight
 
 T = TypeVar("T", bound=Hashable)
@@ -161,9 +163,7 @@ class Recipe(Section, Generic[ModelKeys]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as the table that it was made from: its class is made for the model's keys, and has no name."""
-        from damrs_dgl.recipe.making import recipe_from
-
-        return recipe_from, (self.model_dump(mode="json", exclude_unset=True),)
+        return validated, (self.model_dump(exclude_unset=True),)
 
     def value(self, key: str) -> object:
         """The value of ``section`` or ``section.key``; ``ValueError`` where there is none."""
@@ -178,3 +178,21 @@ class Recipe(Section, Generic[ModelKeys]):
     def is_synthetic(self) -> bool:
         """Whether the data are made up, so that every number made from them is called synthetic."""
         return self.data.is_synthetic
+
+
+AnyRecipe = Recipe[Any]
+
+
+def recipe_class(table: Mapping[str, Any]) -> type[AnyRecipe]:
+    """The class that a recipe's table, its [model] in canonical form, is checked by."""
+    return cast("type[AnyRecipe]", Recipe.__class_getitem__(config_class(table["model"])))
+
+
+def validated(table: dict[str, Any]) -> AnyRecipe:
+    """The recipe of such a table; presets are filled in there and not noted as written. Raises ValidationError."""
+    filled = fill_presets(table)
+    recipe = recipe_class(table).model_validate(table)
+    for path in filled:
+        section, _, key = path.rpartition(".")
+        cast(Section, recipe.value(section)).model_fields_set.discard(key)
+    return recipe

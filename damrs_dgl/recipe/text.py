@@ -27,6 +27,23 @@ def recipe_text(recipe: Recipe[Any]) -> str:
     return "\n".join([title, "", *_keys("", recipe, _presets(recipe.model))]) + "\n"
 
 
+def written_text(recipe: Recipe[Any]) -> str:
+    """The recipe as TOML with the keys alone that were written, and its name; reading it back gives an equal recipe.
+
+    Written keys hold for every system of a study, and those left out take each system's own values: from a recipe with
+    all keys written out the others would be trained differently.
+    """
+    table = {"name": recipe.name, **recipe.model_dump(mode="json", exclude_unset=True)}
+    sections = {name: keys for name, keys in table.items() if isinstance(keys, Mapping)}
+    parts = [_written({name: value for name, value in table.items() if name not in sections})]
+    parts += [[f"[{name}]", *_written(keys)] for name, keys in sections.items() if keys]
+    return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
+
+
+def _written(keys: Mapping[str, Any]) -> list[str]:
+    return [f"{key} = {toml_value(value)}" for key, value in keys.items() if value is not None]
+
+
 def model_text(name: str) -> str:
     """What a system is, and its [model] section with every key explained; `wrapper:backbone` is a name, too.
 

@@ -16,7 +16,7 @@ from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import RunError
 from damrs_dgl.factory import check_weighs_clicks
 from damrs_dgl.files import whole_file, write_text
-from damrs_dgl.recipe import recipe_text, with_values
+from damrs_dgl.recipe import with_values, written_text
 from damrs_dgl.run import change_text
 from damrs_dgl.stages.audit import audit_parts, judged_by
 from damrs_dgl.stages.evaluate import current_metrics
@@ -96,7 +96,7 @@ def _own_run(
     with workspace.writing("fit"):
         with whole_file(path) as temporary:
             pq.write_table(table, temporary, store_schema=False)
-        write_text(recipe_file, recipe_text(recipe))
+        write_text(recipe_file, written_text(recipe))
     changed = Workspace(recipe, run=folder, device=workspace.device.type, console=console)
     metrics = fit(changed, restart=restart, track=track)
     _compare(workspace, before, metrics, title)

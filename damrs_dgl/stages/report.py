@@ -21,13 +21,12 @@ from damrs_dgl.graphs.build import load_graph
 from damrs_dgl.graphs.schema import ITEM, item_relations
 from damrs_dgl.models.base import ClosedFormModel, RankingModel
 from damrs_dgl.models.systems import floor_systems
-from damrs_dgl.recipe import recipe_text
+from damrs_dgl.recipe import recipe_text, written_text
 from damrs_dgl.report.commands import audit_command, study_commands
 from damrs_dgl.report.html import write_report
 from damrs_dgl.report.inputs import ReportInputs, Row, audit_tables, read_table, study_tables
 from damrs_dgl.report.item_vectors import VectorView, vector_views
 from damrs_dgl.report.pictures import PictureFolder
-from damrs_dgl.report.written import written_text
 from damrs_dgl.run import RunDirectory, change_text
 from damrs_dgl.stages.audit import audit_parts, judged_by
 from damrs_dgl.stages.describe import summary_of
@@ -62,7 +61,7 @@ def report(workspace: Workspace, *, pictures: Path | None = None) -> Path:
             synthetic=workspace.is_synthetic,
             system=recipe.model.name,
             recipe_text=recipe_text(recipe),
-            written=written_text({"name": recipe.name, **recipe.model_dump(mode="json", exclude_unset=True)}),
+            written=written_text(recipe),
             dataset=workspace.dataset,
             summary=_summary(workspace),
             graph_summary=graph_summary,

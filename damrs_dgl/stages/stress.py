@@ -73,7 +73,4 @@ def _show(workspace: Workspace, rows: Sequence[dict[str, Any]], format: str | No
         table.append(cells)
     columns = ["noise", "ratio", "model", "test Recall@20", "change", "test NDCG@20", "change"]
     title = f"{workspace.recipe.name}: test metrics under noise{workspace.synthetic_note}"
-    if format is None:
-        workspace.console.table(title, columns, table, keys=3)
-    else:
-        show_table(workspace.console, title, columns, table, format)
+    show_table(workspace.console, title, columns, table, format, keys=3)

@@ -87,7 +87,7 @@ class TrialStore:
         write_sealed(self._path(key), {"trial": str(cell), **found})
 
     def read(self, key: str, monitor: str) -> TrialResult | TrainingError | None:
-        """What a trial came to, None where there is nothing that can be believed."""
+        """What a trial came to, None where there is nothing that can be believed; what is damaged is removed."""
         path = self._path(key)
         if path.exists():
             try:

@@ -37,6 +37,8 @@ def test_the_suspects_are_left_out_and_nothing_else(fitted: CommandLine) -> None
     assert set(pairs[1]) < set(pairs[0][:count]) or not spared
     assert all(user not in {other for other, _ in pairs[0][count:]} for user, _ in spared)
     recipe = load_recipe(new / "recipe.toml")
+    written = {"epochs", "batch_size", "learning_rate"}
+    assert recipe.training.model_fields_set == written  # else a study there would train others by DA-MRS's own values
     dataset = load_dataset(recipe)
     assert len(dataset.train) + len(dropped) == len(clicks) and len(dataset.left_out) == len(dropped)
     metrics = json.loads((new / "metrics.json").read_text())

@@ -167,12 +167,21 @@ def test_synthetic_data_has_no_path() -> None:
         load_recipe("demo").data.folder()
 
 
+WRAPPED = ("model.backbone=damrs", "model.name=tce")
+
+
 @pytest.mark.parametrize(
     "overrides",
     [
         ["model.preset=authors", "model.name=sgl"],
         ["model.backbone.preset=authors", "model.backbone=sgl"],
         ["model.members.filter.rank=7", "model.name=blend"],
+        [
+            "model.backbone.backbone.preset=authors",
+            "model.backbone.backbone=sgl",
+            "model.backbone=damrs",
+            "model.name=tce",
+        ],
     ],
 )
 def test_the_order_of_overrides_says_nothing(overrides: list[str]) -> None:

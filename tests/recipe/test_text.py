@@ -11,7 +11,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from damrs_dgl.models.registry import models
-from damrs_dgl.recipe import Recipe, is_system, load_recipe, model_text, recipe_text, shipped_recipes, with_values
+from damrs_dgl.recipe import (
+    Recipe,
+    is_system,
+    load_recipe,
+    model_text,
+    recipe_from,
+    recipe_text,
+    shipped_recipes,
+    with_values,
+    written_text,
+)
+from damrs_dgl.toml import read_toml
 
 Write = Callable[[str], Path]
 TABLES = """
@@ -122,3 +133,15 @@ def test_no_such_system() -> None:
     assert not is_system("demo") and not is_system("nothing")
     with pytest.raises(ValueError, match='there is no system "ligthgcn"; did you mean "lightgcn"'):
         model_text("ligthgcn")
+
+
+def test_a_recipe_is_written_as_it_was(tmp_path: Path) -> None:
+    data = {"format": "mmrec", "path": "a\\b", "modalities": {"photos": "p.npy"}}
+    sections = {"model": {"name": "damrs", "backbone": {"name": "mf", "dim": 8}}, "evaluation": {"ks": [5, 20]}}
+    recipe = recipe_from({"name": "my shop", "data": {**data, "left_out": None}, **sections, "training": {}})
+    (tmp_path / "recipe.toml").write_text(written_text(recipe), encoding="utf-8")
+    found = read_toml(tmp_path / "recipe.toml")
+    assert found == {"name": "my shop", "data": data, **sections}
+    again = recipe_from(found)
+    assert again == recipe_from({"name": "my shop", "data": data, **sections})
+    assert again.training.model_fields_set == set()

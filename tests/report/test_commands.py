@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from damrs_dgl.report.commands import audit_command, study_commands
-from damrs_dgl.report.written import written_text
-from damrs_dgl.toml import read_toml
 from tests.cli_runner import CommandLine, tiny_options
 
 FLOOR = ("popularity", "itemknn")
@@ -76,15 +74,6 @@ def test_each_search_has_its_command() -> None:
 def test_an_audit_of_unknown_origin_has_no_options() -> None:
     assert audit_command(None, 0) == "audit"
     assert audit_command("ease", 4) == "audit --scorer ease --folds 4"
-
-
-def test_a_recipe_is_written_as_it_was(tmp_path: Path) -> None:
-    photos = {"photos": {"dim": 4}}
-    sections = {"model": {"name": "damrs", "backbone": {"name": "mf", "dim": 8}}, "evaluation": {"ks": [5, 20]}}
-    data = {"path": "a\\b", "modalities": photos}
-    table = {"name": "my shop", "data": {**data, "left_out": None}, **sections, "training": {}}
-    (tmp_path / "recipe.toml").write_text(written_text(table), encoding="utf-8")
-    assert read_toml(tmp_path / "recipe.toml") == {"name": "my shop", "data": data, **sections}
 
 
 def test_the_page_repeats_what_it_shows(
