@@ -216,7 +216,7 @@ def _start(model: RankingModel, recipe: Recipe[Any], dataset: MultimodalDataset,
     if tables is not None:
         spread = spread_for(recipe.training.start_spread, len(dataset.train), dataset.num_users)
         systems = [part for part in model.modules() if isinstance(part, RankingModel)]  # what it wraps, too
-        sees_content = any(part.needs_content or part.needs_item_relations for part in systems)
+        sees_content = any(part.reads_content for part in systems)
         smoothing = content_smoothing(graph, recipe.training.start_content) if sees_content else None
         start_from_spectrum(*tables, dataset.train, spread=spread, smoothing=smoothing)
 

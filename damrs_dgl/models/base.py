@@ -47,6 +47,8 @@ class RankingModel(nn.Module):
     name: how a recipe calls it.  Config: its keys.
     num_negatives: sampled items per observed pair, 1 or 0 (pairs only).
     needs_content: it cannot be built without a content modality.
+    reads_content: content changes its numbers; of one that it says nothing to, `stress` spares the trainings under
+        noisy content, and a spectral start is of the interactions alone.
     needs_item_relations: it reads the item-item relations of the graph (else `fit` may build a graph without them).
     citation: where the system was published.
     can_be_wrapped: another system may be wrapped round it: it has vectors and is trained by steps.
@@ -63,6 +65,7 @@ class RankingModel(nn.Module):
     Config: ClassVar[type[ModelConfig]]
     num_negatives: ClassVar[int] = 1
     needs_content: ClassVar[bool] = False
+    reads_content: ClassVar[bool] = True
     needs_item_relations: ClassVar[bool] = False
     can_be_wrapped: ClassVar[bool] = True
     citation: ClassVar[str] = ""

@@ -117,6 +117,7 @@ class Blend(ClosedFormModel):
     search_space: ClassVar[Space] = LEARNING_RATES
     grid: ClassVar[Space] = {"training.learning_rate": (5e-4, 1e-3, 2e-3, 5e-3)}
     is_random = True
+    reads_content = False  # its members may
     weights: Tensor
 
     def __init__(self, inputs: ModelInputs, config: BlendConfig) -> None:

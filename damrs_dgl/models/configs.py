@@ -39,7 +39,7 @@ class ModelConfig(Section):
         return {}
 
     def asks_for_content(self) -> bool:
-        """Whether these keys need content, where the system may do without it."""
+        """Whether these keys make a system read content, and need it, that does without by default."""
         return False
 
     @classmethod

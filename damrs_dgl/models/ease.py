@@ -38,6 +38,7 @@ class EASE(ClosedFormModel):
     """
 
     name = "ease"
+    reads_content = False
     Config: ClassVar[type[ModelConfig]] = EASEConfig
     search_space: ClassVar[Space] = {"model.regularization": Range(1.0, 5000.0, log=True)}
     grid: ClassVar[Space] = {"model.regularization": (10.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)}

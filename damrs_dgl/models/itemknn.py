@@ -61,6 +61,7 @@ class ItemKNN(ClosedFormModel):
     """
 
     name = "itemknn"
+    reads_content = False  # by default
     is_floor = True
     Config: ClassVar[type[ModelConfig]] = ItemKNNConfig
     search_space: ClassVar[Space] = {

@@ -33,6 +33,7 @@ class LightGCN(BPRModel):
     """
 
     name = "lightgcn"
+    reads_content = False
     Config: ClassVar[type[ModelConfig]] = LightGCNConfig
     search_space: ClassVar[Space] = {
         **LEARNING_RATES,

@@ -78,6 +78,7 @@ class MF(BPRModel):
     """
 
     name = "mf"
+    reads_content = False
     Config: ClassVar[type[ModelConfig]] = MFConfig
     search_space: ClassVar[Space] = {
         **LEARNING_RATES,

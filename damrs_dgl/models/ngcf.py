@@ -83,6 +83,7 @@ class NGCF(BPRModel):
     """
 
     name = "ngcf"
+    reads_content = False
     Config: ClassVar[type[ModelConfig]] = NGCFConfig
     search_space: ClassVar[Space] = {
         **LEARNING_RATES,

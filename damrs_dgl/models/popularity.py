@@ -21,6 +21,7 @@ class Popularity(ClosedFormModel):
     """s_ui = d_i, the number of training interactions of the item, the same for all users. O(E), [I] numbers."""
 
     name = "popularity"
+    reads_content = False
     is_floor = True
     Config: ClassVar[type[ModelConfig]] = PopularityConfig
     item_degrees: Tensor

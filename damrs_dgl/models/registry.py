@@ -118,6 +118,12 @@ def find_backbone(name: object) -> type[RankingModel]:
     return found
 
 
+def reads_content(config: ModelConfig) -> bool:
+    """Whether content changes the numbers of a system with these keys, or of one inside it."""
+    own = find_model(config.name).reads_content or config.asks_for_content()
+    return own or any(reads_content(part) for part in config.inside().values())
+
+
 def backbone_config_class(table: Mapping[str, Any]) -> type[ModelConfig]:
     """`config_class` of the backbone in a wrapper's table."""
     return config_class(table["backbone"])

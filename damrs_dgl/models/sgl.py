@@ -84,6 +84,7 @@ class SGL(BPRModel):
     """
 
     name = "sgl"
+    reads_content = False
     Config: ClassVar[type[SGLConfig]] = SGLConfig
     search_space: ClassVar[Space] = {
         **LEARNING_RATES,

@@ -66,6 +66,7 @@ class SimGCL(BPRModel):
     """
 
     name = "simgcl"
+    reads_content = False
     Config: ClassVar[type[SimGCLConfig]] = SimGCLConfig
     search_space: ClassVar[Space] = {
         **LEARNING_RATES,

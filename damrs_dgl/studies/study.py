@@ -13,6 +13,7 @@ import torch
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.errors import DamrsError, RecipeError
 from damrs_dgl.evaluation.list_metrics import plugin_metrics
+from damrs_dgl.models.registry import reads_content
 from damrs_dgl.provenance import result_parts
 from damrs_dgl.recipe import Recipe, as_system, with_values
 from damrs_dgl.run import artefact_key
@@ -79,10 +80,14 @@ class Study:
 
     def parts_of(self, cell: Cell) -> dict[str, Any]:
         """All that a cell's numbers depend on."""
-        more: dict[str, Any] = {"noise": cell.noise, "ratio": cell.ratio}
+        recipe = self.recipe_of(cell)
+        unread = cell.noise in self.dataset.modalities and not reads_content(recipe.model)
+        # under noisy content a system that reads none is what it is on clean data
+        noise, ratio = (CLEAN, 0.0) if unread else (cell.noise, cell.ratio)
+        more: dict[str, Any] = {"noise": noise, "ratio": ratio}
         if metrics := sorted(plugin_metrics()):
             more["metrics of other packages"] = metrics
-        return {**result_parts(self.recipe_of(cell), self.dataset.fingerprint()), **more}
+        return {**result_parts(recipe, self.dataset.fingerprint()), **more}
 
     def key(self, cell: Cell) -> str:
         """The name of a cell's result."""

@@ -1,4 +1,4 @@
-"""What a search leaves to read: a row per trial, and the best as a whole recipe."""
+"""What a search leaves to read: a row per trial, and the best as a recipe."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from damrs_dgl.errors import DamrsError
-from damrs_dgl.recipe import Recipe, recipe_text, with_values
+from damrs_dgl.recipe import Recipe, with_values, written_text
 from damrs_dgl.studies.search import Trial, best_of, state_of
 from damrs_dgl.studies.trials import Pruned, TrialResult
 from damrs_dgl.toml import toml_value
@@ -59,7 +59,7 @@ def _numbers(trial: Trial, monitor: str) -> dict[str, Any]:
 
 
 def tuned_text(recipe: Recipe[Any], trials: Sequence[Trial], how: str, count: int, path: Path) -> str:
-    """The recipe with the best trial's values, in full, and where they are from; at least one trial has finished.
+    """The recipe as it was written, with the best trial's values and where they are from; one trial has finished.
 
     how, count: as for `trial_rows`.  path: where it is going to be.
     """
@@ -71,7 +71,7 @@ def tuned_text(recipe: Recipe[Any], trials: Sequence[Trial], how: str, count: in
         *_origin(recipe, trials, best, how, count, path),
         *(f"#   {key} = {toml_value(value)}" for key, value in best.params.items()),
     ]
-    return "\n".join(lines) + "\n\n" + recipe_text(tuned)
+    return "\n".join(lines) + "\n\n" + written_text(tuned)
 
 
 def told_states(trials: Sequence[Trial]) -> str:

@@ -40,6 +40,18 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
     return cells
 
 
+def test_noisy_content_is_nothing_to_a_system_that_reads_none(tiny: CommandLine, trained: list[Cell]) -> None:
+    """LightGCN and ItemKNN of clicks are trained on clean data alone, and both their rows are there."""
+    models = ("--models", "lightgcn,itemknn,vbpr")
+    tiny.ok(*ONE_EPOCH, "stress", "--noise", "visual", "--ratio", "0.2", *models)
+    assert [(cell.system, cell.noise) for cell in trained] == [
+        ("lightgcn", "none"), ("itemknn", "none"), ("vbpr", "none"), ("vbpr", "visual"),
+    ]  # fmt: skip
+    rows = {(row["model"], float(row["ratio"])): row for row in _rows(tiny.folder)}
+    assert rows["lightgcn", 0.2]["recall@20"] == rows["lightgcn", 0.0]["recall@20"]
+    assert rows["lightgcn", 0.2]["noise"] == "visual"
+
+
 def test_finished_trainings_survive_an_interruption(
     tiny: CommandLine, trained: list[Cell], monkeypatch: pytest.MonkeyPatch
 ) -> None:

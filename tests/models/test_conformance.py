@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.noise import corrupt
 from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.errors import DataError, RecipeError, RunError
 from damrs_dgl.factory import build_recipe_graph, prepare_training, scorer_of
 from damrs_dgl.models.base import ClosedFormModel, RankingModel
-from damrs_dgl.models.registry import models
+from damrs_dgl.models.registry import models, reads_content
 from damrs_dgl.recipe import Recipe, load_recipe, with_values
 from damrs_dgl.recommender import Recommender
 from damrs_dgl.scoring import DotProduct
@@ -184,6 +185,13 @@ def test_evaluation_draws_nothing(keys: dict[str, object], shop: MultimodalDatas
     state = torch.get_rng_state()
     assert torch.equal(all_scores(model), all_scores(model))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_content_changes_what_reads_it_and_nothing_else(keys: dict[str, object], shop: MultimodalDataset) -> None:
+    """`stress` takes a system's word for it that content is nothing to it."""
+    noisy = corrupt(shop, "visual", 0.5, seed=0)
+    clean, other = (all_scores(trained(keys, data, training__epochs=1)) for data in (shop, noisy))
+    assert torch.equal(clean, other) == (not reads_content(recipe_of(keys).model))
 
 
 @lru_cache

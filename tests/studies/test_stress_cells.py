@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from damrs_dgl.errors import DamrsError, RecipeError
-from damrs_dgl.recipe import load_recipe
+from damrs_dgl.models.registry import reads_content
+from damrs_dgl.recipe import load_recipe, with_values
 from damrs_dgl.studies.cells import CLEAN, Cell
 from damrs_dgl.studies.results import CellResult
 from damrs_dgl.studies.stress import plan_cells, stress_rows
@@ -50,6 +51,22 @@ def test_trainings_on_the_same_data_are_neighbours() -> None:
     data = [(cell.noise, cell.ratio, cell.seed) for cell in cells if cell.noise != CLEAN]
     changes = sum(a != b for a, b in itertools.pairwise(data))
     assert changes == len(set(data)) - 1
+
+
+@pytest.mark.parametrize(
+    ("model", "reads"),
+    [
+        ({"name": "itemknn"}, False),
+        ({"name": "itemknn", "source": "content"}, True),
+        ({"name": "tce", "backbone": "lightgcn"}, False),
+        ({"name": "tce", "backbone": "vbpr"}, True),
+        ({"name": "damrs", "backbone": "mf"}, True),
+        ({"name": "blend", "members": {"a": "sgl", "b": "ease"}}, False),
+        ({"name": "blend", "members": {"a": "sgl", "b": "graph_filter"}}, True),
+    ],
+)
+def test_what_reads_content_by_its_keys_or_by_what_is_inside_it(model: object, *, reads: bool) -> None:
+    assert reads_content(with_values(load_recipe("demo"), {"model": model}).model) == reads
 
 
 def _scores(value: float) -> CellResult:
