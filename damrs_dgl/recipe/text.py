@@ -9,8 +9,8 @@ from typing import Any
 from damrs_dgl.models.base import ModelConfig, WrapperConfig
 from damrs_dgl.models.registry import find_model
 from damrs_dgl.models.systems import as_system
-from damrs_dgl.models.tables import make_config, own_preset_values
-from damrs_dgl.recipe.schema import Recipe
+from damrs_dgl.models.tables import canonical_model, own_preset_values
+from damrs_dgl.recipe.schema import Recipe, validated
 from damrs_dgl.settings import Schema, Section, expectation, schema_of
 from damrs_dgl.toml import toml_value
 
@@ -21,18 +21,15 @@ Presets = dict[str, tuple[str, dict[str, object]]]  # key -> (the key that choos
 def recipe_text(recipe: Recipe[Any]) -> str:
     """The whole recipe as TOML; reading it back gives an equal recipe.
 
-    Keys that may be left out and are, such as ``data.timestamp``, stand in it as comments.
+    Keys that were not written stand in it as comments, with the values that they have by default or by a preset.
     """
     title = f"# The recipe {toml_value(recipe.name)} in full: each key, its meaning, what it may be, its default."
-    return "\n".join([title, "", *_keys("", recipe, _presets(recipe.model))]) + "\n"
+    note = "# A key right behind a # is not written and has its default; take the # away to change it."
+    return "\n".join([title, note, "", *_keys("", recipe, _presets(recipe.model))]) + "\n"
 
 
 def written_text(recipe: Recipe[Any]) -> str:
-    """The recipe as TOML with the keys alone that were written, and its name; reading it back gives an equal recipe.
-
-    Written keys hold for every system of a study, and those left out take each system's own values: from a recipe with
-    all keys written out the others would be trained differently.
-    """
+    """The recipe as TOML with the keys alone that were written, and its name; reading it back gives an equal recipe."""
     table = {"name": recipe.name, **recipe.model_dump(mode="json", exclude_unset=True)}
     sections = {name: keys for name, keys in table.items() if isinstance(keys, Mapping)}
     parts = [_written({name: value for name, value in table.items() if name not in sections})]
@@ -49,7 +46,7 @@ def model_text(name: str) -> str:
 
     Raises ValueError for no such name.
     """
-    config = make_config(as_system({}, name)["model"])
+    config = validated({"data": {"format": "synthetic"}, "model": canonical_model(as_system({}, name)["model"])}).model
     model = find_model(config.name)
     about = (model.__doc__ or "").strip().partition("\n\n")[0]
     head = [*_comment(" ".join(about.split())), *_comment(model.citation), "", "# Its keys.", "[model]"]
@@ -81,13 +78,15 @@ def _keys(prefix: str, table: Section, presets: Presets) -> Iterator[str]:
             yield from _comment(
                 f"{schema.get('description', key)} ({expectation(schema)}{_default(path, schema, presets)})"
             )
-            yield f"# {key} =" if value is None else f"{key} = {toml_value(value)}"
+            # written out it would hold for other presets and for every system of a study
+            unwritten = value is None or key not in table.model_fields_set
+            yield f"{'#' * unwritten}{key} ={'' if value is None else f' {toml_value(value)}'}"
             continue
         yield from ("", *_comment(f"{schema.get('description', key)}."), f"[{path}]")
         if isinstance(value, Section):
             yield from _keys(f"{path}.", value, presets)
         else:
-            for name, entry in table.model_dump(exclude_none=True)[key].items():
+            for name, entry in table.model_dump(exclude_none=True, exclude_unset=True)[key].items():
                 is_file = isinstance(entry, dict) and list(entry) == ["features"]  # which is written without its table
                 yield f"{name} = {toml_value(entry['features'] if is_file else entry)}"
 
