@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from damrs_dgl.console import Console
-from damrs_dgl.console.progress import new_bars
+from damrs_dgl.console.bars import new_bars
 from damrs_dgl.console.streams import rich_console
 from damrs_dgl.errors import DataError
 
@@ -115,7 +115,7 @@ def test_progress_is_silent_when_piped(capsys: pytest.CaptureFixture[str]) -> No
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time that progress sees; a test moves it on."""
     now = [0.0]
-    monkeypatch.setattr("damrs_dgl.console.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("damrs_dgl.console.pace.time.monotonic", lambda: now[0])
     return now
 
 
@@ -175,7 +175,8 @@ def test_what_is_remembered_and_what_is_expected_give_the_time_left(
 def test_a_heartbeat_writes_lines_while_nothing_advances(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("damrs_dgl.console.progress._LINE_SECONDS", 0.05)
+    for module in ("pace", "progress"):
+        monkeypatch.setattr(f"damrs_dgl.console.{module}.LINE_SECONDS", 0.05)
     console, said = Console(), ""
     with console.progress("stress", 3, lines_of="trainings") as bar, bar.heartbeat():
         bar.expect(None)
@@ -247,7 +248,7 @@ def test_no_color_is_respected() -> None:
 def test_a_bar_is_closed_by_an_error() -> None:
     program = ON_A_TERMINAL.split("with console", maxsplit=1)[0] + (
         "try:\n    with console.progress('fit', 3) as bar:\n        raise DataError('bad')\n"
-        "except DataError as error:\n    console.error(error)\nassert console.bars is None\n"
+        "except DataError as error:\n    console.error(error)\nassert console.bars.under_way is None\n"
     )
     assert "error: bad" in run_on_a_terminal(program)
 

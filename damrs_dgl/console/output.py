@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from damrs_dgl.console.progress import ProgressBar, new_bars
+from damrs_dgl.console.bars import LiveBars
+from damrs_dgl.console.progress import ProgressBar
 from damrs_dgl.console.streams import discard, printable, rich_console
 from damrs_dgl.console.tables import cell_text, layout, side_by_side
 from damrs_dgl.errors import DamrsError, ReaderGone, StorageError
 
 if TYPE_CHECKING:
     import rich.console
-    import rich.progress
 
 # Wide enough that rich, told of it, never folds or cuts a piped table.
 _UNLIMITED_WIDTH = 1_000_000
@@ -26,7 +26,7 @@ class Console:
 
     def __init__(self) -> None:
         self._streams: dict[str, rich.console.Console] = {}
-        self.bars: rich.progress.Progress | None = None  # under way, on standard error's terminal
+        self.bars = LiveBars(lambda: self._stderr)
 
     def info(self, line: str = "") -> None:
         """A line of result on standard output."""
@@ -73,21 +73,7 @@ class Console:
         written, or with ``lines_of``, which says what is counted ("epoch"), a line at every tenth of the whole and when
         half a minute has passed since the last (``ProgressBar.heartbeat``: also where nothing advances).
         """
-        return ProgressBar(self, label, total, lines_of=lines_of)
-
-    def open_bars(self) -> rich.progress.Progress | None:
-        """The live display that bars are drawn in, started where there is none yet; None without a terminal."""
-        if self.bars is None and self._stderr.is_interactive:
-            bars = new_bars(self._stderr)
-            bars.start()
-            self.bars = bars
-        return self.bars
-
-    def close_bars(self) -> None:
-        """Stop drawing; the bars stay on the screen as they are."""
-        if self.bars is not None:
-            self.bars.stop()
-            self.bars = None
+        return ProgressBar(self.bars, self.notice, label, total, lines_of=lines_of)
 
     @property
     def _stdout(self) -> rich.console.Console:
@@ -102,7 +88,7 @@ class Console:
             self._streams[name] = rich_console(stderr=name == "stderr")
         stream = self._streams[name]
         # While a bar moves, what goes to the same terminal must go past it, through the bar's own console.
-        return self.bars.console if self.bars is not None and stream.is_terminal else stream
+        return self.bars.under_way.console if self.bars.under_way is not None and stream.is_terminal else stream
 
     def _print(self, stream: rich.console.Console, line: str, *, style: str = "") -> None:
         from rich.text import Text
