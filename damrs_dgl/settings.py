@@ -14,6 +14,8 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Weight = Annotated[float, Field(ge=0)]
+# A TOML array arrives as a list, which strict mode would not take for a tuple; what is inside stays strict.
+ARRAY = Field(strict=False, min_length=1)
 
 _KINDS = {
     "boolean": "true or false", "integer": "an integer", "number": "a number",

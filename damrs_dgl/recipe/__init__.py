@@ -16,16 +16,13 @@ from damrs_dgl.recipe.loading import (
     shipped_recipes,
 )
 from damrs_dgl.recipe.making import as_system, recipe_from, with_values
-from damrs_dgl.recipe.schema import Evaluation, Graphs, Recipe, Stress, Training
+from damrs_dgl.recipe.schema import Recipe, Stress
 from damrs_dgl.recipe.text import model_text, recipe_text, written_text
 
 __all__ = [
     "DEFAULT_RECIPE",
-    "Evaluation",
-    "Graphs",
     "Recipe",
     "Stress",
-    "Training",
     "as_system",
     "is_system",
     "load_recipe",

@@ -15,9 +15,9 @@ from damrs_dgl.data.noise import corrupt
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DamrsError, InternalError, RunError, unexpected
 from damrs_dgl.factory import SplitEvaluator, build_recipe_graph, prepare_training, scorer_of
+from damrs_dgl.graphs.keys import GraphKeys
 from damrs_dgl.models.base import RankingModel
 from damrs_dgl.models.registry import find_model
-from damrs_dgl.recipe import Graphs
 from damrs_dgl.studies.judging import Judge
 from damrs_dgl.studies.results import CellResult
 from damrs_dgl.studies.study import Cell, Outcome, Study
@@ -32,7 +32,7 @@ class CellTrainer:
         # of the cell before: what its data set is made by, that data set, and its graphs by their settings
         self._made_by: tuple[str, float, int] | None = None
         self._data = study.dataset
-        self._graphs: dict[Graphs, dgl.DGLGraph] = {}
+        self._graphs: dict[GraphKeys, dgl.DGLGraph] = {}
 
     def __call__(self, cell: Cell) -> Outcome:
         try:
