@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copyreg
 import re
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,10 @@ class TrainingError(DamrsError):
     """Training had to stop: a loss term that is no longer finite."""
 
 
+class SystemFault(DamrsError):
+    """A system, mostly of another package, that does not do what the toolkit asks of systems, or fails in its code."""
+
+
 class StorageError(DamrsError):
     """A file could not be written: no room, no permission."""
 
@@ -76,7 +81,10 @@ class InternalError(DamrsError):
 
 
 def unexpected(error: Exception) -> DamrsError:
-    """What to say of an error that nothing recognised: memory, disk and files are the user's to mend, the rest ours."""
+    """What to say of an error that nothing recognised.
+
+    Memory, disk and files are the user's to mend, a system of another package is its author's, and the rest ours.
+    """
     what = f"{type(error).__name__}: {error}"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _of_memory(str(error)):
         fix = "lower training.batch_size, model.anchors, evaluation.block_size or graphs.block_size"
@@ -84,8 +92,23 @@ def unexpected(error: Exception) -> DamrsError:
     if isinstance(error, OSError) and error.strerror:  # no room, a name too long, a folder that may not be read
         place = error.filename if isinstance(error.filename, str) else "a file or the output"
         return DamrsError(f"cannot be read or written ({error.strerror})", where=place, fix="mend that and run again")
+    system = _system_at_fault(error)
+    if system is not None:
+        fix = "mend it there; --debug shows the trace"
+        return SystemFault(f"failed ({what})", where=f"the system {system.__module__}:{system.__qualname__}", fix=fix)
     fix = "this is a fault of damrs-dgl: run again with --debug and report the trace"
     return InternalError(f"internal error: {what}", fix=fix)
+
+
+def _system_at_fault(error: Exception) -> type | None:
+    """The class of the system that was at work when the error arose, where another package brought it."""
+    systems = [
+        type(frame.f_locals["self"])
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if hasattr(type(frame.f_locals.get("self")), "training_step")
+    ]
+    own = __name__.partition(".")[0]
+    return systems[-1] if systems and systems[-1].__module__.partition(".")[0] != own else None
 
 
 def _of_memory(message: str) -> bool:

@@ -16,7 +16,7 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.left_out import leave_out_file, weigh_clicks
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.errors import DataError, DeviceError, RecipeError
+from damrs_dgl.errors import DataError, DeviceError, RecipeError, SystemFault
 from damrs_dgl.evaluation.lists import RankedLists
 from damrs_dgl.evaluation.metrics import ranked_lists, ranking_metrics
 from damrs_dgl.evaluation.ranking import SeenItems
@@ -26,9 +26,7 @@ from damrs_dgl.models.registry import find_model
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.scoring import Scorer
 from damrs_dgl.training.checkpoint import CheckpointStore
-from damrs_dgl.training.sampling import PairSampler
-from damrs_dgl.training.sizes import batch_size_for, patience_for, spread_for
-from damrs_dgl.training.start import content_smoothing, start_from_spectrum
+from damrs_dgl.training.setup import make_trainer
 from damrs_dgl.training.trainer import Progress, Schedule, Trainer
 
 
@@ -102,14 +100,23 @@ class SplitEvaluator:
         if split not in ("validation", "test"):
             raise DataError(f"there is no split {split!r}", where="evaluate", fix='give "validation" or "test"')
         relevant: Interactions = getattr(dataset, split)
+        excluded = excluded_pairs(recipe, dataset, split)
+        self.size = dataset.num_users, dataset.num_items
         self.relevant = SeenItems.from_pairs(relevant.users, relevant.items, dataset.num_users)
-        self.seen = SeenItems.from_pairs(*excluded_pairs(recipe, dataset, split), dataset.num_users)
+        self.seen = SeenItems.from_pairs(*excluded, dataset.num_users)
         self.trained_users = torch.bincount(dataset.train.users, minlength=dataset.num_users) > 0
         self.settings = recipe.evaluation
 
     @torch.no_grad()
     def lists(self, scorer: Scorer) -> RankedLists:
         """What the metrics are worked out from, the longest of evaluation.ks long."""
+        if (scorer.num_users, scorer.num_items) != self.size:
+            found = f"{scorer.num_users:,} users and {scorer.num_items:,} items"
+            users, items = self.size
+            raise SystemFault(
+                f"the system ranks {found}, and the data hold {users:,} and {items:,}",
+                fix="its `embeddings` or `scorer` needs a row for each",
+            )
         return ranked_lists(
             scorer,
             max(self.settings.ks),
@@ -141,22 +148,6 @@ def known_interactions(dataset: MultimodalDataset) -> tuple[torch.Tensor, torch.
     return torch.cat([part.users for part in parts]), torch.cat([part.items for part in parts])
 
 
-def schedule_of(recipe: Recipe[Any], dataset: MultimodalDataset, model: RankingModel) -> Schedule:
-    """How long to train; `patience = "auto"` by the data's size, and one epoch for a closed form."""
-    settings = recipe.training
-    if isinstance(model, ClosedFormModel):
-        return Schedule(1, 1, 1, settings.monitor)
-    steps = -(-len(dataset.train) // batch_size_for(settings.batch_size, len(dataset.train)))
-    return Schedule(
-        settings.epochs,
-        patience_for(settings.patience, steps * settings.evaluate_every),
-        settings.evaluate_every,
-        settings.monitor,
-        settings.learning_rate,
-        settings.learning_rate_decay,
-    )
-
-
 def check_weighs_clicks(recipe: Recipe[Any]) -> None:
     """Raise RecipeError for a system that cannot be trained on weighed clicks (`data.click_weights`)."""
     if issubclass(find_model(recipe.model.name), ClosedFormModel):
@@ -176,57 +167,21 @@ def prepare_training(
     store: CheckpointStore | None = None,
     on_epoch: Callable[[Progress, Schedule], None] | None = None,
 ) -> Trainer:
-    """A trainer with a freshly initialised model, everything random drawn from the recipe's seed.
-
-    The systems inside the model have trainers of their own, with checkpoints in `members/<name>` of the store's folder.
-    """
+    """A trainer with a freshly initialised model, everything random drawn from the recipe's seed."""
     generator = torch.Generator().manual_seed(recipe.training.seed)
     model = build_model(recipe, dataset, graph, generator=generator, device=device)
     evaluator = SplitEvaluator(recipe, dataset, "validation")
     if dataset.train.weights is not None:
         check_weighs_clicks(recipe)
-
-    def trainer_for(
-        part: RankingModel, kept: CheckpointStore | None, members: Mapping[str, Trainer] | None = None
-    ) -> Trainer:
-        """The trainer of the model, or of a system inside it (`members` None), drawing from the seed's start."""
-        _start(part, recipe, dataset, graph)
-        return Trainer(
-            part,
-            _sampler(part, recipe, dataset, device),
-            validate=lambda: evaluator(scorer_of(part)),
-            generator=torch.Generator().manual_seed(recipe.training.seed) if members is None else generator,
-            schedule=schedule_of(recipe, dataset, part),
-            store=kept,
-            members=members,
-            matmul_precision=recipe.training.matmul_precision,
-        )
-
-    parts = {
-        name: trainer_for(part, store.inside("members", name) if store else None)
-        for name, part in model.members().items()
-    }
-    trainer = trainer_for(model, store, parts)
+    trainer = make_trainer(
+        model,
+        recipe.training,
+        dataset,
+        graph,
+        judge=lambda part: evaluator(scorer_of(part)),
+        generator=generator,
+        device=device,
+        store=store,
+    )
     trainer.on_epoch = on_epoch
     return trainer
-
-
-def _start(model: RankingModel, recipe: Recipe[Any], dataset: MultimodalDataset, graph: dgl.DGLGraph) -> None:
-    tables = model.tables() if recipe.training.start == "spectral" else None
-    if tables is not None:
-        spread = spread_for(recipe.training.start_spread, len(dataset.train), dataset.num_users)
-        systems = [part for part in model.modules() if isinstance(part, RankingModel)]  # what it wraps, too
-        sees_content = any(part.reads_content for part in systems)
-        smoothing = content_smoothing(graph, recipe.training.start_content) if sees_content else None
-        start_from_spectrum(*tables, dataset.train, spread=spread, smoothing=smoothing)
-
-
-def _sampler(model: RankingModel, recipe: Recipe[Any], dataset: MultimodalDataset, device: torch.device) -> PairSampler:
-    return PairSampler(
-        dataset.train,
-        dataset.num_items,
-        batch_size=batch_size_for(recipe.training.batch_size, len(dataset.train)),
-        num_negatives=model.num_negatives,
-        extra=model.sample_extra,
-        device=device,
-    )

@@ -38,6 +38,14 @@ def fit_parts(recipe: Recipe[Any], data: str) -> dict[str, Any]:
     }
 
 
+def member_parts(recipe: Recipe[Any], data: str) -> dict[str, dict[str, Any]]:
+    """`fit_parts` of each system that is trained inside the recipe's own: of the member alone, as each is trained."""
+    if find_model(recipe.model.name).members is RankingModel.members:
+        return {}
+    members = {way[-1]: config for way, config in recipe.model.inside().items()}
+    return {name: fit_parts(recipe.model_copy(update={"model": config}), data) for name, config in members.items()}
+
+
 def evaluation_parts(recipe: Recipe[Any]) -> dict[str, Any]:
     """What metrics depend on beside the training."""
     return _values(recipe, "evaluation", without=_BLOCK_SIZE)

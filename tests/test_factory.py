@@ -148,6 +148,7 @@ def test_training_keys(data: MultimodalDataset, graph: dgl.DGLGraph) -> None:
         "learning_rate": 0.03,
         "learning_rate_decay": 0.9,
         "decay_epochs": 50,
+        "first_judged": 1,
     }
     assert trainer.sampler.batch_size == 99 and trainer.sampler.num_negatives == 1
     tables = [

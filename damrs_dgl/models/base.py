@@ -12,6 +12,7 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
+from damrs_dgl.errors import SystemFault
 from damrs_dgl.models.configs import Backbone, ModelConfig, TableConfig, WrapperConfig
 from damrs_dgl.models.optimizers import Adam
 from damrs_dgl.models.passes import Batch, ClickEvidence, Embeddings, Encoded, ModelInputs
@@ -54,6 +55,8 @@ class RankingModel(nn.Module):
     can_be_wrapped: another system may be wrapped round it: it has vectors and is trained by steps.
     ablations: systems that are settings of this one, `{name: {"model.key": value}}`, for studies.
     is_floor: every comparison of systems shows it, as what a system has to be better than.
+    first_judged_epoch: the first that may be a training's best; those before prepare the system.
+    apart: names of terms that are a second player's: logged, and no part of the loss.
     is_random: its numbers depend on the seed; studies compute one that is not for a single seed.
     search_space, grid: what `tune` tries, `{"section.key": Range(...) or (value, ...)}`; a grid has lists alone.
         Where there is none, learning rate and regularisation are tried (`models.spaces`).
@@ -72,6 +75,8 @@ class RankingModel(nn.Module):
     ablations: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     is_floor: ClassVar[bool] = False
     is_random: ClassVar[bool] = True
+    first_judged_epoch: int = 1
+    apart: ClassVar[frozenset[str]] = frozenset()
     search_space: ClassVar[Space] = {}
     grid: ClassVar[Space] = {}
 
@@ -118,7 +123,7 @@ class RankingModel(nn.Module):
         for optimizer in optimizers.values():
             optimizer.zero_grad()  # before the forward pass, which then has their room
         terms = self.training_step(batch)
-        torch.stack(list(terms.values())).sum().backward()
+        _total(self, terms).backward()
         for optimizer in optimizers.values():
             optimizer.step()  # what has no part in this step has no gradient, and stays
         return {name: value.detach() for name, value in terms.items()}
@@ -196,6 +201,29 @@ class ClosedFormModel(RankingModel):
 
     def _device(self) -> torch.device:
         return next((buffer.device for buffer in self.buffers()), torch.device("cpu"))
+
+
+def _total(model: RankingModel, terms: dict[str, Tensor]) -> Tensor:
+    """The sum of a step's loss terms. Raises SystemFault for what is no sum that can be minimised."""
+    wrong = {
+        name: f"of shape {list(term.shape)}" if isinstance(term, Tensor) else f"a {type(term).__name__}"
+        for name, term in (terms.items() if isinstance(terms, dict) else ())
+        if not (isinstance(term, Tensor) and term.dim() == 0)
+    }
+    if not isinstance(terms, dict) or not terms:
+        what = "gives no loss term" if isinstance(terms, dict) else f"gives a {type(terms).__name__}"
+    elif wrong:
+        what = "gives " + ", ".join(f"{name!r} {found}" for name, found in wrong.items())
+    else:
+        total = torch.stack(list(terms.values())).sum()
+        if total.requires_grad:
+            return total
+        what = "gives a loss that depends on no parameter"
+    raise SystemFault(
+        f"`training_step` {what}",
+        where=f"the system {type(model).__module__}:{type(model).__qualname__}",
+        fix="it gives {name: a tensor without dimensions, with gradient}",
+    )
 
 
 def pair_scores(user_emb: Tensor, item_emb: Tensor) -> Tensor:

@@ -42,6 +42,10 @@ class ModelConfig(Section):
         """Whether these keys make a system read content, and need it, that does without by default."""
         return False
 
+    def first_judged_epoch(self) -> int:
+        """The first epoch that may be a training's best: those before it prepare the system."""
+        return 1
+
     @classmethod
     def taken_over(cls, table: Mapping[str, Any]) -> dict[str, object]:
         """Keys that a recipe's previous [model] table gives when it switches to this system, beside those both have."""

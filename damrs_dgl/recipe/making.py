@@ -132,8 +132,19 @@ def conflicts(recipe: AnyRecipe) -> Iterator[Mistake]:
         if value is not None and getattr(recipe.data, other) is None:
             what = f"data.{key} = {toml_value(value)} without data.{other}"
             yield Mistake([("data", key), ("data", other)], what, "give both or neither")
+    yield from _never_judged(recipe.model, ("model",), recipe.training.epochs)
     if not recipe.data.modalities:
         yield from _missing_content(recipe.model, ("model",), behavior=recipe.graphs.behavior)
+
+
+def _never_judged(config: ModelConfig, place: KeyPath, epochs: int) -> Iterator[Mistake]:
+    """A system, or one inside it, whose training would end before an epoch that may be its best."""
+    first = config.first_judged_epoch()
+    if epochs < first:
+        what = f"training.epochs = {epochs} ends before {config.name} is what it is, from epoch {first} on"
+        yield Mistake([("training", "epochs"), place], what, "allow more epochs, or a shorter preparation")
+    for way, part in config.inside().items():
+        yield from _never_judged(part, (*place, *way), epochs)
 
 
 def _missing_content(config: ModelConfig, place: KeyPath, *, behavior: bool) -> Iterator[Mistake]:

@@ -54,6 +54,8 @@ def _fit(workspace: Workspace, refusal: DamrsError | None, tracking: Tracking) -
     trainer = prepare_training(
         workspace.recipe, workspace.dataset, workspace.graph, device=workspace.device, store=store
     )
+    if workspace.recipe.training.start == "spectral" and not _starts_from_spectrum(trainer):
+        console.notice(f'fit: {workspace.recipe.model.name} has no tables that training.start = "spectral" could fill')
     bar = console.progress("fit", trainer.schedule.epochs, lines_of="epoch")
     trainer.on_epoch = _EpochReport(workspace, bar)
     trainer.on_closed_form = bar.step
@@ -87,6 +89,10 @@ def _fit(workspace: Workspace, refusal: DamrsError | None, tracking: Tracking) -
             console.warning(f"fit: {doubt}")
     workspace.fitted = Fitted(trainer.model, trainer.progress)
     return current_metrics(workspace)
+
+
+def _starts_from_spectrum(trainer: Trainer) -> bool:
+    return trainer.model.tables() is not None or any(map(_starts_from_spectrum, trainer.members.values()))
 
 
 def _say_finished(workspace: Workspace, trainer: Trainer) -> None:

@@ -162,7 +162,7 @@ def _histories(workspace: Workspace) -> dict[str, Sequence[Row]]:
     """The epochs of the system, and before it those of each member that was trained inside it."""
     found: dict[str, Sequence[Row]] = {}
     for name in workspace.fitted.model.members():
-        stored = workspace.checkpoints.inside("members", name).load_last()
+        stored = workspace.checkpoints.of_member(name).load_last()
         if stored is not None:
             found[name] = stored[1]["progress"]["history"]
     found[workspace.recipe.model.name] = workspace.fitted.progress.history

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from damrs_dgl.console import Console, ProgressBar
 from damrs_dgl.errors import DamrsError, InternalError, RunError
-from damrs_dgl.factory import build_recipe_graph, restored_model, schedule_of
+from damrs_dgl.factory import build_recipe_graph, restored_model
 from damrs_dgl.provenance import fit_parts, graphs_parts
 from damrs_dgl.run import artefact_key
 from damrs_dgl.stages.fitted import early_best, load_weights
@@ -18,6 +18,7 @@ from damrs_dgl.studies.results import CellResult
 from damrs_dgl.studies.statistics import summarise
 from damrs_dgl.studies.training import keep_result
 from damrs_dgl.training.checkpoint import CheckpointStore
+from damrs_dgl.training.setup import schedule_of
 
 
 def run_study(workspace: Workspace, name: str, cells: Sequence[Cell], *, jobs: int | None) -> dict[Cell, Outcome]:
@@ -135,6 +136,6 @@ def _of_the_run(workspace: Workspace, cell: Cell, study: Study) -> CellResult | 
     same = graphs_parts(recipe, dataset.fingerprint()) == workspace.graphs_parts
     graph = workspace.graph if same else build_recipe_graph(recipe, dataset, device=study.device).graph
     model = restored_model(weights, recipe, dataset, graph, study.device)
-    if not progress.is_whole(schedule_of(recipe, dataset, model)):
+    if not progress.is_whole(schedule_of(recipe.training, len(dataset.train), model)):
         return None
     return keep_result(study, cell, model, progress, dataset=dataset, wall_seconds=progress.seconds)

@@ -20,18 +20,19 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DamrsError, StorageError
 from damrs_dgl.evaluation.list_metrics import metric_names
-from damrs_dgl.factory import load_dataset, pick_device, restored_model, schedule_of
+from damrs_dgl.factory import load_dataset, pick_device, restored_model
 from damrs_dgl.graphs.build import BuiltGraph
 from damrs_dgl.locking import RunBusyError
 from damrs_dgl.manifest import FORMAT_VERSION
 from damrs_dgl.models.layers.propagation import uses_dgl
 from damrs_dgl.models.systems import floor_systems
-from damrs_dgl.provenance import evaluation_parts, fit_parts, graphs_parts, result_parts
+from damrs_dgl.provenance import evaluation_parts, fit_parts, graphs_parts, member_parts, result_parts
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.run import RunDirectory, artefact_key
 from damrs_dgl.stages.fitted import Fitted, load_weights
 from damrs_dgl.stages.graph_artefact import make_graph, stored_graph
 from damrs_dgl.training.checkpoint import CheckpointStore
+from damrs_dgl.training.setup import schedule_of
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -127,14 +128,16 @@ class Workspace:
     @cached_property
     def checkpoints(self) -> CheckpointStore:
         """Where this run keeps its checkpoints."""
-        return CheckpointStore(self.run.path, artefact_key("fit", self.fit_parts))
+        members = member_parts(self.recipe, self._fingerprint())
+        member_keys = {name: artefact_key("fit", parts) for name, parts in members.items()}
+        return CheckpointStore(self.run.path, artefact_key("fit", self.fit_parts), member_keys)
 
     @cached_property
     def fitted(self) -> Fitted:
         """What `fit` left, in memory or on disk; says so where that training is unfinished. RunError without one."""
         weights, progress = load_weights(self.checkpoints)  # refuses before a graph is built
         model = restored_model(weights, self.recipe, self.dataset, self.graph, self.device)
-        if not progress.finished(schedule_of(self.recipe, self.dataset, model)):
+        if not progress.finished(schedule_of(self.recipe.training, len(self.dataset.train), model)):
             self.console.warning(f"the training stopped after epoch {progress.epoch} and is unfinished; `fit` goes on")
         return Fitted(model, progress)
 

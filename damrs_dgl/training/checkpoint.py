@@ -66,17 +66,19 @@ class CheckpointStore:
     ----------
     folder: where they stand.
     key: hash of everything that training depends on; a checkpoint with another key is not resumed.
+    member_keys: the same of the systems inside the model, which may depend on less; by default the key.
     """
 
-    def __init__(self, folder: Path, key: str) -> None:
+    def __init__(self, folder: Path, key: str, member_keys: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.last_path = folder / "checkpoint.safetensors"
         self.best_path = folder / "model.safetensors"
         self.key = key
+        self.member_keys = member_keys or {}
 
-    def inside(self, *way: str) -> CheckpointStore:
-        """The store of a part of this training, in a folder below."""
-        return CheckpointStore(self.folder.joinpath(*way), self.key)
+    def of_member(self, name: str) -> CheckpointStore:
+        """The store of a system inside the model, in a folder below."""
+        return CheckpointStore(self.folder / "members" / name, self.member_keys.get(name, self.key))
 
     def save_best(self, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Keep the best epoch's weights and what is known of it."""

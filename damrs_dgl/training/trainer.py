@@ -25,6 +25,7 @@ Metrics = dict[str, float]
 class Schedule:
     """How long and how fast to train: at most `epochs`, until `patience` validations bring no better `monitor`.
 
+    first_judged: validations of earlier epochs, which prepare the model, are noted and choose nothing.
     learning_rate_decay: every optimiser's rate is multiplied by it over `decay_epochs` epochs, a little each epoch.
     """
 
@@ -35,6 +36,11 @@ class Schedule:
     learning_rate: float = 1e-3
     learning_rate_decay: float = 1.0
     decay_epochs: int = 50
+    first_judged: int = 1
+
+    def judges(self, epoch: int) -> bool:
+        """Whether an epoch's validation says something of the model; the last one's does, so that there is a best."""
+        return epoch >= min(self.first_judged, self.epochs)
 
     def rate_factor(self, epoch: int) -> float:
         """What the learning rates are multiplied by in an epoch (from 1)."""
@@ -70,6 +76,8 @@ class Progress:
             in_turn = position % schedule.evaluate_every == 0
             if (column in row) != (in_turn or position == schedule.epochs):
                 return False
+            if not schedule.judges(position):
+                continue
             if column in row and row[column] > best:
                 best, stale = row[column], 0
             elif in_turn:
@@ -146,13 +154,18 @@ class Trainer:
         self.model.load_state_dict(self.store.load_best(fix=RESTART)[0] if self.store else self._best_weights)
         return self.progress
 
-    def resume(self) -> None:
-        """Take up the state after the last full epoch that `store` holds, if any. Raises RunError if it is damaged."""
+    def resume(self, *, exactly: bool = False) -> None:
+        """Take up the state after the last full epoch that `store` holds, if any. Raises RunError if it is damaged.
+
+        exactly: but not the end of a training whose schedule was another.
+        """
         stored = self.store.load_last() if self.store else None
         if stored is None or self.store is None:
             return
         parts, facts = stored
         progress = Progress(**facts["progress"])
+        if exactly and progress.finished(self.schedule) and not progress.is_whole(self.schedule):
+            return
         if progress.best:
             # Asked for now and not when the training ends. Killed between the two files, they are those of the epoch
             # that now comes again.
@@ -184,7 +197,7 @@ class Trainer:
         """Change the model as one epoch does; returns the mean of each loss term and of their sum."""
         if isinstance(self.model, ClosedFormModel):
             for member in self.members.values():
-                member.resume()
+                member.resume(exactly=True)
                 member.fit()
             self.model.fit_closed_form(self.on_closed_form)
             chosen = self.model.tune(lambda: self.validate()[self.schedule.monitor], self.on_closed_form)
@@ -199,16 +212,15 @@ class Trainer:
 
         The terms of all steps are looked at together at the end, so that no step waits for the device.
         """
-        names: list[str] = []
-        steps: list[Tensor] = []
-        for batch in self.sampler.epoch(self.generator, self._step_generator(epoch)):
-            terms = self.model.optimize(batch, self.optimizers)
-            names = list(terms)
-            steps.append(torch.stack(list(terms.values())))
-        history = torch.stack(steps).double().cpu()
+        batches = self.sampler.epoch(self.generator, self._step_generator(epoch))
+        steps = [self.model.optimize(batch, self.optimizers) for batch in batches]
+        names = list(dict.fromkeys(name for terms in steps for name in terms))
+        nothing = torch.zeros((), device=self.sampler.device)  # a term that a step does not have
+        history = torch.stack([terms.get(name, nothing) for terms in steps for name in names]).double().cpu()
+        history = history.view(len(steps), len(names))
         self._require_finite(names, history, epoch)
-        means = history.mean(dim=0)
-        return {"loss": float(means.sum()), **dict(zip(names, means.tolist(), strict=True))}
+        means = dict(zip(names, history.mean(dim=0).tolist(), strict=True))
+        return {"loss": sum(mean for name, mean in means.items() if name not in self.model.apart), **means}
 
     def _step_generator(self, epoch: int) -> torch.Generator | None:
         """On a GPU, one of the device's own, begun anew each epoch so that a resumed training draws the same."""
@@ -249,6 +261,8 @@ class Trainer:
         metrics = self.validate()
         row.update({f"validation_{name}": value for name, value in metrics.items()})
         monitor = self.schedule.monitor
+        if not self.schedule.judges(epoch):
+            return
         if not self.progress.best or metrics[monitor] > self.progress.best[monitor]:
             weights = self.model.state_dict()
             if self.store:

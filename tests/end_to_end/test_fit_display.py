@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.cli_runner import CommandLine
+from tests.cli_runner import CommandLine, without_times
 
 
 def test_a_piped_fit_says_where_it_is(tiny: CommandLine) -> None:
@@ -32,3 +32,24 @@ def test_what_is_resumed_counts_from_there(tiny: CommandLine) -> None:
     tiny.ok("-o", "training.epochs=2", "fit")
     lines = tiny.ok("-o", "training.epochs=4", "fit").err.splitlines()
     assert [line.split()[2] for line in lines if line.startswith("fit: epoch ")] == ["3/4", "4/4"]
+
+
+def test_a_blend_goes_on_with_what_its_members_have_learned(tiny: CommandLine) -> None:
+    """What is trained is not trained again, and the numbers are those of a new run."""
+    at = tiny.options.index("model.dim=8")
+    options = tiny.options[: at - 1] + tiny.options[at + 1 :]
+
+    def fit(run: str, epochs: int, members: str) -> tuple[str, dict[str, object]]:
+        values = ("--run", run, "-o", f"training.epochs={epochs}", "-o", "model.name=blend")
+        line = CommandLine(tiny.capsys, tiny.monkeypatch, tiny.folder, (*options, *values))
+        said = line.ok("-o", f"model.members={{{members}}}", "fit").err
+        return said, without_times(tiny.folder / run / "metrics.json")
+
+    two, three = 'a = "mf", b = "itemknn"', 'a = "mf", b = "itemknn", c = "popularity"'
+    fit("grown", 2, two)
+    longer, numbers = fit("grown", 4, two)
+    assert "fit a (1 of 2): epoch 4/4" in longer and "epoch 2/4" not in longer
+    assert numbers == fit("whole", 4, two)[1]
+    wider, numbers = fit("grown", 4, three)
+    assert "fit a" not in wider and numbers == fit("three", 4, three)[1]
+    assert fit("grown", 3, two)[1] == fit("short", 3, two)[1]

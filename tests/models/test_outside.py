@@ -86,3 +86,71 @@ def test_a_class_that_cannot_be_imported_is_a_wrong_value_of_the_key(name: str, 
     with pytest.raises(ValueError, match="cannot be used") as error:
         registry.find_model(name)
     assert saying in str(error.value)
+
+
+FAULTY = """
+import torch
+from damrs_dgl.models.base import Embeddings, ModelConfig, TableConfig, TableModel, pair_scores
+
+class Sound(TableModel):
+    name = "sound"
+    Config = TableConfig
+    def training_step(self, batch):
+        users, items = self.user_table[batch.users], self.item_table[batch.pair_items]
+        return {"feedback": -pair_scores(users, items.chunk(2)[0]).mean()}
+
+class Number(Sound):
+    def training_step(self, batch):
+        return {"feedback": 0.5}
+
+class Rows(Sound):
+    def training_step(self, batch):
+        return {"feedback": self.user_table[batch.users]}
+
+class Nothing(Sound):
+    def training_step(self, batch):
+        return {}
+
+class Constant(Sound):
+    def training_step(self, batch):
+        return {"feedback": torch.zeros(())}
+
+class Short(Sound):
+    def embeddings(self):
+        return Embeddings(self.user_table[3:], self.item_table)
+
+class NoVectors(Sound):
+    def embeddings(self):
+        return None
+
+class Broken(Sound):
+    def __init__(self, inputs, config):
+        super().__init__(inputs, config)
+        raise KeyError("no such thing")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Number", "the system outside_faulty:Number: `training_step` gives 'feedback' a float; it gives {name: a "),
+        ("Rows", "`training_step` gives 'feedback' of shape [256, 8]; "),
+        ("Nothing", "`training_step` gives no loss term; "),
+        ("Constant", "`training_step` gives a loss that depends on no parameter; "),
+        ("Short", "the system ranks 147 users and 80 items, and the data hold 150 and 80; its `embeddings` "),
+        ("NoVectors", "the system outside_faulty:NoVectors: failed (TypeError: "),
+        ("Broken", "the system outside_faulty:Broken: failed (KeyError: 'no such thing'); mend it there; --debug "),
+    ],
+)
+def test_what_is_wrong_in_a_system_of_another_package_is_said_as_its_fault(
+    packages: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    said: str,
+) -> None:
+    (packages / "outside_faulty.py").write_text(FAULTY)
+    run = CommandLine(capsys, monkeypatch, packages, tiny_options(packages / "run"))
+    result = run("-o", f"model.name=outside_faulty:{name}", "fit")
+    (line,) = [line for line in result.err.splitlines() if line.startswith("error: ")]
+    assert result.code == 2 and said in line and "damrs-dgl" not in line

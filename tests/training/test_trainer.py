@@ -12,10 +12,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from damrs_dgl.errors import TrainingError
-from damrs_dgl.factory import SplitEvaluator, schedule_of, scorer_of
+from damrs_dgl.errors import RecipeError, TrainingError
+from damrs_dgl.factory import SplitEvaluator, scorer_of
 from damrs_dgl.models.base import Batch, ClosedFormModel, Embeddings
 from damrs_dgl.models.optimizers import Adam
+from damrs_dgl.training.setup import schedule_of
 from damrs_dgl.training.trainer import Progress, Schedule, Trainer
 from tests.training.builders import dataset, make_trainer, recipe, without_times
 
@@ -295,7 +296,7 @@ def closed_form_trainer(folder: Path | None = None, seen: list[tuple[int, int, s
         like.sampler,
         validate=lambda: evaluator(scorer_of(model)),
         generator=like.generator,
-        schedule=schedule_of(recipe(), dataset(), model),
+        schedule=schedule_of(recipe().training, len(dataset().train), model),
         store=like.store,
     )
     trainer.on_closed_form = lambda *step: None if seen is None else seen.append(step)
@@ -382,3 +383,53 @@ def test_a_whole_training_ends_where_one_from_scratch_does(
 def test_a_training_in_one_go_is_whole() -> None:
     trainer = make_trainer(training__epochs=6, training__patience=2, training__evaluate_every=2)
     assert trainer.fit().is_whole(trainer.schedule)
+
+
+def test_terms_are_collected_by_name_and_a_second_player_s_stands_apart() -> None:
+    """Their order may change from step to step, and a step may lack one, which is 0 there."""
+
+    def history(order: Callable[[dict[str, Tensor], int], dict[str, Tensor]]) -> dict[str, float]:
+        trainer = make_trainer(model__name="mf", training__epochs=1)
+        model: Any = trainer.model
+        steps = iter(range(1000))
+        real = model.optimize
+        model.optimize = lambda batch, optimizers: order(real(batch, optimizers), next(steps))
+        return trainer.fit().history[0]
+
+    plain = history(lambda terms, step: terms)
+    turned = history(lambda terms, step: dict(reversed(terms.items())) if step % 2 else terms)
+    names = ("loss", "feedback", "regularization")
+    assert len(plain) >= len(names) and [turned[name] for name in names] == [plain[name] for name in names]
+    fewer = history(lambda terms, step: {k: v for k, v in terms.items() if not (step % 2 and k == "regularization")})
+    assert fewer["feedback"] == plain["feedback"] and 0 < fewer["regularization"] < plain["regularization"]
+    trainer = make_trainer(model__name="mf", training__epochs=1)
+    trainer.model.apart = frozenset({"regularization"})  # type: ignore[misc]
+    assert trainer.fit().history[0]["loss"] == plain["feedback"]
+
+
+def test_epochs_that_prepare_a_model_are_noted_and_choose_nothing(tmp_path: Path) -> None:
+    """DeCA(p)'s pretraining is plain cross-entropy: neither its best epoch, nor what uses patience up."""
+    keys: dict[str, Any] = {
+        "model__name": "deca",
+        "model__agreement": "pretrained",
+        "model__pretrain_epochs": 3,
+        "training__epochs": 6,
+        "training__patience": 2,
+    }
+    trainer = make_trainer(tmp_path, **keys)
+    falling = iter([0.9, 0.8, 0.7, 0.5, 0.4, 0.3])
+    trainer.validate = lambda: {"recall@20": next(falling)}
+    progress = trainer.fit()
+    assert (progress.best_epoch, progress.best["recall@20"], progress.epoch) == (4, 0.5, 6)
+    assert progress.history[0]["validation_recall@20"] == 0.9
+    assert progress.is_whole(trainer.schedule)
+    with pytest.raises(RecipeError, match=r"training.epochs = 3 ends before deca is what it is, from epoch 4 on"):
+        recipe(**{**keys, "training__epochs": 3})
+
+
+def test_a_member_whose_schedule_was_another_is_trained_anew(tmp_path: Path) -> None:
+    make_trainer(tmp_path, training__epochs=4).fit()
+    shorter, longer, same = (make_trainer(tmp_path, training__epochs=epochs) for epochs in (2, 6, 4))
+    for trainer, epoch in ((shorter, 0), (longer, 4), (same, 4)):
+        trainer.resume(exactly=True)
+        assert trainer.progress.epoch == epoch

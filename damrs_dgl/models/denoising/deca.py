@@ -45,6 +45,9 @@ class DeCAConfig(DenoisingConfig[Backbone]):
         default=0.0, ge=0, description="lambda: weight of the system's squared parameters over 2 |U|"
     )
 
+    def first_judged_epoch(self) -> int:
+        return self.pretrain_epochs + 1 if self.agreement == "pretrained" else 1
+
 
 class Factorisation(nn.Module):
     """A helper: user and item tables whose dot product is a raw score."""
@@ -97,6 +100,7 @@ class DeCA(DenoisingWrapper):
     def __init__(self, inputs: ModelInputs, config: DeCAConfig[Any]) -> None:
         super().__init__(inputs, config)
         self._num_users = inputs.num_users
+        self.first_judged_epoch = config.first_judged_epoch()
         self.dislike = Factorisation(inputs, config.helper_dim)
         self.like = Factorisation(inputs, config.helper_dim)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))

@@ -1,0 +1,94 @@
+"""From the keys of [training] to a trainer: its start, batches and schedule, and so for each system inside a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.dgl_backend import dgl
+from damrs_dgl.models.base import ClosedFormModel, RankingModel
+from damrs_dgl.training.checkpoint import CheckpointStore
+from damrs_dgl.training.keys import TrainingKeys
+from damrs_dgl.training.sampling import PairSampler
+from damrs_dgl.training.sizes import batch_size_for, patience_for, spread_for
+from damrs_dgl.training.start import content_smoothing, start_from_spectrum
+from damrs_dgl.training.trainer import Metrics, Schedule, Trainer
+
+
+def make_trainer(
+    model: RankingModel,
+    keys: TrainingKeys,
+    dataset: MultimodalDataset,
+    graph: dgl.DGLGraph,
+    *,
+    judge: Callable[[RankingModel], Metrics],
+    generator: torch.Generator,
+    device: torch.device,
+    store: CheckpointStore | None = None,
+) -> Trainer:
+    """The trainer of a freshly initialised model.
+
+    judge: the validation metrics of a model.  generator: what the model was drawn from, and its training goes on with.
+    The systems inside the model have trainers of their own, each drawing from the seed's beginning as it would alone,
+    with checkpoints in `members/<name>` of the store's folder.
+    """
+    members = {
+        name: make_trainer(
+            part,
+            keys,
+            dataset,
+            graph,
+            judge=judge,
+            generator=torch.Generator().manual_seed(keys.seed),
+            device=device,
+            store=store.of_member(name) if store else None,
+        )
+        for name, part in model.members().items()
+    }
+    _start(model, keys, dataset, graph)
+    sampler = PairSampler(
+        dataset.train,
+        dataset.num_items,
+        batch_size=batch_size_for(keys.batch_size, len(dataset.train)),
+        num_negatives=model.num_negatives,
+        extra=model.sample_extra,
+        device=device,
+    )
+    return Trainer(
+        model,
+        sampler,
+        validate=lambda: judge(model),
+        generator=generator,
+        schedule=schedule_of(keys, len(dataset.train), model),
+        store=store,
+        members=members,
+        matmul_precision=keys.matmul_precision,
+    )
+
+
+def schedule_of(keys: TrainingKeys, num_interactions: int, model: RankingModel) -> Schedule:
+    """How long to train; `patience = "auto"` by the data's size, and one epoch for a closed form."""
+    if isinstance(model, ClosedFormModel):
+        return Schedule(1, 1, 1, keys.monitor)
+    steps = -(-num_interactions // batch_size_for(keys.batch_size, num_interactions))
+    return Schedule(
+        keys.epochs,
+        patience_for(keys.patience, steps * keys.evaluate_every),
+        keys.evaluate_every,
+        keys.monitor,
+        keys.learning_rate,
+        keys.learning_rate_decay,
+        first_judged=model.first_judged_epoch,
+    )
+
+
+def _start(model: RankingModel, keys: TrainingKeys, dataset: MultimodalDataset, graph: dgl.DGLGraph) -> None:
+    tables = model.tables() if keys.start == "spectral" else None
+    if tables is not None:
+        spread = spread_for(keys.start_spread, len(dataset.train), dataset.num_users)
+        systems = [part for part in model.modules() if isinstance(part, RankingModel)]  # what it wraps, too
+        sees_content = any(part.reads_content for part in systems)
+        smoothing = content_smoothing(graph, keys.start_content) if sees_content else None
+        start_from_spectrum(*tables, dataset.train, spread=spread, smoothing=smoothing)
