@@ -16,12 +16,12 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.left_out import leave_out_file, weigh_clicks
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.errors import DataError, DeviceError, RecipeError, SystemFault
+from damrs_dgl.errors import DataError, DeviceError, SystemFault
 from damrs_dgl.evaluation.lists import RankedLists
 from damrs_dgl.evaluation.metrics import ranked_lists, ranking_metrics
 from damrs_dgl.evaluation.ranking import SeenItems
 from damrs_dgl.graphs.build import BuiltGraph, build_graph
-from damrs_dgl.models.base import ClosedFormModel, ModelInputs, RankingModel
+from damrs_dgl.models.base import ModelInputs, RankingModel
 from damrs_dgl.models.registry import find_model
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.scoring import Scorer
@@ -148,16 +148,6 @@ def known_interactions(dataset: MultimodalDataset) -> tuple[torch.Tensor, torch.
     return torch.cat([part.users for part in parts]), torch.cat([part.items for part in parts])
 
 
-def check_weighs_clicks(recipe: Recipe[Any]) -> None:
-    """Raise RecipeError for a system that cannot be trained on weighed clicks (`data.click_weights`)."""
-    if issubclass(find_model(recipe.model.name), ClosedFormModel):
-        raise RecipeError(
-            f"{recipe.model.name} is computed at once from all clicks and cannot weigh them",
-            where="data.click_weights",
-            fix="take a system that is trained by gradient steps, or leave suspects out with `fit --drop-suspects`",
-        )
-
-
 def prepare_training(
     recipe: Recipe[Any],
     dataset: MultimodalDataset,
@@ -171,8 +161,6 @@ def prepare_training(
     generator = torch.Generator().manual_seed(recipe.training.seed)
     model = build_model(recipe, dataset, graph, generator=generator, device=device)
     evaluator = SplitEvaluator(recipe, dataset, "validation")
-    if dataset.train.weights is not None:
-        check_weighs_clicks(recipe)
     trainer = make_trainer(
         model,
         recipe.training,

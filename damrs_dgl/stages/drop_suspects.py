@@ -14,14 +14,15 @@ import torch
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import RunError
-from damrs_dgl.factory import check_weighs_clicks
 from damrs_dgl.files import whole_file, write_text
+from damrs_dgl.models.registry import find_model
 from damrs_dgl.recipe import with_values, written_text
 from damrs_dgl.run import change_text
 from damrs_dgl.stages.audit import audit_parts, judged_by
 from damrs_dgl.stages.evaluate import current_metrics
 from damrs_dgl.stages.fit import fit
 from damrs_dgl.stages.workspace import Workspace
+from damrs_dgl.training.setup import check_weighs_clicks
 
 SHOWN = ("recall@20", "ndcg@20")
 
@@ -59,7 +60,7 @@ def reweight_suspects(workspace: Workspace, *, restart: bool = False, track: Seq
     As `drop_suspects`, in `reweighted-suspects`, with the weights in `click_weights.parquet`. The weights are the
     losses' alone: all clicks stay in the graphs. Raises RecipeError for a system that is not trained by steps.
     """
-    check_weighs_clicks(workspace.recipe)
+    check_weighs_clicks(find_model(workspace.recipe.model.name))
     order = suspects(workspace)
     before = current_metrics(workspace)
     suspicion = pq.read_table(workspace.run.audit / "interactions.parquet", columns=["suspicion"])["suspicion"]

@@ -8,6 +8,7 @@ import torch
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
+from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import ClosedFormModel, RankingModel
 from damrs_dgl.training.checkpoint import CheckpointStore
 from damrs_dgl.training.keys import TrainingKeys
@@ -34,6 +35,8 @@ def make_trainer(
     The systems inside the model have trainers of their own, each drawing from the seed's beginning as it would alone,
     with checkpoints in `members/<name>` of the store's folder.
     """
+    if dataset.train.weights is not None:
+        check_weighs_clicks(type(model))
     members = {
         name: make_trainer(
             part,
@@ -48,6 +51,7 @@ def make_trainer(
         for name, part in model.members().items()
     }
     _start(model, keys, dataset, graph)
+    schedule = schedule_of(keys, len(dataset.train), model)
     sampler = PairSampler(
         dataset.train,
         dataset.num_items,
@@ -61,11 +65,21 @@ def make_trainer(
         sampler,
         validate=lambda: judge(model),
         generator=generator,
-        schedule=schedule_of(keys, len(dataset.train), model),
+        schedule=schedule,
         store=store,
         members=members,
         matmul_precision=keys.matmul_precision,
     )
+
+
+def check_weighs_clicks(system: type[RankingModel]) -> None:
+    """Raise RecipeError for a system that cannot be trained on weighed clicks (`data.click_weights`)."""
+    if issubclass(system, ClosedFormModel):
+        raise RecipeError(
+            f"{system.name} is computed at once from all clicks and cannot weigh them",
+            where="data.click_weights",
+            fix="take a system that is trained by gradient steps, or leave suspects out with `fit --drop-suspects`",
+        )
 
 
 def schedule_of(keys: TrainingKeys, num_interactions: int, model: RankingModel) -> Schedule:
