@@ -7,8 +7,10 @@ after the items have changed places at random, which says what chance alone woul
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from damrs_dgl.graphs.similarity import CosineTable
 
 _PERMUTATIONS = 5
 _GATHERED = 2**22  # users of items that are looked at in one go
+_SATURATED = 0.5  # of pairs by chance; above it shares of pairs leave no room for a lift
 _LITTLE, _MUCH = 1.2, 2.0  # lifts; between them content is a weak witness. A rule of thumb, not a test
 Edges = tuple[np.ndarray, np.ndarray]  # items and their neighbours, int64 [E]
 
@@ -39,7 +42,11 @@ class ContentAgreement:
     co_consumed: share of the edges between items with training users whose two items some training user has both;
         None where there is no such edge.
     co_consumed_by_chance: the same after the items have changed places, mean over permutations; ``chance_spread`` is
-        their standard deviation.  lift: the first over the second; None where that is 0.
+        their standard deviation.
+    shared, shared_by_chance, shared_spread: the same of the mean cosine of the two items' users (common ones over the
+        root of the product of how many each has), which tells where nearly any two items have a user in common.
+    lift: co_consumed over its chance, or shared over its own where more than half share a user by chance; None where
+        that is 0.
     overlap: {other modality: mean share of an item's k neighbours that are its neighbours in the other, too}.
     overlap_by_chance: what independent lists would share, k / (items - 1).
     """
@@ -54,6 +61,9 @@ class ContentAgreement:
     co_consumed: float | None
     co_consumed_by_chance: float | None
     chance_spread: float | None
+    shared: float | None
+    shared_by_chance: float | None
+    shared_spread: float | None
     lift: float | None
     overlap_by_chance: float
     overlap: dict[str, float] = field(default_factory=dict)
@@ -112,19 +122,24 @@ def overlap(one: Tensor, other: Tensor) -> float:
     return float((shared / (left >= 0).sum(1)).mean())
 
 
-def co_consumed_share(edges: Edges, users_of: sparse.csr_matrix) -> float:
-    """Share of the edges whose two items some user has both; `users_of` [I, U] holds ones. NaN without edges."""
+def shared_users(edges: Edges, users_of: sparse.csr_matrix) -> tuple[float, float]:
+    """Share of the edges whose two items some user has both, and the mean cosine of their users.
+
+    `users_of` [I, U] holds ones, in every row that an edge names. NaN without edges.
+    """
     items, others = edges
-    degrees = np.diff(users_of.indptr)
+    degrees = np.diff(users_of.indptr).astype(np.int64)
     reached = np.cumsum(degrees[items] + degrees[others])
-    hits, start = 0, 0
+    hits, cosines, start = 0, 0.0, 0
     while start < len(items):
         before = reached[start - 1] if start else 0
         stop = max(start + 1, int(np.searchsorted(reached, before + _GATHERED, side="right")))
-        shared = users_of[items[start:stop]].multiply(users_of[others[start:stop]])
-        hits += int(np.count_nonzero(np.asarray(shared.sum(axis=1))))
+        one, other = items[start:stop], others[start:stop]
+        common = np.asarray(users_of[one].multiply(users_of[other]).sum(axis=1)).ravel()
+        hits += int(np.count_nonzero(common))
+        cosines += float((common / np.sqrt(degrees[one] * degrees[other])).sum())
         start = stop
-    return hits / len(items) if len(items) else float("nan")
+    return (hits / len(items), cosines / len(items)) if len(items) else (float("nan"), float("nan"))
 
 
 def _of_modality(
@@ -138,8 +153,10 @@ def _of_modality(
     present = table.present.cpu()
     sizes = torch.bincount(table.duplicate_of.cpu()[present], minlength=1)
     k = neighbors.shape[1]
-    share, chances = _against_chance(trained_edges(chosen, neighbors, users_of), users_of, seed)
-    chance = float(np.mean(chances)) if chances else None
+    edges = trained_edges(chosen, neighbors, users_of)
+    nothing = (None, None, None)
+    co_consumed, shared = _against_chance(edges, users_of, seed) if len(edges[0]) else (nothing, nothing)
+    value, chance, _ = shared if _saturated(co_consumed[1]) else co_consumed
     return ContentAgreement(
         mean_similarity=table.mean,
         missing=int((~present).sum()),
@@ -148,10 +165,13 @@ def _of_modality(
         sampled_items=int(present[chosen].sum()),
         is_sample=is_sample,
         k=k,
-        co_consumed=share,
-        co_consumed_by_chance=chance,
-        chance_spread=float(np.std(chances, ddof=1)) if chances else None,
-        lift=share / chance if share is not None and chance else None,
+        co_consumed=co_consumed[0],
+        co_consumed_by_chance=co_consumed[1],
+        chance_spread=co_consumed[2],
+        shared=shared[0],
+        shared_by_chance=shared[1],
+        shared_spread=shared[2],
+        lift=value / chance if value is not None and chance else None,
         overlap_by_chance=k / max(table.num_items - 1, 1),
     )
 
@@ -164,18 +184,17 @@ def trained_edges(chosen: Tensor, neighbors: Tensor, users_of: sparse.csr_matrix
     return items[kept], others[kept]
 
 
-def _against_chance(edges: Edges, users_of: sparse.csr_matrix, seed: int) -> tuple[float | None, list[float]]:
-    """The share of co-consumed edges, and the shares after the trained items have changed places at random."""
-    if not len(edges[0]):
-        return None, []
+def _against_chance(edges: Edges, users_of: sparse.csr_matrix, seed: int) -> list[tuple[float, float, float]]:
+    """Each measure of `shared_users`, and its mean and spread after the trained items have changed places at random."""
     random = np.random.default_rng(seed)
     trained = np.flatnonzero(np.diff(users_of.indptr))
-    shares = []
+    chances = []
     for _ in range(_PERMUTATIONS):
         places = np.arange(users_of.shape[0])
         places[trained] = random.permutation(trained)
-        shares.append(co_consumed_share((places[edges[0]], places[edges[1]]), users_of))
-    return co_consumed_share(edges, users_of), shares
+        chances.append(shared_users((places[edges[0]], places[edges[1]]), users_of))
+    means, spreads = np.mean(chances, axis=0), np.std(chances, axis=0, ddof=1)
+    return list(zip(shared_users(edges, users_of), means.tolist(), spreads.tolist(), strict=True))
 
 
 def users_of_items(dataset: MultimodalDataset) -> sparse.csr_matrix:
@@ -194,19 +213,42 @@ def _labelled(progress: Callable[[int, int, str], None], name: str) -> Callable[
     return lambda done, total: progress(done, total, name)
 
 
-def verdict(modality: str, found: ContentAgreement | Mapping[str, object]) -> str:
+def _saturated(chance: object) -> bool:
+    """Whether so many pairs of items have a user in common that the share of those that do tells little."""
+    return isinstance(chance, float) and chance > _SATURATED
+
+
+def tells(found: ContentAgreement | Mapping[str, Any]) -> Literal["nothing known", "hardly", "a little", "much"]:
+    """How much a modality tells of what people choose together, by a rule of thumb."""
+    values: Mapping[str, Any] = found if isinstance(found, Mapping) else vars(found)
+    names = ("co_consumed", "co_consumed_by_chance", "chance_spread")
+    if _saturated(values.get("co_consumed_by_chance")):
+        names = ("shared", "shared_by_chance", "shared_spread")
+    value, chance, spread = (values.get(name) for name in names)
+    if not (isinstance(value, float) and isinstance(chance, float) and isinstance(spread, float)):
+        return "nothing known"
+    lift: float = values["lift"] if isinstance(values.get("lift"), float) else math.inf
+    if value <= chance + 3 * spread or lift < _LITTLE:
+        return "hardly"
+    return "a little" if lift < _MUCH else "much"
+
+
+def verdict(modality: str, found: ContentAgreement | Mapping[str, Any]) -> str:
     """What the numbers mean, in one plain sentence."""
-    values = found if isinstance(found, Mapping) else vars(found)
-    share, chance, spread, lift = (
-        values[key] for key in ("co_consumed", "co_consumed_by_chance", "chance_spread", "lift")
-    )
-    if not isinstance(share, float) or not isinstance(chance, float):
+    values: Mapping[str, Any] = found if isinstance(found, Mapping) else vars(found)
+    told = tells(values)
+    if told == "nothing known":
         return f"{modality}: too few of its neighbours have training users to say whether it can help"
-    fact = f"items with similar {modality} content share a user in {share:.1%} of cases, {chance:.1%} by chance"
-    spread = spread if isinstance(spread, float) else 0.0
-    if share <= chance + 3 * spread or (isinstance(lift, float) and lift < _LITTLE):
-        return f"{modality}: hardly tells what people choose together ({fact}); do not expect it to help"
-    if isinstance(lift, float) and lift < _MUCH:
-        return f"{modality}: tells a little of what people choose together ({fact}, {lift:.1f} times); it may help"
-    times = f", {lift:.1f} times" if isinstance(lift, float) else ""
-    return f"{modality}: tells much of what people choose together ({fact}{times}); it can help"
+    if _saturated(values.get("co_consumed_by_chance")):
+        shared, chance = values.get("shared"), values.get("shared_by_chance")
+        fact = f"users of items with similar {modality} content are alike by {shared:.3f}, {chance:.3f} by"
+    else:
+        share, chance = values.get("co_consumed"), values.get("co_consumed_by_chance")
+        fact = f"items with similar {modality} content share a user in {share:.1%} of cases, {chance:.1%} by"
+    times = f", {values['lift']:.1f} times" if isinstance(values.get("lift"), float) and told != "hardly" else ""
+    says, advice = {
+        "hardly": ("hardly tells", "do not expect it to help"),
+        "a little": ("tells a little of", "it may help"),
+        "much": ("tells much of", "it can help"),
+    }[told]
+    return f"{modality}: {says} what people choose together ({fact} chance{times}); {advice}"

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.parts import ModalityFeatures
-from damrs_dgl.graphs.agreement import co_consumed_share, trained_edges, users_of_items
+from damrs_dgl.graphs.agreement import shared_users, trained_edges, users_of_items
 from damrs_dgl.graphs.sampled_neighbors import sample_items, sampled_neighbors
 from damrs_dgl.graphs.similarity import CosineTable
 
@@ -66,7 +66,7 @@ def vector_views(
                 popular=popular,
                 mean_cosine=float((1 - squares / 2).mean()),
                 uniformity=float((-2 * squares).exp().mean().log()),
-                co_consumed=co_consumed_share(edges, users_of) if len(edges[0]) else None,
+                co_consumed=shared_users(edges, users_of)[0] if len(edges[0]) else None,
             )
         )
     return views

@@ -7,7 +7,7 @@ from typing import Any
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.files import write_csv
 from damrs_dgl.models.systems import ablation_systems, full_name
-from damrs_dgl.stages.study import finish, keeping, run_study, seeds_of, show_failures
+from damrs_dgl.stages.study import finish, keeping, run_study, seeds_of, show_failures, there
 from damrs_dgl.stages.systems_table import StudyFiles, keep_systems, show_pairs
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.studies.published import paper_ablation, paper_dataset
@@ -41,7 +41,7 @@ def ablate(
     if format is None:  # else standard output holds the table alone
         show_pairs(workspace, pairs, whole)
         show_failures(workspace, outcomes)
-    files = f"{run.ablation_table}, {run.ablation_pairs}, {run.ablation_plot}"
+    files = there(run.ablation_table, run.ablation_pairs, run.ablation_plot)
     workspace.console.notice(f"ablate: {len(cells)} trainings ({files})")
     finish("ablate", outcomes)
     return rows

@@ -8,7 +8,7 @@ from typing import Any
 from damrs_dgl.files import write_csv
 from damrs_dgl.models.registry import find_model
 from damrs_dgl.models.systems import floor_systems, full_name
-from damrs_dgl.stages.study import finish, keeping, run_study, seeds_of, show_failures
+from damrs_dgl.stages.study import finish, keeping, run_study, seeds_of, show_failures, there
 from damrs_dgl.stages.systems_table import StudyFiles, keep_systems, show_beside_accuracy, show_pairs
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.studies.cells import Cell, Study
@@ -55,7 +55,7 @@ def compare(
         show_beside_accuracy(workspace, results)
         show_pairs(workspace, pairs, systems[0])
         show_failures(workspace, outcomes)
-    files = f"{run.comparison_table}, {run.comparison_pairs}, {run.comparison_plot}"
+    files = there(run.comparison_table, run.comparison_pairs, run.comparison_plot)
     workspace.console.notice(f"compare: {len(cells)} trainings ({files})")
     finish("compare", outcomes)
     return rows

@@ -51,6 +51,11 @@ def keeping(workspace: Workspace, name: str, *files: Path) -> Iterator[None]:
     workspace.run.record(name, workspace.study_parts, *(file for file in files if file.exists()))
 
 
+def there(*files: Path) -> str:
+    """The files that a study has written, for a line: a picture of nothing is not drawn."""
+    return ", ".join(str(file) for file in files if file.exists())
+
+
 def finish(name: str, outcomes: dict[Cell, Outcome]) -> None:
     """Raise where a cell failed: InternalError where one did by our fault, else DamrsError."""
     failed = [outcome for outcome in outcomes.values() if isinstance(outcome, DamrsError)]

@@ -51,6 +51,8 @@ def keep_systems(
     if sound:
         subtitle = f"{workspace.recipe.name}{workspace.synthetic_note}, {of_seeds(seeds)}"
         systems_figure(sound, files.plot, title=subject, subtitle=subtitle)
+    else:
+        files.plot.unlink(missing_ok=True)  # an earlier study's
     title = f"{workspace.recipe.name}: {subject[0].lower()}{subject[1:]}, test metrics, {of_seeds(seeds)}"
     title += workspace.synthetic_note
     _show_systems(workspace, results_of(outcomes), paper, title=title, format=format)
@@ -74,7 +76,7 @@ def _show_systems(
     columns += [f"paper {METRIC_LABELS[metric]}" for metric in HEADLINE] if paper else []
     table = [_row(system, runs, marks, paper, plain=format is None) for system, runs in results.items()]
     show_table(workspace.console, title, columns, table, format)
-    if format is not None:
+    if format is not None or sum(map(bool, results.values())) < 2:  # nothing was tested
         return
     marked = any(mark.best for mark in marks.values())
     said = "** best, * second best" if marked else "no system is marked best"

@@ -155,6 +155,22 @@ def test_a_training_that_fails_stops_no_other(
     assert not list((tiny.folder / "run" / "cells").glob("*.trace.txt"))
 
 
+def test_where_every_training_fails_no_earlier_picture_is_left(
+    tiny: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(trainer: CellTrainer, cell: Cell) -> CellResult:
+        raise MemoryError
+
+    monkeypatch.setattr(CellTrainer, "train", train)
+    run = tiny.folder / "run"
+    run.mkdir()
+    for study in ("compare", "stress"):
+        (run / f"{study}.png").write_bytes(b"an earlier study's")
+        said = tiny(study, "--models", "mf").err
+        assert not (run / f"{study}.png").exists() and f"{study}.png" not in said
+        assert f"{study}.csv" in said and "Wilcoxon" not in said
+
+
 def test_a_worker_that_is_killed_costs_its_own_training_only(tiny: CommandLine) -> None:
     run = tiny.folder / "run"
     long = ("-o", "training.epochs=20000", "-o", "training.patience=20000")

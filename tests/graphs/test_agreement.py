@@ -10,7 +10,7 @@ import torch
 
 from damrs_dgl.data import MultimodalDataset
 from damrs_dgl.data.parts import ModalityFeatures
-from damrs_dgl.graphs.agreement import content_agreement, verdict
+from damrs_dgl.graphs.agreement import content_agreement, tells, verdict
 from damrs_dgl.graphs.sampled_neighbors import affordable_sample, sample_items, sampled_neighbors
 from damrs_dgl.graphs.similarity import CosineTable
 
@@ -73,6 +73,8 @@ def test_shares_are_those_of_a_slow_count() -> None:
         edges = [(i, j) for i, others in neighbors.items() for j in others if users[i] and users[j]]
         share = sum(bool(users[i] & users[j]) for i, j in edges) / len(edges)
         assert found[name].co_consumed == pytest.approx(share)
+        cosines = [len(users[i] & users[j]) / (len(users[i]) * len(users[j])) ** 0.5 for i, j in edges]
+        assert found[name].shared == pytest.approx(np.mean(cosines))
     for one, other in itertools.permutations(lists):
         both = [item for item in lists[one] if lists[one][item] and lists[other].get(item)]
         shared = np.mean([len(lists[one][item] & lists[other][item]) / len(lists[one][item]) for item in both])
@@ -96,6 +98,27 @@ def test_content_that_tells_the_kind_is_told_from_content_that_does_not() -> Non
     swapped = content_agreement(shop(related=False), k=4)["pictures"]
     assert "do not expect it to help" in verdict("pictures", swapped)
     assert swapped.chance_spread is not None and swapped.chance_spread > 0
+
+
+def test_dense_data_are_judged_by_how_alike_the_users_are() -> None:
+    """Two items of a kind have 25 of 30 users in common, two of other kinds 5 of 55: any two share one."""
+    kinds, users = np.arange(40) % 2, np.arange(60)
+    pairs = [(u, i) for i in range(40) for u in users if (u % 2 == kinds[i]) or u < 10] + [(59, 0), (58, 1)]
+    dataset = MultimodalDataset.from_arrays(
+        [u for u, _ in pairs],
+        [i for _, i in pairs],
+        split=[0] * (len(pairs) - 2) + [1, 2],
+        item_ids=np.arange(40),
+        features={
+            "kind": np.eye(2, dtype=np.float32)[kinds] + np.random.default_rng(0).random((40, 2), dtype=np.float32) / 9,
+            "none": np.random.default_rng(1).random((40, 5), dtype=np.float32),
+        },
+    )
+    found = content_agreement(dataset, k=5)
+    assert found["kind"].co_consumed == found["kind"].co_consumed_by_chance == 1
+    assert found["kind"].lift == pytest.approx(found["kind"].shared / found["kind"].shared_by_chance)  # type: ignore[operator]
+    assert (tells(found["kind"]), tells(found["none"])) == ("a little", "hardly")
+    assert "users of items with similar kind content are alike by 1.000, 0." in verdict("kind", found["kind"])
 
 
 def test_the_share_by_chance_is_that_of_all_pairs() -> None:

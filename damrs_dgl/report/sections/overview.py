@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from statistics import fmean
 
+from damrs_dgl.graphs.agreement import tells
 from damrs_dgl.report.blocks import Block, Findings, Paragraph, Section, Tiles
 from damrs_dgl.report.inputs import ReportInputs, is_number
 from damrs_dgl.report.sections.metrics import floor_of, headline, label_of
@@ -40,15 +42,14 @@ def overview_section(inputs: ReportInputs) -> Section:
 
 def _sentences(inputs: ReportInputs) -> list[str]:
     found = [_against_floor(inputs)] if inputs.metrics is not None else []
-    lifts = {
-        name: content["lift"] for name, content in (inputs.summary.get("content") or {}).items() if content.get("lift")
-    }
-    if lifts:
-        best = max(lifts, key=lambda name: lifts[name])
-        found.append(
-            f"Of the content, {best} tells most: items alike in it are chosen by the same user {lifts[best]:.1f} times "
-            "as often as chance would have it."
-        )
+    content = inputs.summary.get("content") or {}
+    telling = {name: facts["lift"] for name, facts in content.items() if tells(facts) in ("a little", "much")}
+    if telling:
+        best = max(telling, key=lambda name: telling[name] or math.inf)
+        times = f"{telling[best]:.1f} times as much as" if telling[best] else "more than"
+        found.append(f"Of the content, {best} tells most: items alike in it share users {times} by chance.")
+    elif any(tells(facts) == "hardly" for facts in content.values()):
+        found.append("The content hardly tells what people choose together.")
     stressed = _under_stress(inputs)
     if stressed:
         found.append(stressed)
