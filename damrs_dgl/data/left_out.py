@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from damrs_dgl.data.columns import first_line
+from damrs_dgl.data.columns import first_line, to_numbers
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.parts import Finding, Interactions
 from damrs_dgl.errors import DataError
@@ -53,7 +53,7 @@ def weigh_clicks(dataset: MultimodalDataset, path: Path) -> MultimodalDataset:
     known, gone = dataset.train.keys(dataset.num_items), dataset.left_out.keys(dataset.num_items)
     keys, table = _keys_in(dataset, path, "click_weights", torch.cat([known, gone]), "weight")
     where = f"data.click_weights: {path}"
-    weights = torch.from_numpy(table["weight"].to_numpy().astype(np.float32))
+    weights = torch.from_numpy(to_numbers(table["weight"], what="weight", where=where, dates=False).astype(np.float32))
     if not bool(((weights >= 0) & (weights <= 1)).all()):
         raise DataError("a weight is not between 0 and 1", where=where, fix=_FIX)
     learned = ~torch.isin(keys, gone)  # what is left out weighs nothing
