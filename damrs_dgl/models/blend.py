@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, cast
@@ -46,7 +47,16 @@ def _member(value: Any) -> Any:
 
 
 Member = Annotated[SerializeAsAny[ModelConfig], BeforeValidator(_member)]
-MemberName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # of a folder, too
+
+
+def _member_name(name: Any) -> Any:
+    """The name itself, which is that of a folder, too."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise ValueError("a member's name holds letters, digits, _ and - only, and starts with a letter or a digit")
+    return name
+
+
+MemberName = Annotated[str, BeforeValidator(_member_name)]
 
 
 def _default_members() -> dict[str, ModelConfig]:

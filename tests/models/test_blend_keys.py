@@ -16,8 +16,10 @@ from tests.models.builders import build
 @pytest.mark.parametrize(
     "members, saying",
     [
-        ({"a.b": "mf"}, "should match pattern"),
-        ({"../a": "mf"}, "should match pattern"),
+        ({"a.b": "mf"}, "a member's name holds letters, digits, _ and - only"),
+        ({"../a": "mf"}, "starts with a letter or a digit"),
+        ({"a\n": "mf"}, "a member's name holds letters"),
+        ({3: "mf"}, "a member's name holds letters"),
         ({"a": "blend", "b": "mf"}, "cannot be a member of a blend"),
         ({"a": "mff"}, 'did you mean "mf"'),
         ({"a": {"name": "mf", "dimm": 3}}, '"mf" has no key dimm; did you mean dim?'),
