@@ -12,6 +12,7 @@ import pyarrow as pa
 from damrs_dgl.data.cleaning import Splits, clean_splits, first_occurrences
 from damrs_dgl.data.columns import differ_in_spaces, encode_ids, find_ids, to_numbers
 from damrs_dgl.data.content import as_features
+from damrs_dgl.data.modality_names import check_modality_name
 from damrs_dgl.data.parts import DatasetParts, Finding, Interactions, ModalityFeatures, no_interactions
 from damrs_dgl.data.splits import k_core as k_core_rows
 from damrs_dgl.data.splits import ratio_split, split_labels
@@ -102,6 +103,10 @@ def parts_from_arrays(
     name: str,
 ) -> DatasetParts:
     """What ``MultimodalDataset.from_arrays`` does; see there."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not -(2**63) <= seed < 2**63:
+        raise DataError(f"seed = {seed!r}", where=name, fix="give a whole number of at most 64 bits")
+    count = _length(users, "users", name)
+    _length(items, "items", name)
     if not isinstance(features, Mapping):
         raise DataError(
             f"features are a {type(features).__name__}, not a dict {{modality: array}}",
@@ -118,6 +123,7 @@ def parts_from_arrays(
     tables: dict[str, FeatureTable] = {}
     findings: list[Finding] = []
     for modality, values in features.items():
+        check_modality_name(modality)
         content, notes = as_features(values, where=f"{name}: {modality}")
         if catalogue is None or len(content) != len(catalogue):
             raise DataError(
@@ -135,8 +141,8 @@ def parts_from_arrays(
         tables[modality] = FeatureTable(content, catalogue, f"{name}: {modality}")
         findings.extend(notes)
     for what, column in (("split", split), ("timestamps", timestamps)):
-        if column is not None and len(column) != len(users):
-            raise DataError(f"{len(column):,} values of {what} for {len(users):,} interactions", where=name)
+        if column is not None and (length := _length(column, what, name)) != count:
+            raise DataError(f"{length:,} values of {what} for {count:,} interactions", where=name)
     return parts_from_ids(
         users,
         items,
@@ -146,7 +152,7 @@ def parts_from_arrays(
         timestamps=None if timestamps is None else to_numbers(timestamps, what="timestamps", where=name),
         catalogue=catalogue,
         features=tables,
-        seed=seed,
+        seed=int(seed),
         findings=findings,
     )
 
@@ -160,6 +166,14 @@ def feature_table(content: ModalityFeatures, ids: Any, *, where: str, ids_where:
         )
     _refuse_repeats(codes, distinct, ids_where or where)
     return FeatureTable(content, distinct.take(pa.array(codes)), where)
+
+
+def _length(column: Any, what: str, where: str) -> int:
+    try:
+        return len(column)
+    except TypeError:  # None, a number, a generator
+        found = f"{what} of type {type(column).__name__}, expected one value for each row"
+        raise DataError(found, where=where, fix="give a list, an array or a column of a frame") from None
 
 
 def _are_row_numbers(ids: pa.Array) -> bool:

@@ -16,8 +16,10 @@ RESERVED: Final = (
 )
 
 
-def check_modality_name(name: str) -> str:
+def check_modality_name(name: object) -> str:
     """The name itself; ``DataError`` where it holds another sign or is taken by a node type, relation or noise."""
+    if not isinstance(name, str):
+        raise DataError(f"{name!r} cannot name a modality", fix='use text, such as "visual"')
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise DataError(f'"{name}" cannot name a modality', fix="use letters, digits, _ and - only")
     if name in RESERVED:
