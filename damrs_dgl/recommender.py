@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from damrs_dgl.factory import (
 )
 from damrs_dgl.locking import clear_leftovers
 from damrs_dgl.recipe import Recipe, load_recipe, recipe_from, with_values
+from damrs_dgl.recipe.making import wrong_modalities
+from damrs_dgl.recipe.mistakes import refusal
 from damrs_dgl.scoring import DotProduct, Scorer
 from damrs_dgl.training.checkpoint import load_tensors, save_tensors
 from damrs_dgl.training.trainer import Progress, Schedule
@@ -48,7 +50,8 @@ class Recommender(BaseEstimator):
 
     Parameters
     ----------
-    recipe: a recipe, a file, or a shipped recipe's name; None: the defaults of every key. Its [data] is not read.
+    recipe: a recipe, its table as a dict of sections (`{"model": {"name": "mf"}}`), a file, or a shipped recipe's name;
+        None: the defaults of every key. Its [data] is not read, and a dict needs none.
     device: auto, cpu or cuda.
     callback: called with the progress and the schedule after each epoch, of each member too where the system blends
         several; the log (`damrs_dgl`, level INFO) says the same in words.
@@ -76,7 +79,7 @@ class Recommender(BaseEstimator):
 
     def __init__(
         self,
-        recipe: Recipe[Any] | str | Path | None = None,
+        recipe: Recipe[Any] | Mapping[str, Any] | str | Path | None = None,
         *,
         device: str = "auto",
         callback: Callable[[Progress, Schedule], None] | None = None,
@@ -109,6 +112,11 @@ class Recommender(BaseEstimator):
                 fix="make one by MultimodalDataset.from_arrays",
             )
         recipe = self._resolved_recipe()
+        if mistakes := list(wrong_modalities(recipe.model, list(dataset.modalities), recipe.model_dump())):
+            raise refusal(mistakes)
+        if self.callback is not None and not callable(self.callback):
+            fix = "give a function of (progress, schedule), or None"
+            raise RecipeError(f"callback = {self.callback!r} cannot be called", where="Recommender", fix=fix)
         self._device = pick_device(self.device)
         graph = build_recipe_graph(recipe, dataset).graph
         trainer = prepare_training(recipe, dataset, graph, device=self._device, on_epoch=self._report)
@@ -238,10 +246,13 @@ class Recommender(BaseEstimator):
 
     def _resolved_recipe(self) -> Recipe[Any]:
         recipe = self.recipe
-        if recipe is None:
-            recipe = recipe_from({"data": {"format": "synthetic"}})
-        elif not isinstance(recipe, Recipe):
+        if recipe is None or isinstance(recipe, Mapping):
+            recipe = recipe_from({"data": {"format": "synthetic"}, **(recipe or {})})
+        elif isinstance(recipe, (str, Path)):
             recipe = load_recipe(recipe)
+        elif not isinstance(recipe, Recipe):
+            fix = "give a recipe, a dict of its sections, a file, or a shipped recipe's name"
+            raise RecipeError(f"{recipe!r} is no recipe", where="Recommender", fix=fix)
         changes = {
             # numpy's numbers, such as a search over np.arange gives
             key.replace("__", "."): value.item() if isinstance(value, np.generic) else value

@@ -285,6 +285,20 @@ def test_a_recipe_by_its_name_or_file(tmp_path: Path) -> None:
     assert recipe_of(Recommender(path)).model.dim == recipe_of(Recommender(str(path))).model.dim == 5
 
 
+def test_a_recipe_as_a_dict_of_its_sections() -> None:
+    found = recipe_of(Recommender({"model": {"name": "mf", "dim": 5}}, training__seed=2))
+    assert (found.model.name, found.model.dim, found.training.seed) == ("mf", 5, 2)
+
+
+def test_modalities_that_keys_name_are_the_data_sets(tmp_path: Path) -> None:
+    """Not those of the recipe's [data], which is not read."""
+    data = shop(text=True)
+    sounds = data.replace(features={"visual": data.features["visual"], "sound": data.features["visual"]})
+    model = Recommender(model__name="slmrec", model__left_out=["sound"], training__epochs=1, device="cpu").fit(sounds)
+    model.save(tmp_path / "model")
+    assert Recommender.load(tmp_path / "model").recipe_.model.left_out == ("sound",)
+
+
 def test_without_a_recipe_every_key_has_the_schema_s_default() -> None:
     """And not the demo's, which were chosen for the synthetic shop."""
     found = recipe_of(Recommender())
@@ -300,6 +314,17 @@ WRONG: dict[str, Any] = {
     'there is no system "lightgnc"; did you mean "lightgcn"?': {"model__name": "lightgnc"},
     'there is no recipe "tiktk"; did you mean "tiktok"?': {"recipe": "tiktk"},
     "unknown key nothing": {"nothing": 3},
+    "Recommender: 3 is no recipe; give a recipe, a dict of its sections, a file": {"recipe": 3},
+    "unknown key model.dims; did you mean model.dim?": {"recipe": {"model": {"name": "mf", "dims": 3}}},
+    "Recommender: callback = 3 cannot be called; give a function": {"callback": 3},
+    'model.left_out holds "visul", which is no modality of the data; did you mean visual?': {
+        "model__name": "slmrec",
+        "model__left_out": ["visul"],
+    },
+    'model.left_out = ["visual"] leaves slmrec without a modality': {
+        "model__name": "slmrec",
+        "model__left_out": ["visual"],
+    },
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import Field, SerializeAsAny
@@ -15,11 +15,12 @@ class ModelConfig(Section):
 
     PRESETS: named sets of values for keys that a recipe leaves out, `{preset: {"model.key": value}}`; keys of other
     sections (`training.learning_rate`) may stand there too. The first is the default.  PRESET_KEY: the key that
-    chooses among them.
+    chooses among them.  MODALITY_KEYS: keys that list modalities of the data.
     """
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     PRESET_KEY: ClassVar[str] = "preset"
+    MODALITY_KEYS: ClassVar[tuple[str, ...]] = ()
 
     name: str = Field(min_length=1, description="The system")
 
@@ -45,6 +46,10 @@ class ModelConfig(Section):
     def first_judged_epoch(self) -> int:
         """The first epoch that may be a training's best: those before it prepare the system."""
         return 1
+
+    def looked_at(self, modalities: Sequence[str]) -> list[str]:
+        """Those of the data's modalities that the system looks at."""
+        return list(modalities)
 
     @classmethod
     def taken_over(cls, table: Mapping[str, Any]) -> dict[str, object]:

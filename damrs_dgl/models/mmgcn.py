@@ -36,6 +36,7 @@ class MMGCNConfig(TableConfig):
             "training.batch_size": 4096,
         },
     }
+    MODALITY_KEYS: ClassVar[tuple[str, ...]] = ("projected",)
 
     preset: Literal["original", "authors"] = Field(
         default="original", description="Values of keys left out: the system's repository, or what DA-MRS's authors ran"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, cast
 
@@ -37,6 +37,7 @@ class SLMRecConfig(TableConfig):
             "training.batch_size": 256,
         },
     }
+    MODALITY_KEYS: ClassVar[tuple[str, ...]] = ("left_out",)
 
     preset: Literal["original", "authors"] = Field(
         default="original", description="Values of keys left out: the system's repository, or what DA-MRS's authors ran"
@@ -52,6 +53,9 @@ class SLMRecConfig(TableConfig):
     left_out: Annotated[tuple[Name, ...], Field(strict=False)] = Field(
         default=(), description="Modalities that the system does not look at"
     )
+
+    def looked_at(self, modalities: Sequence[str]) -> list[str]:
+        return [modality for modality in modalities if modality not in self.left_out]
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ class SLMRec(TableModel):
     def __init__(self, inputs: ModelInputs, config: SLMRecConfig) -> None:
         inputs.require_content(self.name)
         super().__init__(inputs, config)
-        modalities = [modality for modality in inputs.modalities if modality not in config.left_out]
+        modalities = config.looked_at(inputs.modalities)
         if not modalities:
             raise RecipeError(
                 f"{self.name} is left without a modality", where="model.left_out", fix="leave fewer of them out"

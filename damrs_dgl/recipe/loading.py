@@ -80,7 +80,7 @@ def _load(source: str | Path, overrides: Sequence[str]) -> tuple[AnyRecipe | Non
         except ValueError as error:  # noqa: PERF203
             mistakes.append(RecipeError(str(error), where=f"-o {text}", fix="write -o section.key=value"))
     _anchor(values, Path.cwd())
-    recipe, found = check(values)
+    recipe, found = check(values, reads_data=True)
     for mistake in found:
         mistake.where = "-o" if touches(mistake.keys, overridden) else str(path)
     mistakes += found

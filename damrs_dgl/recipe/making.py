@@ -15,7 +15,7 @@ from damrs_dgl.models.registry import DEFAULT_MODEL, find_model
 from damrs_dgl.models.systems import as_system as table_of_system
 from damrs_dgl.models.systems import changed
 from damrs_dgl.models.tables import NoSystem, canonical_model
-from damrs_dgl.recipe.mistakes import KeyPath, Mistake, explain, find, refusal, touches
+from damrs_dgl.recipe.mistakes import KeyPath, Mistake, as_written, explain, find, nearest, refusal, touches
 from damrs_dgl.recipe.schema import AnyRecipe, recipe_class, validated
 from damrs_dgl.toml import toml_value
 
@@ -52,8 +52,11 @@ def _made_of(change: Callable[[dict[str, Any], T], dict[str, Any]], recipe: AnyR
     return recipe_from(values)
 
 
-def check(values: Mapping[str, Any]) -> tuple[AnyRecipe | None, list[Mistake]]:
-    """The recipe of a table, None where it is not sound, and all mistakes."""
+def check(values: Mapping[str, Any], *, reads_data: bool = False) -> tuple[AnyRecipe | None, list[Mistake]]:
+    """The recipe of a table, None where it is not sound, and all mistakes.
+
+    reads_data: [data] says what is trained on, and not a data set in memory, so that [model] names its modalities.
+    """
     table, mistakes = _with_model(values)
     recipe: AnyRecipe | None
     try:
@@ -65,7 +68,9 @@ def check(values: Mapping[str, Any]) -> tuple[AnyRecipe | None, list[Mistake]]:
     if {("data", "format"), ("data", "path")} & set(broken):
         broken.append(("data",))
     rest = recipe or _without(broken, table)
-    found = conflicts(rest) if rest else ()
+    found = list(conflicts(rest)) if rest else []
+    if rest and reads_data:
+        found += wrong_modalities(rest.model, list(rest.data.modalities), values)
     mistakes += [conflict for conflict in found if not touches(conflict.keys, broken)]
     return (None if mistakes else recipe), mistakes
 
@@ -125,7 +130,7 @@ def conflicts(recipe: AnyRecipe) -> Iterator[Mistake]:
         yield Mistake(
             [("stress", "noise"), ("data", "modalities")],
             f"stress.noise holds {toml_value(unknown[0])}, which is no modality of [data.modalities]",
-            f"expected any of {toml_value(known)}",
+            nearest(unknown[0], known) or f"expected any of {toml_value(known)}",
         )
     for key, other in (("rating", "rating_threshold"), ("rating_threshold", "rating")):
         value = getattr(recipe.data, key, None)
@@ -165,3 +170,28 @@ def _missing_content(config: ModelConfig, place: KeyPath, *, behavior: bool) -> 
         )
     for way, part in config.inside().items():
         yield from _missing_content(part, (*place, *way), behavior=behavior)
+
+
+def wrong_modalities(
+    config: ModelConfig, modalities: list[str], written: Mapping[str, Any], place: KeyPath = ("model",)
+) -> Iterator[Mistake]:
+    """Modalities that a system's keys, or those of one inside it, name and the data lack; or all of them left out.
+
+    What a default or a preset says is meant for any data, and may name more than these have.
+    """
+    given = config.preset_values(config.model_dump()) if config.MODALITY_KEYS else {}
+    for name in config.MODALITY_KEYS:
+        value, path = getattr(config, name), (*place, name)
+        key = as_written(path, written)
+        unknown = [modality for modality in value if modality not in modalities]
+        if unknown and value != given.get(f"model.{name}", type(config).model_fields[name].default):
+            yield Mistake(
+                [key, path, ("data", "modalities")],
+                f"{'.'.join(key)} holds {toml_value(unknown[0])}, which is no modality of the data",
+                nearest(unknown[0], modalities) or f"expected any of {toml_value(modalities)}",
+            )
+        elif modalities and not config.looked_at(modalities):
+            what = f"{'.'.join(key)} = {toml_value(value)} leaves {config.name} without a modality"
+            yield Mistake([key, path, ("data", "modalities")], what, "leave fewer of them out")
+    for way, part in config.inside().items():
+        yield from wrong_modalities(part, modalities, written, (*place, *way))

@@ -69,7 +69,7 @@ def explain(
     found: dict[KeyPath, Mistake] = {}
     for detail in error.errors(include_url=False):
         path = _path(detail["type"], detail["loc"], table)
-        key = _as_written(path, written)
+        key = as_written(path, written)
         what, fix = _what_and_fix(cast("dict[str, Any]", detail), path, ".".join(key), table, schema)
         found.setdefault(path, Mistake((key, path), what, fix))
     return list(found.values())
@@ -88,7 +88,7 @@ def _path(kind: str, loc: tuple[int | str, ...], table: Mapping[str, Any]) -> Ke
     return (*path, str(loc[-1])) if kind == "missing" else tuple(path)
 
 
-def _as_written(path: KeyPath, written: Mapping[str, Any]) -> KeyPath:
+def as_written(path: KeyPath, written: Mapping[str, Any]) -> KeyPath:
     """The key as the recipe has it: `model.backbone.dim` may stand there as `model.dim`."""
     if path[:2] != ("model", "backbone") or path[-1] == "name":
         return path
@@ -105,7 +105,7 @@ def _what_and_fix(
         is_section = len(path) == 1 and isinstance(value, Mapping)
         return f"unknown {f'section [{key}]' if is_section else f'key {key}'}", next(_cures(path, table, schema))
     if kind == "value_error":
-        shown = f"[{key}]" if isinstance(value, Mapping) else f"{key} = {toml_value(value)}"
+        shown = f"[{key}]" if isinstance(value, Mapping) or value is ... else f"{key} = {toml_value(value)}"
         return f"{shown}: {detail['ctx']['error']}", None
     is_section = len(path) == 1 and "properties" in declared
     expected = f"expected {f'a section [{key}]' if is_section else expectation(declared)}"

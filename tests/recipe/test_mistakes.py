@@ -63,6 +63,10 @@ VALUES = [
         "model={name='blend', members={a='mff'}}",
         'model.members.a = "mff": there is no system "mff"; did you mean "mf"?',
     ),
+    (
+        "model={name='blend', members={'a/b'='mf'}}",
+        'model.members.a/b = "mf": a member\'s name holds letters, digits, _ and - only, and starts with',
+    ),
     ("model={name='blend', members={a={dim=3}}}", "[model.members.a]: a member is a system's name or a table with one"),
     ("model=mf", 'model = "mf"; expected a section [model]'),
     (
@@ -115,6 +119,25 @@ VALUES = [
     ("training.monitor=recal@20", "expected recall, precision, ndcg or map at one of evaluation.ks = [5, 10, 20, 50]"),
     ("evaluation.ks=[10]", 'training.monitor = "recall@20" is not among the scores'),
     ('stress.noise=["acoustic"]', 'expected any of ["feedback", "feedback-removed", "visual", "textual"]'),
+    ('stress.noise=["visul"]', "which is no modality of [data.modalities]; did you mean visual?"),
+    (
+        "model={name='slmrec', left_out=['visul']}",
+        'model.left_out holds "visul", which is no modality of the data; did you mean visual?',
+    ),
+    (
+        "model={name='slmrec', left_out=['sound']}",
+        'model.left_out holds "sound", which is no modality of the data; expected any of ["visual", "textual"]',
+    ),
+    (
+        "model={name='slmrec', left_out=['visual', 'textual']}",
+        'model.left_out = ["visual", "textual"] leaves slmrec without a modality; leave fewer of them out',
+    ),
+    ("model={name='mmgcn', projected=['visul']}", 'model.projected holds "visul", which is no modality'),
+    ("model={backbone='mmgcn', projected=['visul']}", 'model.projected holds "visul", which is no modality'),
+    (
+        "model={name='blend', members={a={name='slmrec', left_out=['visul']}}}",
+        'model.members.a.left_out holds "visul", which is no modality',
+    ),
     # overrides that do not parse
     ("graphs.k", "-o graphs.k: there is no = in the override; write -o section.key=value"),
     ("graphs.k=", 'graphs.k has no value; an empty string is ""'),
@@ -150,6 +173,18 @@ def test_models_that_need_content(overrides: list[str], message: str) -> None:
     assert message in "".join(recipe_mistakes("demo", ["data.modalities={}", *overrides]))
     assert recipe_mistakes("demo", overrides) == []
     assert recipe_mistakes("demo", ["data.modalities={}"]) == []
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model.name=slmrec", "model.preset=authors"],  # which leaves out "acoustic"
+        ["model={name='blend', members={a={name='slmrec', preset='authors'}}}"],
+        ["model.name=mmgcn", "data.modalities={textual={dim=4}}"],  # which projects "visual"
+    ],
+)
+def test_a_preset_may_name_a_modality_that_the_data_lack(overrides: list[str]) -> None:
+    assert recipe_mistakes("demo", overrides) == []
 
 
 @pytest.mark.parametrize(
