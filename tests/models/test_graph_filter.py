@@ -192,6 +192,8 @@ def test_progress_is_told() -> None:
 def test_a_filter_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="leaves no filter"):
         make_config({"name": "graph_filter", "linear": 0.0, "lowpass": 0.0, "content": 0.0})
+    with pytest.raises(ValueError, match="leaves no filter"):
+        make_config({"name": "graph_filter", "polynomial": [0.0, 0.0], "lowpass": 0.0, "content": 0.0})
 
 
 def test_an_array_of_a_recipe_is_a_polynomial() -> None:

@@ -100,6 +100,7 @@ def test_where_no_score_is_a_number_the_start_stays() -> None:
         ({"linear": 0.0, "content": 0.0}, True, {"candidate_exponent"}),
         ({"linear": 0.0, "lowpass": 0.0}, True, {"candidate_exponent"}),
         ({"linear": 0.0}, False, {"candidate_exponent"}),
+        ({"polynomial": [0.0]}, False, {"candidate_exponent"}),
     ],
     ids=lambda value: str(sorted(value)) if isinstance(value, set) else str(value),
 )

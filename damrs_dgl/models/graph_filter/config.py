@@ -69,7 +69,10 @@ class GraphFilterConfig(ModelConfig):
         strict=False,  # an array of a recipe arrives as a list
         description="What stands for C_q: p1 C_q + p2 C_q^2 + ...",
     )
-    user_exponent: Exponent = Field(default=-0.85, description="q: how much a co-click of a busy user counts, d_u^q")
+    user_exponent: Exponent = Field(
+        default=-0.85,
+        description="q: how much a co-click of a busy user counts, d_u^q; C_q is rescaled to the sum of C_-1",
+    )
     lowpass: Weight = Field(default=0.6, description="Weight of the projection on the leading singular vectors")
     rank: Count = Field(default=256, le=4096, description="How many singular vectors")
     content: Weight = Field(default=0.3, description="Weight of the content graph A")
@@ -87,9 +90,14 @@ class GraphFilterConfig(ModelConfig):
 
     @model_validator(mode="after")
     def _something_left(self) -> GraphFilterConfig:
-        if not (self.linear or self.lowpass or self.content):
-            raise ValueError("linear, lowpass and content are all 0, which leaves no filter")
+        if not (self.has_co_clicks or self.lowpass or self.content):
+            raise ValueError("linear (or polynomial), lowpass and content are all 0, which leaves no filter")
         return self
+
+    @property
+    def has_co_clicks(self) -> bool:
+        """Whether p(C_q) has a weight."""
+        return bool(self.linear) and any(self.polynomial)
 
     def choices(self, *, has_content: bool) -> dict[str, tuple[float, ...]]:
         """The values that each key is tried with; a key is left out where it changes no ranking.
@@ -98,13 +106,13 @@ class GraphFilterConfig(ModelConfig):
         """
         content = bool(self.content) and has_content
         found = dict(CHOICES)
-        if not self.linear:
+        if not self.has_co_clicks:
             del found["user_exponent"]
             found["content"] = tuple(value for value in found["content"] if value)  # else no dot product becomes one
         if self.scaled == "lowpass" and not self.lowpass:
             del found["candidate_exponent"]
-        if not (self.lowpass and (self.linear or content)):
+        if not (self.lowpass and (self.has_co_clicks or content)):
             del found["lowpass"]
-        if not (content and (self.linear or self.lowpass)):
+        if not (content and (self.has_co_clicks or self.lowpass)):
             del found["content"]
         return found

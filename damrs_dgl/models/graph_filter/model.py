@@ -82,12 +82,12 @@ class GraphFilter(ClosedFormModel):
 
     def __init__(self, inputs: ModelInputs, config: GraphFilterConfig) -> None:
         super().__init__()
-        if not (config.linear or config.lowpass):
+        if not (config.has_co_clicks or config.lowpass):
             inputs.require_content(f"{self.name} without linear and lowpass")
         self.config = config
         self.inputs = inputs
         self.interactions = inputs.dataset.train.matrix(inputs.num_users, inputs.num_items)
-        self.is_lowpass = not (config.linear or config.content)
+        self.is_lowpass = not (config.has_co_clicks or config.content)
         self._parts: FilterParts | None = None
 
     def fit_closed_form(self, progress: OnProgress | None = None) -> None:

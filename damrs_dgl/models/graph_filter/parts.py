@@ -50,7 +50,7 @@ class FilterParts:
         """F without its low-pass part; `done` is told how many rows there are so far."""
         key = config.model_copy(update={"lowpass": 0.0})
         if self._last_sparse is None or self._last_sparse[0] != key:
-            together, kept = self._together(config) if config.linear else (None, 1.0)
+            together, kept = self._together(config) if config.has_co_clicks else (None, 1.0)
             parts, share, rows = [], KeptShare(), 0
             for part in self._sparse_rows(config, together, share):
                 parts.append(part)
