@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from damrs_dgl.data.columns import first_line, to_arrow
+from damrs_dgl.data.columns import find_ids, first_line, to_arrow
 from damrs_dgl.data.formats.files import is_pipe, read_pipe, require_file
 from damrs_dgl.errors import DataError, RunError
 from damrs_dgl.evaluation.ranking import Ranking, SeenItems, rank_scorer
@@ -37,7 +37,7 @@ def recommend(workspace: Workspace, *, users: str = "all", top: int = 20, export
     Parameters
     ----------
     users: `all`, or a text, CSV or Parquet file of user ids, `-` for standard input: in the column that has the name of
-        the data set's column of users, else in the first.
+        the data set's column of users, else in the first; or whole lines of text, where those are more users' ids.
     top: how many items per user; fewer where a user has fewer left.
     export_vectors: also write user and item vectors (`vectors.safetensors`) with their id lists beside them.
     """
@@ -86,7 +86,7 @@ def _chosen_users(workspace: Workspace, users: str) -> torch.Tensor:
     if users == "all":
         return torch.arange(dataset.num_users)
     named = getattr(workspace.recipe.data, "user", None)
-    asked = read_ids(Path(users), (named,) if isinstance(named, str) else ())
+    asked = read_ids(Path(users), (named,) if isinstance(named, str) else (), dataset.user_ids)
     found = torch.from_numpy(dataset.user_indices(asked))
     unknown = (found < 0).nonzero().flatten()
     if len(unknown) == len(asked):
@@ -108,11 +108,12 @@ def _distinct(indices: np.ndarray) -> np.ndarray:
     return indices[np.sort(first)]
 
 
-def read_ids(path: Path, names: Sequence[str] = ()) -> pa.Array:
+def read_ids(path: Path, names: Sequence[str] = (), users: pa.Array | None = None) -> pa.Array:
     """The user ids of a Parquet, CSV, TSV or plain text file, nulls and empty lines left out; `-`: standard input.
 
     They stand in the column that has one of `names` or of HEADERS, else in the first, of which no line is a header
-    then. Text is kept as it stands, so that "007" stays "007". Raises DataError.
+    then. A text whose whole lines are more of the known `users` than that column holds is read by lines: an id may hold
+    commas and quotes. Text is kept as it stands, so that "007" stays "007". Raises DataError.
     """
     pipe = is_pipe(path)
     if not pipe:
@@ -124,6 +125,9 @@ def read_ids(path: Path, names: Sequence[str] = ()) -> pa.Array:
         else:
             text = (read_pipe(path) if pipe else path.read_bytes()).decode("utf-8-sig")
             column = _text_column(text, known)
+            if users is not None:
+                lines = _texts(text.split("\n"))
+                column = max(column, lines, key=lambda ids: np.count_nonzero(find_ids(ids, users) >= 0))
     except (pa.ArrowException, csv.Error, OSError, ValueError) as error:
         raise DataError(
             f"cannot be read as a list of ids ({first_line(error)[:200]})",
@@ -150,8 +154,12 @@ def _text_column(text: str, known: Sequence[str]) -> pa.Array:
     delimiter = "\t" if "\t" in first else ","
     rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row]
     named = _column_of(rows[0], known) if rows else None
-    ids = [row[named or 0].strip() for row in rows[named is not None :] if len(row) > (named or 0)]
-    return pa.array([user for user in ids if user], pa.string())
+    return _texts(row[named or 0] for row in rows[named is not None :] if len(row) > (named or 0))
+
+
+def _texts(ids: Iterable[str]) -> pa.Array:
+    """The ids that are not empty, without spaces around them."""
+    return pa.array([user for user in map(str.strip, ids) if user], pa.string())
 
 
 def _column_of(header: Sequence[str], known: Sequence[str]) -> int | None:

@@ -31,6 +31,24 @@ def test_ids_in_text(tmp_path: Path, text: str, ids: list[str]) -> None:
     assert read_ids(path).to_pylist() == ids
 
 
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ('user,"5"\nben\nzoe\n', ['user,"5"', "ben", "zoe"]),  # whole lines, the first of them no header
+        ('a,b\r\nuser,"5"\r\n', ["a,b", 'user,"5"']),
+        ('"a,b"\nben\n', ["a,b", "ben"]),  # quoted, as a table has it
+        ('user\nben\n"a,b"\n', ["ben", "a,b"]),
+        ("user\nben\n", ["ben"]),  # as many either way: a header
+        ("age,user\n3,ben\n", ["ben"]),
+        ("zoe,1\n", ["zoe"]),
+    ],
+)
+def test_lines_of_text_that_are_users(tmp_path: Path, text: str, ids: list[str]) -> None:
+    path = tmp_path / "users.txt"
+    path.write_bytes(text.encode())
+    assert read_ids(path, users=pa.array(["a,b", "ben", 'user,"5"'])).to_pylist() == ids
+
+
 def test_ids_in_parquet(tmp_path: Path) -> None:
     path = tmp_path / "users.parquet"
     pq.write_table(pa.table({"who": [3, None, 1], "x": ["a", "b", "c"]}), path)
