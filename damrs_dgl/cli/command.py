@@ -119,9 +119,16 @@ class StageGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def names(text: str | None) -> list[str]:
-    """The names in a list by commas; none where nothing is given."""
-    return [name.strip() for name in text.split(",") if name.strip()] if text else []
+class Names(click.ParamType):
+    """Names by commas, none of them empty."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        found = value if isinstance(value, tuple) else tuple(name.strip() for name in value.split(","))
+        if not all(found):
+            self.fail(f"{value!r} holds an empty name.", param, ctx)
+        return found
 
 
 table_format = click.option(

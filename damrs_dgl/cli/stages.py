@@ -84,10 +84,20 @@ def evaluate(command: Command, per_user: bool, table_format: str | None) -> None
     stage(command.workspace, per_user=per_user, format=table_format)
 
 
+def _refuse_missing(ctx: click.Context, param: click.Parameter, users: str) -> str:
+    """Refuse a file that is not there while the line is parsed, and not after the stages before."""
+    if users != "all" and not ctx.resilient_parsing:
+        from damrs_dgl.stages.recommend import require_users
+
+        require_users(users)
+    return users
+
+
 @click.command()
 @click.option(
     "--users",
     default="all",
+    callback=_refuse_missing,
     metavar="FILE|all",
     show_default=True,
     help="A file of user ids, one a line; - is standard input.",

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from damrs_dgl.cli.command import Command, names
+from damrs_dgl.cli.command import Command, Names
 
 
 class Share(click.FloatRange):
@@ -35,19 +35,25 @@ _format = click.option(
 
 
 @click.command()
-@click.option("--models", metavar="A,B", help="Systems, by commas; WRAPPER:BACKBONE for one with what it wraps.")
+@click.option(
+    "--models",
+    type=Names(),
+    default=(),
+    metavar="A,B",
+    help="Systems, by commas; WRAPPER:BACKBONE for one with what it wraps.",
+)
 @_seeds
 @_jobs
 @_format
 @click.pass_obj
-def compare(command: Command, models: str | None, seeds: int, jobs: int | None, format: str | None) -> None:
+def compare(command: Command, models: tuple[str, ...], seeds: int, jobs: int | None, format: str | None) -> None:
     """Systems on the recipe's data, beside simple ones and the paper's figures where there are some.
 
     Every training is kept, and shared with the other studies: the same command goes on after what is finished.
     """
     from damrs_dgl.stages import compare as stage
 
-    stage(command.workspace, models=names(models), seeds=seeds, jobs=jobs, format=format)
+    stage(command.workspace, models=models, seeds=seeds, jobs=jobs, format=format)
 
 
 @click.command()
@@ -74,7 +80,7 @@ def ablate(command: Command, seeds: int, jobs: int | None, format: str | None) -
     metavar="R",
     help="Share of it, 0 to 1; repeatable.",
 )
-@click.option("--models", metavar="A,B", help="Systems to compare, by commas.")
+@click.option("--models", type=Names(), default=(), metavar="A,B", help="Systems to compare, by commas.")
 @click.option("--seeds", type=click.IntRange(min=1, max=1000), help="Runs per cell.")
 @_jobs
 @_format
@@ -83,7 +89,7 @@ def stress(
     command: Command,
     noises: tuple[str, ...],
     ratios: tuple[float, ...],
-    models: str | None,
+    models: tuple[str, ...],
     seeds: int | None,
     jobs: int | None,
     format: str | None,
@@ -91,7 +97,7 @@ def stress(
     """Corrupt the clean training data, train each system anew, and show what it loses."""
     from damrs_dgl.stages import stress as stage
 
-    stage(command.workspace, noises=noises, ratios=ratios, models=names(models), seeds=seeds, jobs=jobs, format=format)
+    stage(command.workspace, noises=noises, ratios=ratios, models=models, seeds=seeds, jobs=jobs, format=format)
 
 
 @click.command()

@@ -80,6 +80,12 @@ def recommendation_table(ranking: Ranking, user_ids: pa.Array, item_ids: pa.Arra
     )
 
 
+def require_users(path: str | Path) -> None:
+    """DataError where the file of users is not there; asked before the hours of a training."""
+    if not is_pipe(path):
+        require_file(path)
+
+
 def _chosen_users(workspace: Workspace, users: str) -> torch.Tensor:
     """Internal ids of the asked users, int64, each once; unknown ones are left out with a warning."""
     dataset, name = workspace.dataset, workspace.recipe.name
@@ -115,9 +121,8 @@ def read_ids(path: Path, names: Sequence[str] = (), users: pa.Array | None = Non
     then. A text whose whole lines are more of the known `users` than that column holds is read by lines: an id may hold
     commas and quotes. Text is kept as it stands, so that "007" stays "007". Raises DataError.
     """
+    require_users(path)
     pipe = is_pipe(path)
-    if not pipe:
-        require_file(path)
     known = (*names, *HEADERS)
     try:
         if path.suffix in (".parquet", ".pq") and not pipe:

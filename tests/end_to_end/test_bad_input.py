@@ -106,12 +106,29 @@ def test_a_bad_file_of_users(fitted: CommandLine, kind: str) -> None:
     assert not (fitted.folder / "run" / "recommendations.parquet").exists()
 
 
+def test_a_file_of_users_that_is_not_there_stops_the_stages_before(
+    tiny: CommandLine, nothing_written: Callable[[], bool]
+) -> None:
+    tiny.refused("fit", "recommend", "--users", "users.txt", saying=("users.txt", "no such file"))
+    assert nothing_written()
+
+
+@pytest.mark.parametrize("stage", ["compare", "stress"])
+@pytest.mark.parametrize("names", ["", "mf,", "mf,,ease"])
+def test_an_empty_name_of_a_system(
+    tiny: CommandLine, nothing_written: Callable[[], bool], stage: str, names: str
+) -> None:
+    tiny.refused(stage, "--models", names, saying=("'--models'", f"{names!r} holds an empty name"))
+    assert nothing_written()
+
+
 def test_a_parquet_of_users_cut_short(fitted: CommandLine) -> None:
     (fitted.folder / "users.parquet").write_bytes(b"PAR1 and no more")
     fitted.refused("recommend", "--users", "users.parquet", saying=("users.parquet", "a Parquet file"))
 
 
 def test_an_error_leaves_the_stages_before_it_whole(tiny: CommandLine) -> None:
+    (tiny.folder / "nobody.txt").write_text("nobody\n")
     tiny.refused("build-graphs", "fit", "recommend", "--users", "nobody.txt", saying=("nobody.txt",))
     result = tiny.ok("build-graphs", "fit", "evaluate")
     for stage in ("build-graphs", "fit", "evaluate"):
