@@ -73,13 +73,13 @@ def _keys_in(dataset: MultimodalDataset, path: Path, key: str, known: Tensor, *m
     where = f"data.{key}: {path}"
     try:
         table = pq.read_table(path, columns=["user", "item", *more])
+        pairs = Interactions.from_numpy(dataset.user_indices(table["user"]), dataset.item_indices(table["item"]))
     except FileNotFoundError:
         raise DataError("no such file", where=where, fix=_FIX) from None
     except (pa.ArrowException, OSError) as error:
         columns = " and ".join(["user", "item", *more])
         reason = f"cannot be read as a table of {columns} ({first_line(error)})"
         raise DataError(reason, where=where, fix=_FIX) from error
-    pairs = Interactions.from_numpy(dataset.user_indices(table["user"]), dataset.item_indices(table["item"]))
     keys = pairs.keys(dataset.num_items)
     foreign = (pairs.users < 0) | (pairs.items < 0) | ~torch.isin(keys, known)
     if bool(foreign.any()):

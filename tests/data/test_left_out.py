@@ -87,6 +87,14 @@ def test_a_file_may_name_what_is_left_out_already(tmp_path: Path) -> None:
     assert torch.equal(weigh_clicks(before, every).train.weights, weights[3:])
 
 
+@pytest.mark.parametrize("ids", [[[1]], [{"a": 1}], [b"\xff"]])
+def test_a_file_whose_ids_are_none(ids: list[object], tmp_path: Path) -> None:
+    pq.write_table(pa.table({"user": ids, "item": ids, "weight": [1.0]}), tmp_path / "w.parquet")
+    for read in (leave_out_file, weigh_clicks):
+        with pytest.raises(DataError, match=r"w.parquet: cannot be read as a table of user and item"):
+            read(DATA, tmp_path / "w.parquet")
+
+
 def test_everything_cannot_be_left_out() -> None:
     with pytest.raises(DataError, match="no training click is left"):
         without_clicks(DATA, torch.ones(len(DATA.train), dtype=torch.bool))
