@@ -94,19 +94,23 @@ def unexpected(error: Exception) -> DamrsError:
         return DamrsError(f"cannot be read or written ({error.strerror})", where=place, fix="mend that and run again")
     system = _system_at_fault(error)
     if system is not None:
-        fix = "mend it there; --debug shows the trace"
-        return SystemFault(f"failed ({what})", where=f"the system {system.__module__}:{system.__qualname__}", fix=fix)
+        return fault_of(system, f"failed ({what})")
     fix = "this is a fault of damrs-dgl: run again with --debug and report the trace"
     return InternalError(f"internal error: {what}", fix=fix)
 
 
+def fault_of(system: type, what: str, fix: str = "mend it there; --debug shows the trace") -> SystemFault:
+    """What to say of a system that does not do what is asked of one."""
+    return SystemFault(what, where=f"the system {system.__module__}:{system.__qualname__}", fix=fix)
+
+
 def _system_at_fault(error: Exception) -> type | None:
-    """The class of the system that was at work when the error arose, where another package brought it."""
-    systems = [
-        type(frame.f_locals["self"])
-        for frame, _ in traceback.walk_tb(error.__traceback__)
-        if hasattr(type(frame.f_locals.get("self")), "training_step")
-    ]
+    """The class of the system that was at work or was called when the error arose, where another package brought it."""
+    frames = [frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)]
+    systems = [type(names["self"]) for names in frames if hasattr(type(names.get("self")), "training_step")]
+    called = frames[-1].get("system") if frames else None
+    if isinstance(called, type) and hasattr(called, "training_step"):
+        systems.append(called)
     own = __name__.partition(".")[0]
     return systems[-1] if systems and systems[-1].__module__.partition(".")[0] != own else None
 

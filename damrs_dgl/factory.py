@@ -16,7 +16,7 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.left_out import leave_out_file, weigh_clicks
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.errors import DataError, DeviceError, SystemFault
+from damrs_dgl.errors import DataError, DeviceError, SystemFault, fault_of
 from damrs_dgl.evaluation.lists import RankedLists
 from damrs_dgl.evaluation.metrics import ranked_lists, ranking_metrics
 from damrs_dgl.evaluation.ranking import SeenItems
@@ -65,8 +65,8 @@ def build_model(
     device: torch.device,
 ) -> RankingModel:
     """A freshly initialised model as the recipe's [model] asks; its tables are drawn from `generator`."""
-    model = find_model(recipe.model.name)
-    return model(ModelInputs(dataset, graph, device, generator), recipe.model)
+    system = find_model(recipe.model.name)
+    return system(ModelInputs(dataset, graph, device, generator), recipe.model)
 
 
 def restored_model(
@@ -87,7 +87,10 @@ def restored_model(
 def scorer_of(model: RankingModel) -> Scorer:
     """What the model prefers, in evaluation mode, without gradient."""
     model.eval()
-    return model.scorer()
+    scorer = model.scorer()
+    if not hasattr(scorer, "scores"):
+        raise fault_of(type(model), f"its `scorer` gives a {type(scorer).__name__}", "it gives what has `scores`")
+    return scorer
 
 
 class SplitEvaluator:

@@ -31,8 +31,10 @@ def fit_parts(recipe: Recipe[Any], data: str) -> dict[str, Any]:
     Of a system whose members are trained to their end inside its one epoch, epochs and patience are among it.
     """
     trains_members = find_model(recipe.model.name).members is not RankingModel.members
+    first = max(config.first_judged_epoch() for config in (recipe.model, *recipe.model.inside().values()))
     return {
         **graphs_parts(recipe, data),
+        **({"the first judged epoch": first} if first > 1 else {}),
         **_values(recipe, "model"),
         **_values(recipe, "training", without=frozenset() if trains_members else FREE_ON_RESUME),
     }

@@ -34,8 +34,8 @@ def click_reason(view: ModelView, click: int, voices: Mapping[str, np.ndarray] |
     parts = [
         f"{VOICES[name]} is lower than {ranks[click]:.0%} of all clicks'" for name, ranks in (voices or {}).items()
     ]
-    rank = f"the model ranks it above {view.percentile[click]:.0%} of what is new to the user"
-    parts += [rank if view.percentile[click] < 0.95 else f"although {rank}, having learned it"]
+    learned = "" if view.percentile[click] < 0.95 else ", which has learned it, still"
+    parts += [f"the model{learned} ranks it above {view.percentile[click]:.0%} of what is new to the user"]
     if view.support is not None:
         support = view.support[:, click]
         low, high = int(support.argmin()), int(support.argmax())

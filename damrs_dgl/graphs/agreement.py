@@ -218,13 +218,25 @@ def _saturated(chance: object) -> bool:
     return isinstance(chance, float) and chance > _SATURATED
 
 
-def tells(found: ContentAgreement | Mapping[str, Any]) -> Literal["nothing known", "hardly", "a little", "much"]:
-    """How much a modality tells of what people choose together, by a rule of thumb."""
-    values: Mapping[str, Any] = found if isinstance(found, Mapping) else vars(found)
-    names = ("co_consumed", "co_consumed_by_chance", "chance_spread")
+def telling_measure(values: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Which facts tell: `co_consumed` with its chance and spread, or `shared` where nearly all pairs share a user."""
     if _saturated(values.get("co_consumed_by_chance")):
-        names = ("shared", "shared_by_chance", "shared_spread")
-    value, chance, spread = (values.get(name) for name in names)
+        return "shared", "shared_by_chance", "shared_spread"
+    return "co_consumed", "co_consumed_by_chance", "chance_spread"
+
+
+def measure_texts(values: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """What tells and its chance, as shares, or as cosines: "24.8%" or "cosine 0.062"; None where it is not known."""
+    name, by_chance, _ = telling_measure(values)
+    pair = values.get(name), values.get(by_chance)
+    form = "{:.1%}" if name == "co_consumed" else "cosine {:.3f}"
+    first, second = (form.format(value) if isinstance(value, float) else None for value in pair)
+    return first, second
+
+
+def tells(values: Mapping[str, Any]) -> Literal["nothing known", "hardly", "a little", "much"]:
+    """How much a modality tells of what people choose together, by `ContentAgreement`'s facts and a rule of thumb."""
+    value, chance, spread = (values.get(name) for name in telling_measure(values))
     if not (isinstance(value, float) and isinstance(chance, float) and isinstance(spread, float)):
         return "nothing known"
     lift: float = values["lift"] if isinstance(values.get("lift"), float) else math.inf
@@ -239,12 +251,11 @@ def verdict(modality: str, found: ContentAgreement | Mapping[str, Any]) -> str:
     told = tells(values)
     if told == "nothing known":
         return f"{modality}: too few of its neighbours have training users to say whether it can help"
-    if _saturated(values.get("co_consumed_by_chance")):
-        shared, chance = values.get("shared"), values.get("shared_by_chance")
-        fact = f"users of items with similar {modality} content are alike by {shared:.3f}, {chance:.3f} by"
+    found_text, chance_text = measure_texts(values)
+    if telling_measure(values)[0] == "shared":
+        fact = f"users of items with similar {modality} content are alike by {found_text}, {chance_text} by"
     else:
-        share, chance = values.get("co_consumed"), values.get("co_consumed_by_chance")
-        fact = f"items with similar {modality} content share a user in {share:.1%} of cases, {chance:.1%} by"
+        fact = f"items with similar {modality} content share a user in {found_text} of cases, {chance_text} by"
     times = f", {values['lift']:.1f} times" if isinstance(values.get("lift"), float) and told != "hardly" else ""
     says, advice = {
         "hardly": ("hardly tells", "do not expect it to help"),

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from damrs_dgl.errors import SystemFault
+from damrs_dgl.errors import SystemFault, fault_of
 from damrs_dgl.models.configs import Backbone, ModelConfig, TableConfig, WrapperConfig
 from damrs_dgl.models.optimizers import Adam
 from damrs_dgl.models.passes import Batch, ClickEvidence, Embeddings, Encoded, ModelInputs
@@ -48,14 +48,13 @@ class RankingModel(nn.Module):
     name: how a recipe calls it.  Config: its keys.
     num_negatives: sampled items per observed pair, 1 or 0 (pairs only).
     needs_content: it cannot be built without a content modality.
-    reads_content: content changes its numbers; of one that it says nothing to, `stress` spares the trainings under
-        noisy content, and a spectral start is of the interactions alone.
+    reads_content: content changes its numbers, as it does unless a class itself says otherwise. Of one that it says
+        nothing to, `stress` spares the trainings under noisy content, and a spectral start is of interactions alone.
     needs_item_relations: it reads the item-item relations of the graph (else `fit` may build a graph without them).
     citation: where the system was published.
     can_be_wrapped: another system may be wrapped round it: it has vectors and is trained by steps.
     ablations: systems that are settings of this one, `{name: {"model.key": value}}`, for studies.
     is_floor: every comparison of systems shows it, as what a system has to be better than.
-    first_judged_epoch: the first that may be a training's best; those before prepare the system.
     apart: names of terms that are a second player's: logged, and no part of the loss.
     is_random: its numbers depend on the seed; studies compute one that is not for a single seed.
     search_space, grid: what `tune` tries, `{"section.key": Range(...) or (value, ...)}`; a grid has lists alone.
@@ -75,10 +74,15 @@ class RankingModel(nn.Module):
     ablations: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     is_floor: ClassVar[bool] = False
     is_random: ClassVar[bool] = True
-    first_judged_epoch: int = 1
     apart: ClassVar[frozenset[str]] = frozenset()
     search_space: ClassVar[Space] = {}
     grid: ClassVar[Space] = {}
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """What reads content is not inherited: what extends a system of clicks may well read some."""
+        super().__init_subclass__(**keywords)
+        if "reads_content" not in vars(cls):
+            cls.reads_content = True
 
     def embeddings(self) -> Embeddings:
         """What ranks; without randomness in evaluation mode."""
@@ -123,7 +127,10 @@ class RankingModel(nn.Module):
         for optimizer in optimizers.values():
             optimizer.zero_grad()  # before the forward pass, which then has their room
         terms = self.training_step(batch)
-        _total(self, terms).backward()
+        total = torch.stack(list(checked_terms(self, terms).values())).sum()
+        if not total.requires_grad:
+            raise _fault(self, "gives a loss that depends on no parameter")
+        total.backward()
         for optimizer in optimizers.values():
             optimizer.step()  # what has no part in this step has no gradient, and stays
         return {name: value.detach() for name, value in terms.items()}
@@ -203,27 +210,27 @@ class ClosedFormModel(RankingModel):
         return next((buffer.device for buffer in self.buffers()), torch.device("cpu"))
 
 
-def _total(model: RankingModel, terms: dict[str, Tensor]) -> Tensor:
-    """The sum of a step's loss terms. Raises SystemFault for what is no sum that can be minimised."""
-    wrong = {
-        name: f"of shape {list(term.shape)}" if isinstance(term, Tensor) else f"a {type(term).__name__}"
-        for name, term in (terms.items() if isinstance(terms, dict) else ())
-        if not (isinstance(term, Tensor) and term.dim() == 0)
-    }
-    if not isinstance(terms, dict) or not terms:
-        what = "gives no loss term" if isinstance(terms, dict) else f"gives a {type(terms).__name__}"
-    elif wrong:
-        what = "gives " + ", ".join(f"{name!r} {found}" for name, found in wrong.items())
+def checked_terms(model: RankingModel, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A step's loss terms. Raises SystemFault where they are not named tensors without dimensions, one at least."""
+    if not isinstance(terms, dict):
+        found = f"gives a {type(terms).__name__}"
+    elif not terms:
+        found = "gives no loss term"
     else:
-        total = torch.stack(list(terms.values())).sum()
-        if total.requires_grad:
-            return total
-        what = "gives a loss that depends on no parameter"
-    raise SystemFault(
-        f"`training_step` {what}",
-        where=f"the system {type(model).__module__}:{type(model).__qualname__}",
-        fix="it gives {name: a tensor without dimensions, with gradient}",
-    )
+        kinds = {
+            name: f"of shape {list(term.shape)}" if isinstance(term, Tensor) else f"a {type(term).__name__}"
+            for name, term in terms.items()
+            if not (isinstance(term, Tensor) and term.dim() == 0)
+        }
+        if not kinds:
+            return terms
+        found = "gives " + ", ".join(f"{name!r} {kind}" for name, kind in kinds.items())
+    raise _fault(model, found)
+
+
+def _fault(model: RankingModel, what: str) -> SystemFault:
+    fix = "it gives {name: a tensor without dimensions, with gradient}"
+    return fault_of(type(model), f"a training step {what}", fix)
 
 
 def pair_scores(user_emb: Tensor, item_emb: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ def recipe_text(recipe: Recipe[Any]) -> str:
     Keys that were not written stand in it as comments, with the values that they have by default or by a preset.
     """
     title = f"# The recipe {toml_value(recipe.name)} in full: each key, its meaning, what it may be, its default."
-    note = "# A key right behind a # is not written and has its default; take the # away to change it."
+    note = "# A key right behind a # is not written: it has its default, or a preset's value. Without the # it is."
     return "\n".join([title, note, "", *_keys("", recipe, _presets(recipe.model))]) + "\n"
 
 
@@ -82,13 +82,17 @@ def _keys(prefix: str, table: Section, presets: Presets) -> Iterator[str]:
             unwritten = value is None or key not in table.model_fields_set
             yield f"{'#' * unwritten}{key} ={'' if value is None else f' {toml_value(value)}'}"
             continue
-        yield from ("", *_comment(f"{schema.get('description', key)}."), f"[{path}]")
+        yield from ("", *_comment(f"{schema.get('description', key)}."))
         if isinstance(value, Section):
+            yield f"[{path}]"
             yield from _keys(f"{path}.", value, presets)
-        else:
-            for name, entry in table.model_dump(exclude_none=True, exclude_unset=True)[key].items():
-                is_file = isinstance(entry, dict) and list(entry) == ["features"]  # which is written without its table
-                yield f"{name} = {toml_value(entry['features'] if is_file else entry)}"
+            continue
+        written = key in table.model_fields_set
+        entries = table.model_dump(include={key}, exclude_none=True, exclude_unset=written)[key]
+        yield f"{'#' * (not written)}[{path}]"
+        for name, entry in entries.items():
+            is_file = isinstance(entry, dict) and list(entry) == ["features"]  # which is written without its table
+            yield f"{'#' * (not written)}{name} = {toml_value(entry['features'] if is_file else entry)}"
 
 
 def _default(path: str, schema: Schema, presets: Presets) -> str:

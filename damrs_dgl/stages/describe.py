@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from damrs_dgl.files import write_json
-from damrs_dgl.graphs.agreement import ContentAgreement, content_agreement, verdict
+from damrs_dgl.graphs.agreement import ContentAgreement, content_agreement, measure_texts, verdict
 from damrs_dgl.stages.workspace import Workspace
 
 
@@ -82,8 +82,7 @@ def _show_content(workspace: Workspace, found: Mapping[str, Mapping[str, Any]], 
             f"{agreement['missing']:,}",
             f"{agreement['duplicated']:,}",
             _shares(agreement["overlap"], agreement["overlap_by_chance"]),
-            _percent(agreement["co_consumed"]),
-            _percent(agreement["co_consumed_by_chance"]),
+            *measure_texts(agreement),
             None if agreement["lift"] is None else f"{agreement['lift']:.2f}",
         ]
         for name, agreement in found.items()
@@ -103,7 +102,3 @@ def _shares(overlap: Mapping[str, float], chance: float) -> str | None:
     """Such as "textual 27.8% (by chance 0.8%)"; None where there is no other modality."""
     shares = ", ".join(f"{other} {share:.1%}" for other, share in overlap.items())
     return f"{shares} (by chance {chance:.1%})" if shares else None
-
-
-def _percent(share: float | None) -> str | None:
-    return None if share is None else f"{share:.1%}"

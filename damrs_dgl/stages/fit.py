@@ -49,11 +49,13 @@ def _fit(workspace: Workspace, refusal: DamrsError | None, tracking: Tracking) -
     """Go on with the training or begin it; `refusal`: why nothing can be written, for a training that is not done."""
     run, console = workspace.run, workspace.console
     store = workspace.checkpoints
-    if changed := run.changes("fit", workspace.fit_parts, store.last_path):
-        console.notice(f"fit: {change_text(changed)}, training anew")
+    changed = run.changes("fit", workspace.fit_parts, store.last_path)
     trainer = prepare_training(
         workspace.recipe, workspace.dataset, workspace.graph, device=workspace.device, store=store
     )
+    if changed:
+        anew = "weighing anew; members that are as before are kept" if trainer.members else "training anew"
+        console.notice(f"fit: {change_text(changed)}, {anew}")
     if workspace.recipe.training.start == "spectral" and not _starts_from_spectrum(trainer):
         console.notice(f'fit: {workspace.recipe.model.name} has no tables that training.start = "spectral" could fill')
     bar = console.progress("fit", trainer.schedule.epochs, lines_of="epoch")

@@ -13,7 +13,8 @@ def epoch_fields(progress: Progress, schedule: Schedule) -> dict[str, str]:
     score = last.get(f"validation_{monitor}")
     if score is not None:
         shown["validation"] = f"{score:.4f}"
-    shown["best"] = f"{monitor} {progress.best.get(monitor, 0.0):.4f} (epoch {progress.best_epoch})"
+    if progress.best:
+        shown["best"] = f"{monitor} {progress.best[monitor]:.4f} (epoch {progress.best_epoch})"
     return shown
 
 

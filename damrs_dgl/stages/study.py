@@ -32,7 +32,8 @@ def run_study(workspace: Workspace, name: str, cells: Sequence[Cell], *, jobs: i
     def adopt(cell: Cell, study: Study) -> CellResult | None:
         return _of_the_run(workspace, cell, study)
 
-    with workspace.console.progress(name, len(cells), lines_of="trainings") as bar, bar.heartbeat():
+    trainings = len({study.key(cell) for cell in cells})
+    with workspace.console.progress(name, trainings, lines_of="trainings") as bar, bar.heartbeat():
         outcomes = run_cells(study, cells, jobs=jobs, adopt=adopt, watch=_ConsoleWatch(workspace.console, bar, name))
     results = {cell: outcome for cell, outcome in outcomes.items() if isinstance(outcome, CellResult)}
     doubts = {cell: doubt for cell, run in results.items() if (doubt := early_best(run.best_epoch, run.epochs))}

@@ -62,7 +62,7 @@ def run_cells(
     watch = watch or Watch()
     keys = {cell: study.key(cell) for cell in cells}
     found = _remembered(study, keys.values(), watch)
-    watch.begun(sum(key in found for key in keys.values()), len(keys))
+    watch.begun(len(found), len(set(keys.values())))
     missing: dict[str, Cell] = {}  # cells that two names ask for are trained once
     for cell, key in keys.items():
         if key in found or key in missing:

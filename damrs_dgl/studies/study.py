@@ -82,7 +82,7 @@ class Study:
         """All that a cell's numbers depend on."""
         recipe = self.recipe_of(cell)
         unread = cell.noise in self.dataset.modalities and not reads_content(recipe.model)
-        # under noisy content a system that reads none is what it is on clean data
+        # under noisy content a system that reads none ranks as it does on clean data, and is judged as there
         noise, ratio = (CLEAN, 0.0) if unread else (cell.noise, cell.ratio)
         more: dict[str, Any] = {"noise": noise, "ratio": ratio}
         if metrics := sorted(plugin_metrics()):

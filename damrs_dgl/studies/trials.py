@@ -174,7 +174,7 @@ class _Listener:
         told = self.curve[-1][0] if self.curve else 0
         for row in progress.history:
             epoch = int(row["epoch"])
-            if epoch <= told or column not in row:
+            if epoch <= told or column not in row or not schedule.judges(epoch):
                 continue
             self.curve.append((epoch, row[column]))
             verdict = self.report(epoch, row[column])

@@ -9,7 +9,7 @@ import torch
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import RecipeError
-from damrs_dgl.models.base import ClosedFormModel, RankingModel
+from damrs_dgl.models.base import ClosedFormModel, ModelConfig, RankingModel
 from damrs_dgl.training.checkpoint import CheckpointStore
 from damrs_dgl.training.keys import TrainingKeys
 from damrs_dgl.training.sampling import PairSampler
@@ -86,6 +86,7 @@ def schedule_of(keys: TrainingKeys, num_interactions: int, model: RankingModel) 
     """How long to train; `patience = "auto"` by the data's size, and one epoch for a closed form."""
     if isinstance(model, ClosedFormModel):
         return Schedule(1, 1, 1, keys.monitor)
+    config = getattr(model, "config", None)
     steps = -(-num_interactions // batch_size_for(keys.batch_size, num_interactions))
     return Schedule(
         keys.epochs,
@@ -94,7 +95,7 @@ def schedule_of(keys: TrainingKeys, num_interactions: int, model: RankingModel) 
         keys.monitor,
         keys.learning_rate,
         keys.learning_rate_decay,
-        first_judged=model.first_judged_epoch,
+        first_judged=config.first_judged_epoch() if isinstance(config, ModelConfig) else 1,
     )
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from damrs_dgl.errors import TrainingError
-from damrs_dgl.models.base import ClosedFormModel, RankingModel
+from damrs_dgl.models.base import ClosedFormModel, RankingModel, checked_terms
 from damrs_dgl.training.allocator import keep_freed_memory
 from damrs_dgl.training.checkpoint import RESTART, CheckpointStore
 from damrs_dgl.training.sampling import PairSampler
@@ -71,21 +71,26 @@ class Progress:
 
         One that was resumed with more epochs or another patience may have gone on where such a training would not.
         """
-        best, stale, column = -math.inf, 0, f"validation_{schedule.monitor}"
+        return bool(self.history) and self._ends(schedule) is True
+
+    def is_on_the_way(self, schedule: Schedule) -> bool:
+        """Whether a training from scratch under this schedule comes through here, or ends here."""
+        return self._ends(schedule) is not None
+
+    def _ends(self, schedule: Schedule) -> bool | None:
+        """Whether a training from scratch ends with this history; None where it would have another."""
+        best, stale, column, ended = -math.inf, 0, f"validation_{schedule.monitor}", False
         for position, row in enumerate(self.history, start=1):
             in_turn = position % schedule.evaluate_every == 0
-            if (column in row) != (in_turn or position == schedule.epochs):
-                return False
-            if not schedule.judges(position):
-                continue
-            if column in row and row[column] > best:
-                best, stale = row[column], 0
-            elif in_turn:
-                stale += 1
+            if ended or (column in row) != (in_turn or position == schedule.epochs):
+                return None
+            if schedule.judges(position):
+                if column in row and row[column] > best:
+                    best, stale = row[column], 0
+                elif in_turn:
+                    stale += 1
             ended = position >= schedule.epochs or stale >= schedule.patience
-            if ended != (position == self.epoch):
-                return False
-        return bool(self.history)
+        return ended
 
 
 class Trainer:
@@ -157,14 +162,15 @@ class Trainer:
     def resume(self, *, exactly: bool = False) -> None:
         """Take up the state after the last full epoch that `store` holds, if any. Raises RunError if it is damaged.
 
-        exactly: but not the end of a training whose schedule was another.
+        exactly: but not what a training from scratch under this schedule would not come through, which is removed.
         """
         stored = self.store.load_last() if self.store else None
         if stored is None or self.store is None:
             return
         parts, facts = stored
         progress = Progress(**facts["progress"])
-        if exactly and progress.finished(self.schedule) and not progress.is_whole(self.schedule):
+        if exactly and not progress.is_on_the_way(self.schedule):
+            self.store.clear()
             return
         if progress.best:
             # Asked for now and not when the training ends. Killed between the two files, they are those of the epoch
@@ -213,7 +219,7 @@ class Trainer:
         The terms of all steps are looked at together at the end, so that no step waits for the device.
         """
         batches = self.sampler.epoch(self.generator, self._step_generator(epoch))
-        steps = [self.model.optimize(batch, self.optimizers) for batch in batches]
+        steps = [checked_terms(self.model, self.model.optimize(batch, self.optimizers)) for batch in batches]
         names = list(dict.fromkeys(name for terms in steps for name in terms))
         nothing = torch.zeros((), device=self.sampler.device)  # a term that a step does not have
         history = torch.stack([terms.get(name, nothing) for terms in steps for name in names]).double().cpu()

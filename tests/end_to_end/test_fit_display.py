@@ -53,3 +53,18 @@ def test_a_blend_goes_on_with_what_its_members_have_learned(tiny: CommandLine) -
     wider, numbers = fit("grown", 4, three)
     assert "fit a" not in wider and numbers == fit("three", 4, three)[1]
     assert fit("grown", 3, two)[1] == fit("short", 3, two)[1]
+
+
+def test_a_member_that_a_new_run_would_have_stopped_is_trained_anew(tiny: CommandLine) -> None:
+    at = tiny.options.index("model.dim=8")
+    members = 'model.members={a = "mf", b = "itemknn"}'
+    values = ("-o", "training.batch_size=64", "-o", "model.name=blend", "-o", members)
+    options = (*tiny.options[: at - 1], *tiny.options[at + 1 :], *values)
+
+    def fit(run: str, epochs: int, patience: int) -> dict[str, object]:
+        line = CommandLine(tiny.capsys, tiny.monkeypatch, tiny.folder, (*options, "--run", run))
+        line.ok("-o", f"training.epochs={epochs}", "-o", f"training.patience={patience}", "fit")
+        return without_times(tiny.folder / run / "metrics.json")
+
+    fit("one", 12, 50)
+    assert fit("one", 40, 1) == fit("other", 40, 1)

@@ -117,8 +117,10 @@ def test_dense_data_are_judged_by_how_alike_the_users_are() -> None:
     found = content_agreement(dataset, k=5)
     assert found["kind"].co_consumed == found["kind"].co_consumed_by_chance == 1
     assert found["kind"].lift == pytest.approx(found["kind"].shared / found["kind"].shared_by_chance)  # type: ignore[operator]
-    assert (tells(found["kind"]), tells(found["none"])) == ("a little", "hardly")
-    assert "users of items with similar kind content are alike by 1.000, 0." in verdict("kind", found["kind"])
+    assert (tells(vars(found["kind"])), tells(vars(found["none"]))) == ("a little", "hardly")
+    assert "users of items with similar kind content are alike by cosine 1.000, cosine 0." in verdict(
+        "kind", found["kind"]
+    )
 
 
 def test_the_share_by_chance_is_that_of_all_pairs() -> None:

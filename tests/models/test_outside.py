@@ -123,6 +123,18 @@ class NoVectors(Sound):
     def embeddings(self):
         return None
 
+class NoScorer(Sound):
+    def scorer(self):
+        return None
+
+class NoConfig(Sound):
+    def __init__(self, inputs):
+        pass
+
+class OwnStep(Sound):
+    def optimize(self, batch, optimizers):
+        return {"feedback": 1.0}
+
 class Broken(Sound):
     def __init__(self, inputs, config):
         super().__init__(inputs, config)
@@ -133,12 +145,15 @@ class Broken(Sound):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("Number", "the system outside_faulty:Number: `training_step` gives 'feedback' a float; it gives {name: a "),
-        ("Rows", "`training_step` gives 'feedback' of shape [256, 8]; "),
-        ("Nothing", "`training_step` gives no loss term; "),
-        ("Constant", "`training_step` gives a loss that depends on no parameter; "),
+        ("Number", "the system outside_faulty:Number: a training step gives 'feedback' a float; it gives {name: a "),
+        ("Rows", "a training step gives 'feedback' of shape [256, 8]; "),
+        ("Nothing", "a training step gives no loss term; "),
+        ("Constant", "a training step gives a loss that depends on no parameter; "),
         ("Short", "the system ranks 147 users and 80 items, and the data hold 150 and 80; its `embeddings` "),
         ("NoVectors", "the system outside_faulty:NoVectors: failed (TypeError: "),
+        ("NoScorer", "the system outside_faulty:NoScorer: its `scorer` gives a NoneType; it gives what has `scores`"),
+        ("NoConfig", "the system outside_faulty:NoConfig: failed (TypeError: "),
+        ("OwnStep", "the system outside_faulty:OwnStep: a training step gives 'feedback' a float; it gives "),
         ("Broken", "the system outside_faulty:Broken: failed (KeyError: 'no such thing'); mend it there; --debug "),
     ],
 )

@@ -55,6 +55,15 @@ def test_a_recipe_of_any_system_is_read_back_equal(name: str, tmp_path: Path) ->
     assert _read_back(recipe, tmp_path) == recipe
 
 
+@pytest.mark.parametrize("model", ["damrs", "blend"])
+def test_tables_that_were_not_written_are_shown_behind_a_sign(model: str, tmp_path: Path) -> None:
+    recipe = recipe_from({"data": {"format": "synthetic"}, "model": {"name": model}})
+    text = recipe_text(recipe)
+    assert "\n#[data.modalities]\n#visual = " in text and ("\n#[model.members]\n" in text) == (model == "blend")
+    again = _read_back(recipe, tmp_path)
+    assert (again.data, again.model) == (recipe.data, recipe.model)
+
+
 def test_tables_are_read_back_equal(recipe_file: Write, tmp_path: Path) -> None:
     recipe = load_recipe(recipe_file(TABLES))
     text = recipe_text(recipe)

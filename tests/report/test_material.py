@@ -229,7 +229,9 @@ def test_reasons_are_sentences() -> None:
     said = "The model ranks it above 12% of what is new to the user; visual speaks most against it; no relation speaks "
     assert click_row_text(row) == f"{said}for it."
     assert click_row_text({"percentile": None}) == "-"
-    assert click_row_text({"percentile": 0.97}).startswith("Although the model ranks it above 97% of what is new ")
+    assert click_row_text({"percentile": 0.97}).startswith(
+        "The model, which has learned it, still ranks it above 97% of "
+    )
     row = {"modality": "visual", "odd_modality": "visual", "agrees_with_behavior": -1.5, "agrees_with_content": None}
     assert content_row_text(row) == "Unlike what the same users chose (-1.5 sd); the odd one of its modalities."
 

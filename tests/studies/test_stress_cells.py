@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from damrs_dgl.errors import DamrsError, RecipeError
+from damrs_dgl.models.lightgcn import LightGCN
 from damrs_dgl.models.registry import reads_content
 from damrs_dgl.recipe import load_recipe, with_values
 from damrs_dgl.studies.cells import CLEAN, Cell
@@ -67,6 +68,10 @@ def test_trainings_on_the_same_data_are_neighbours() -> None:
 )
 def test_what_reads_content_by_its_keys_or_by_what_is_inside_it(model: object, *, reads: bool) -> None:
     assert reads_content(with_values(load_recipe("demo"), {"model": model}).model) == reads
+
+
+def test_what_extends_a_system_of_clicks_may_read_content() -> None:
+    assert not LightGCN.reads_content and type("Own", (LightGCN,), {}).reads_content  # type: ignore[attr-defined]
 
 
 def _scores(value: float) -> CellResult:

@@ -59,9 +59,10 @@ def test_a_training_leaves_two_files(folder: Path) -> None:
 
 def test_the_stores_of_parts_are_folders_below_and_go_with_the_whole(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path, "key")
-    inside = store.inside("members", "first")
+    inside = store.of_member("first")
     assert (inside.folder, inside.key) == (tmp_path / "members" / "first", "key")
-    deeper = inside.inside("members", "second")
+    assert CheckpointStore(tmp_path, "key", {"first": "its own"}).of_member("first").key == "its own"
+    deeper = inside.of_member("second")
     for one in (store, inside, deeper):
         one.save_best({"x": torch.ones(1)}, {})
         one.save_last({"model": {"x": torch.ones(1)}}, {})

@@ -79,6 +79,7 @@ class DeCA(DenoisingWrapper):
     """
 
     name = "deca"
+    reads_content = False  # what it wraps may
     Config: ClassVar[type[ModelConfig]] = DeCAConfig
     search_space: ClassVar[Space] = {
         "model.positive_penalty": Range(1.0, 1e4, log=True),
@@ -100,7 +101,6 @@ class DeCA(DenoisingWrapper):
     def __init__(self, inputs: ModelInputs, config: DeCAConfig[Any]) -> None:
         super().__init__(inputs, config)
         self._num_users = inputs.num_users
-        self.first_judged_epoch = config.first_judged_epoch()
         self.dislike = Factorisation(inputs, config.helper_dim)
         self.like = Factorisation(inputs, config.helper_dim)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))

@@ -42,6 +42,7 @@ class RCE(DenoisingWrapper):
     """
 
     name = "rce"
+    reads_content = False  # what it wraps may
     Config: ClassVar[type[ModelConfig]] = RCEConfig
     search_space: ClassVar[Space] = {
         "model.beta": Range(0.05, 2.0, log=True),

@@ -46,6 +46,7 @@ class TCE(DenoisingWrapper):
     """
 
     name = "tce"
+    reads_content = False  # what it wraps may
     Config: ClassVar[type[ModelConfig]] = TCEConfig
     search_space: ClassVar[Space] = {
         "model.drop_rate": Range(0.0, 0.4),

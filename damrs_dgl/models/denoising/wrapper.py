@@ -43,7 +43,6 @@ class DenoisingWrapper(RankingModel):
     """Trains a backbone on the labels of pairs, and ranks as it does; the backbone's auxiliary losses are kept."""
 
     Config: ClassVar[type[ModelConfig]] = DenoisingConfig
-    reads_content: ClassVar[bool] = False
     can_be_wrapped: ClassVar[bool] = False  # a wrapper brings a ranking loss of its own, and this one is nothing else
 
     def __init__(self, inputs: ModelInputs, config: DenoisingConfig[Any]) -> None:

@@ -109,8 +109,8 @@ def click_row_text(row: Record) -> str:
     voices = {key.removeprefix(_VOICE): value for key, value in row.items() if key.startswith(_VOICE)}
     parts = [f"suspicion {value:.2f} by {_WHOSE.get(name, name)}" for name, value in voices.items()]
     if isinstance(row.get("percentile"), float):
-        rank = f"the model ranks it above {row['percentile']:.0%} of what is new to the user"
-        parts.append(rank if row["percentile"] < 0.95 else f"although {rank}, having learned it")
+        learned = "" if row["percentile"] < 0.95 else ", which has learned it, still"
+        parts.append(f"the model{learned} ranks it above {row['percentile']:.0%} of what is new to the user")
     against, favour = row.get("speaks_against"), row.get("speaks_for")
     if against:
         parts.append(f"{against} speaks most against it")

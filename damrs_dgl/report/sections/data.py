@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from damrs_dgl.graphs.agreement import measure_texts
 from damrs_dgl.report.blocks import Block, Figure, Figures, Findings, Paragraph, Section, Table
 from damrs_dgl.report.charts import bar_chart
 from damrs_dgl.report.inputs import ReportInputs
@@ -75,8 +76,7 @@ def _content_table(content: Mapping[str, Mapping[str, Any]]) -> Table:
             found["missing"],
             found["duplicated"],
             found["mean_similarity"],
-            _percent(found["co_consumed"]),
-            _percent(found["co_consumed_by_chance"]),
+            *measure_texts(found),
             None if found["lift"] is None else f"{found['lift']:.2f}",
             *(_percent(found["overlap"].get(other)) for other in others),
         ]
@@ -91,7 +91,8 @@ def _explanation(content: Mapping[str, Mapping[str, Any]]) -> Paragraph:
     which = f"a random sample of {first['sampled_items']:,} items" if first["is_sample"] else "every item"
     return Paragraph(
         f"For {which} the {first['k']} nearest by content are taken. “Share a user”: how often a training user has "
-        "both; “by chance”: the same after the items have changed places at random. “Also near in”: how many of the "
+        "both, or, where nearly any two items share one, the mean cosine of their users; “by chance”: the same after "
+        "the items have changed places at random. “Also near in”: how many of the "
         f"nearest in one modality are among the nearest in the other (by chance {first['overlap_by_chance']:.2%})."
     )
 
