@@ -105,12 +105,9 @@ def fault_of(system: type, what: str, fix: str = "mend it there; --debug shows t
 
 
 def _system_at_fault(error: Exception) -> type | None:
-    """The class of the system that was at work or was called when the error arose, where another package brought it."""
+    """The class of the system that was at work when the error arose, where another package brought it."""
     frames = [frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)]
     systems = [type(names["self"]) for names in frames if hasattr(type(names.get("self")), "training_step")]
-    called = frames[-1].get("system") if frames else None
-    if isinstance(called, type) and hasattr(called, "training_step"):
-        systems.append(called)
     own = __name__.partition(".")[0]
     return systems[-1] if systems and systems[-1].__module__.partition(".")[0] != own else None
 

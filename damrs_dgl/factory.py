@@ -65,8 +65,8 @@ def build_model(
     device: torch.device,
 ) -> RankingModel:
     """A freshly initialised model as the recipe's [model] asks; its tables are drawn from `generator`."""
-    system = find_model(recipe.model.name)
-    return system(ModelInputs(dataset, graph, device, generator), recipe.model)
+    model = find_model(recipe.model.name)
+    return model(ModelInputs(dataset, graph, device, generator), recipe.model)
 
 
 def restored_model(

@@ -115,31 +115,10 @@ def parts_from_arrays(
         )
     catalogue = None
     if item_ids is not None:
-        codes, distinct = encode_ids(item_ids, what="item ids", where=f"{name}: item_ids")
-        _refuse_repeats(codes, distinct, f"{name}: item_ids")
-        catalogue = distinct.take(pa.array(codes))
+        catalogue = _distinct_ids(item_ids, "item ids", f"{name}: item_ids")
     elif features:
         catalogue = encode_ids(items, what="item ids", where=name)[1]
-    tables: dict[str, FeatureTable] = {}
-    findings: list[Finding] = []
-    for modality, values in features.items():
-        check_modality_name(modality)
-        content, notes = as_features(values, where=f"{name}: {modality}")
-        if catalogue is None or len(content) != len(catalogue):
-            raise DataError(
-                f"{len(content):,} feature rows for {0 if catalogue is None else len(catalogue):,} items",
-                where=f"{name}: {modality}",
-                fix="give item_ids, one per feature row",
-            )
-        if item_ids is None and not _are_row_numbers(catalogue):  # their order need not be the caller's: s10 before s2
-            raise DataError(
-                f"which row is whose is not known: the items ({catalogue[0]}, ...) are not the row numbers "
-                f"0 to {len(content) - 1:,}",
-                where=f"{name}: {modality}",
-                fix="give item_ids, one per feature row",
-            )
-        tables[modality] = FeatureTable(content, catalogue, f"{name}: {modality}")
-        findings.extend(notes)
+    tables, findings = _tables_of_arrays(features, catalogue, name, has_ids=item_ids is not None)
     for what, column in (("split", split), ("timestamps", timestamps)):
         if column is not None and (length := _length(column, what, name)) != count:
             raise DataError(f"{length:,} values of {what} for {count:,} interactions", where=name)
@@ -157,15 +136,39 @@ def parts_from_arrays(
     )
 
 
+def _tables_of_arrays(
+    features: Mapping[str, Any], catalogue: pa.Array | None, name: str, *, has_ids: bool
+) -> tuple[dict[str, FeatureTable], list[Finding]]:
+    """Feature rows that stand in the order of the catalogue; `has_ids`: the caller gave that order."""
+    tables: dict[str, FeatureTable] = {}
+    findings: list[Finding] = []
+    for modality, values in features.items():
+        check_modality_name(modality)
+        where, fix = f"{name}: {modality}", "give item_ids, one per feature row"
+        content, notes = as_features(values, where=where)
+        if catalogue is None or len(content) != len(catalogue):
+            items = 0 if catalogue is None else len(catalogue)
+            raise DataError(f"{len(content):,} feature rows for {items:,} items", where=where, fix=fix)
+        if not has_ids and not _are_row_numbers(catalogue):  # their order need not be the caller's: s10 before s2
+            found = f"the items ({catalogue[0]}, ...) are not the row numbers 0 to {len(content) - 1:,}"
+            raise DataError(f"which row is whose is not known: {found}", where=where, fix=fix)
+        tables[modality] = FeatureTable(content, catalogue, where)
+        findings.extend(notes)
+    return tables, findings
+
+
 def feature_table(content: ModalityFeatures, ids: Any, *, where: str, ids_where: str | None = None) -> FeatureTable:
     """Pair feature rows with their ids; DataError where their numbers differ or an id comes twice."""
-    codes, distinct = encode_ids(ids, what="feature ids", where=ids_where or where)
-    if len(codes) != len(content):
-        raise DataError(
-            f"{len(codes):,} ids for {len(content):,} feature rows", where=ids_where or where, fix="give one id per row"
-        )
-    _refuse_repeats(codes, distinct, ids_where or where)
-    return FeatureTable(content, distinct.take(pa.array(codes)), where)
+    return FeatureTable(content, _distinct_ids(ids, "feature ids", ids_where or where, rows=len(content)), where)
+
+
+def _distinct_ids(ids: Any, what: str, where: str, *, rows: int | None = None) -> pa.Array:
+    """Ids in their own order; DataError where one comes twice, or where they are not as many as the feature rows."""
+    codes, distinct = encode_ids(ids, what=what, where=where)
+    if rows is not None and len(codes) != rows:
+        raise DataError(f"{len(codes):,} ids for {rows:,} feature rows", where=where, fix="give one id per row")
+    _refuse_repeats(codes, distinct, where)
+    return distinct.take(pa.array(codes))
 
 
 def _length(column: Any, what: str, where: str) -> int:

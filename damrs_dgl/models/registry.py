@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import inspect
 import pkgutil
 import re
 from collections.abc import Mapping
@@ -68,6 +69,10 @@ def _system(found: object) -> type[RankingModel]:
         raise ValueError("it is no RankingModel")
     if missing := [attribute for attribute in ("name", "Config") if not hasattr(found, attribute)]:
         raise ValueError(f"it has no {' and no '.join(missing)}")
+    try:
+        inspect.signature(found).bind(None, None)
+    except TypeError:
+        raise ValueError("it is not made as Model(inputs, config)") from None
     return found
 
 

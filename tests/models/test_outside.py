@@ -152,7 +152,7 @@ class Broken(Sound):
         ("Short", "the system ranks 147 users and 80 items, and the data hold 150 and 80; its `embeddings` "),
         ("NoVectors", "the system outside_faulty:NoVectors: failed (TypeError: "),
         ("NoScorer", "the system outside_faulty:NoScorer: its `scorer` gives a NoneType; it gives what has `scores`"),
-        ("NoConfig", "the system outside_faulty:NoConfig: failed (TypeError: "),
+        ("NoConfig", '"outside_faulty:NoConfig" cannot be used (it is not made as Model(inputs, config)); '),
         ("OwnStep", "the system outside_faulty:OwnStep: a training step gives 'feedback' a float; it gives "),
         ("Broken", "the system outside_faulty:Broken: failed (KeyError: 'no such thing'); mend it there; --debug "),
     ],
