@@ -21,7 +21,10 @@ from typing import Any
 from damrs_dgl.errors import DamrsError
 from damrs_dgl.threads import USERS_OWN_WAITING, usable_cores
 
-PACKAGES = ("torch", "dgl", "numpy", "scipy", "pyarrow", "pydantic", "safetensors", "click", "rich", "packaging")
+PACKAGES = (
+    *("torch", "dgl", "numpy", "scipy", "scikit-learn", "pyarrow", "pydantic", "safetensors", "matplotlib", "psutil"),
+    *("threadpoolctl", "click", "rich", "jinja2", "packaging"),
+)
 _GIB = 2**30
 _INTERACTION_FILES = ("*.inter", "interactions.*", "train.json")
 

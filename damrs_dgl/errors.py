@@ -5,6 +5,7 @@ from __future__ import annotations
 import copyreg
 import re
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,28 @@ class RecipeError(DamrsError, ValueError):
     """A recipe that does not parse or holds a key or value that is not allowed."""
 
 
+class Mistake(RecipeError):
+    """One mistake of a recipe.
+
+    Parameters
+    ----------
+    keys: the keys that it is about, the one to blame first; a key is its sections' names and its own.
+    """
+
+    def __init__(self, keys: Sequence[tuple[str, ...]], what: str, fix: str | None = None) -> None:
+        super().__init__(what, fix=fix)
+        self.keys = keys
+
+
+def refusal(mistakes: Sequence[RecipeError], source: object = None) -> RecipeError:
+    """The first mistake as an exception that says how many more there are, and what lists those of a ``source``."""
+    first, rest = mistakes[0], len(mistakes) - 1
+    more = f"and {rest} more" if rest else None
+    if rest and source is not None:
+        more = f"{rest} more mistake{'s' if rest > 1 else ''}: `damrs-dgl recipes validate {source}` lists them"
+    return RecipeError(first.what, where=first.where, fix="; ".join(filter(None, [first.fix, more])) or None)
+
+
 class RunError(DamrsError):
     """A run directory or something in it that cannot be used: another recipe's, damaged, or not there yet."""
 
@@ -87,7 +110,7 @@ def unexpected(error: Exception) -> DamrsError:
     """
     what = f"{type(error).__name__}: {error}"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _of_memory(str(error)):
-        fix = "lower training.batch_size, model.anchors, evaluation.block_size or graphs.block_size"
+        fix = "lower training.batch_size, evaluation.block_size, graphs.block_size or the width of the system"
         return DamrsError(f"not enough memory ({what.splitlines()[0]})", fix=fix)
     if isinstance(error, OSError) and error.strerror:  # no room, a name too long, a folder that may not be read
         place = error.filename if isinstance(error.filename, str) else "a file or the output"

@@ -166,6 +166,7 @@ def prepare_training(
     evaluator = SplitEvaluator(recipe, dataset, "validation")
     trainer = make_trainer(
         model,
+        recipe.model,
         recipe.training,
         dataset,
         graph,

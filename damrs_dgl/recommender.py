@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.id_list import IdList, as_list, ids_from_tensor, ids_to_tensor, known_only
-from damrs_dgl.errors import DataError, RecipeError, RunError
+from damrs_dgl.errors import DataError, RecipeError, RunError, refusal
 from damrs_dgl.evaluation.ranking import SeenItems, rank_items, rank_scorer
 from damrs_dgl.factory import (
     SplitEvaluator,
@@ -29,9 +29,8 @@ from damrs_dgl.factory import (
     scorer_of,
 )
 from damrs_dgl.locking import clear_leftovers
+from damrs_dgl.models.needs import wrong_modalities
 from damrs_dgl.recipe import Recipe, load_recipe, recipe_from, with_values
-from damrs_dgl.recipe.making import wrong_modalities
-from damrs_dgl.recipe.mistakes import refusal
 from damrs_dgl.scoring import DotProduct, Scorer
 from damrs_dgl.training.checkpoint import load_tensors, save_tensors
 from damrs_dgl.training.trainer import Progress, Schedule

@@ -14,8 +14,7 @@ from damrs_dgl.models.base import ModelConfig, Range, WrapperConfig
 from damrs_dgl.models.ranges import Values
 from damrs_dgl.models.spaces import space_of
 from damrs_dgl.recipe import Recipe, shipped_recipes, with_values
-from damrs_dgl.recipe.mistakes import nearest
-from damrs_dgl.settings import expand_home
+from damrs_dgl.settings import expand_home, nearest
 from damrs_dgl.toml import read_toml, toml_value
 
 _SECTIONS: Final = ("graphs", "model", "training")

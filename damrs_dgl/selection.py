@@ -11,7 +11,8 @@ from torch import Tensor
 def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Values [n, k] and column indices int64 [n, k] of the k largest of each row of ``scores`` [n, I], largest first.
 
-    As ``torch.topk``: among equal values any may be chosen, NaN counts as the largest. k is at most I.
+    As ``torch.topk``: among equal values any may be chosen, NaN counts as the largest. k is at most I. Where a value
+    is -inf, for want of others, its index means nothing.
 
     Column c belongs to group c mod G. Each of the k largest lies in one of the k groups with the largest maxima, so
     only those groups' members are compared with each other: one pass over the row, then two choices among G and k I/G.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -83,6 +85,12 @@ def _bounds(schema: Schema) -> str:
         return f" from {schema['minimum']} to {schema['maximum']}"
     bounds = [f"{words} {schema[bound]}" for bound, words in _BOUNDS.items() if bound in schema]
     return f" {' and '.join(bounds)}" if bounds else ""
+
+
+def nearest(name: str, known: Iterable[str], place: str = "") -> str | None:
+    """The cure for a name that is none: the nearest one, said with the `place` that it stands in."""
+    near = get_close_matches(name.lower(), known, n=1)
+    return f"did you mean {place}{near[0]}?" if near else None
 
 
 def expand_home(path: str | Path) -> Path:

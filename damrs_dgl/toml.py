@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,6 +57,13 @@ def too_deep(value: object, levels: int = MOST_LEVELS) -> bool:
     return not levels or any(
         too_deep(inner, levels - 1) for inner in (value.values() if isinstance(value, dict) else value)
     )
+
+
+def value_at(table: object, path: Sequence[str]) -> Any:
+    """The value that a key of a table, or of a table in it, has; `...` where there is none."""
+    for part in path:
+        table = table.get(part, ...) if isinstance(table, Mapping) else ...
+    return table
 
 
 def toml_value(value: object) -> str:

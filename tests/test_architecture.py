@@ -77,7 +77,8 @@ def test_nobody_outside_models_names_a_system() -> None:
     from damrs_dgl.models.registry import DEFAULT_MODEL, models
 
     allowed = {
-        f"damrs_dgl.models.{name}" for name in ("base", "registry", "tables", "systems", "overview", "ranges", "spaces")
+        f"damrs_dgl.models.{name}"
+        for name in ("base", "registry", "tables", "systems", "needs", "overview", "ranges", "spaces")
     }
     names = set(models())
     places = [*(PACKAGE / part for part in ("training", "recipe", "stages", "studies"))]

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from damrs_dgl import doctor
 from damrs_dgl.errors import DeviceError
@@ -175,3 +176,9 @@ def test_with_a_really_broken_dgl_in_the_way(tmp_path: Path) -> None:
         [sys.executable, "-c", program], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_every_package_that_is_always_needed_is_looked_at() -> None:
+    asked = [Requirement(text) for text in importlib.metadata.requires("damrs-dgl") or ()]
+    needed = {found.name for found in asked if "extra" not in str(found.marker)}
+    assert needed - {"tomli", "pandas", "pillow", "markupsafe"} == set(doctor.PACKAGES)

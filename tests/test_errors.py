@@ -6,9 +6,8 @@ import pickle
 
 import pytest
 
-from damrs_dgl.errors import DamrsError, DataError, InternalError, TrainingError
+from damrs_dgl.errors import DamrsError, DataError, InternalError, Mistake, TrainingError
 from damrs_dgl.locking import RunBusyError
-from damrs_dgl.recipe.mistakes import Mistake
 
 
 @pytest.mark.parametrize(

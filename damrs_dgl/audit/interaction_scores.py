@@ -15,6 +15,7 @@ from scipy.stats import rankdata
 from damrs_dgl.audit.model_view import ModelView
 from damrs_dgl.audit.rivals import (
     EASE_MOST_ITEMS,
+    check_ease_fits,
     content_fit_without_click,
     ease_without_click,
     itemknn_without_click,
@@ -149,14 +150,25 @@ def usable_scorers(view: ModelView, dataset: MultimodalDataset) -> dict[str, Cli
     return {name: scorer for name, scorer in SCORERS.items() if met[scorer.needs]}
 
 
-def check_scorer(name: str, dataset: MultimodalDataset) -> None:
-    """Raise RecipeError for a name that is no scorer's, and for one that the data cannot serve."""
+def check_scorer(name: str, dataset: MultimodalDataset, *, doubts: bool) -> None:
+    """Raise RecipeError for a name that is no scorer's, and for one that the system or the data cannot serve.
+
+    doubts: the system has terms f and g (`RankingModel.click_evidence`).
+    """
     if name not in SCORERS:
         near = get_close_matches(name, SCORERS, n=1)
         fix = f"did you mean {near[0]}?" if near else f"choose from {', '.join(SCORERS)}"
         raise RecipeError(f"there is no scorer {name!r}", where="--scorer", fix=fix)
     if SCORERS[name].needs == "content" and not dataset.features:
         raise RecipeError(f"{name!r} needs content, and the data set has none", where="--scorer", fix=f"take {DEFAULT}")
+    if SCORERS[name].needs == "doubt" and not doubts:
+        raise RecipeError(
+            f"{name!r} needs a system with terms f and g, and this one has none",
+            where="--scorer",
+            fix=f"take {DEFAULT}, or fit another model",
+        )
+    if name == "ease":
+        check_ease_fits(dataset)
 
 
 def suspicion_of(name: str, clicks: Clicks) -> np.ndarray:
@@ -164,11 +176,5 @@ def suspicion_of(name: str, clicks: Clicks) -> np.ndarray:
 
     Raises RecipeError for an unknown scorer, and for one that the system or the data cannot serve.
     """
-    check_scorer(name, clicks.dataset)
-    if name not in usable_scorers(clicks.view, clicks.dataset):
-        raise RecipeError(
-            f"{name!r} needs a system with terms f and g, and this one has none",
-            where="--scorer",
-            fix=f"take {DEFAULT}, or fit another model",
-        )
+    check_scorer(name, clicks.dataset, doubts=clicks.view.posterior is not None)
     return np.clip(np.asarray(SCORERS[name].suspicion(clicks), dtype=np.float64), 0.0, 1.0)

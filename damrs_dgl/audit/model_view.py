@@ -84,6 +84,13 @@ def view_clicks(
     return ModelView(**found, **terms, relations=() if evidence is None else evidence.relations)
 
 
+def has_terms(model: RankingModel, dataset: MultimodalDataset) -> bool:
+    """Whether the model has terms f and g (`RankingModel.click_evidence`), asked for one click."""
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    user, item = dataset.train.users[:1].to(device), dataset.train.items[:1].to(device)
+    return model.eval().click_evidence(user, item, item[:, None]) is not None
+
+
 def _view_block(scorer: Scorer, seen: SeenItems, users: Tensor, items: Tensor, negatives: int) -> dict[str, Tensor]:
     """Score, percentile and margin of the clicks of some users, which stand side by side in `users`."""
     distinct, place = users.unique_consecutive(return_inverse=True)

@@ -15,6 +15,16 @@ EASE_MOST_ITEMS = 20_000  # |I|^2 float64 is held once and once more: 6.4 GB
 _BLOCK = 4096  # clicks at a time
 
 
+def check_ease_fits(dataset: MultimodalDataset) -> None:
+    """Raise DataError for more items than EASE's matrix is held for."""
+    if dataset.num_items > EASE_MOST_ITEMS:
+        raise DataError(
+            f"EASE's scorer inverts a matrix of {dataset.num_items:,} x {dataset.num_items:,} items",
+            where="audit",
+            fix=f"it is for up to {EASE_MOST_ITEMS:,} items; take another --scorer",
+        )
+
+
 def ease_without_click(dataset: MultimodalDataset, *, regularization: float = 200.0) -> np.ndarray:
     """EASE's score of each training click after that very click is removed from the data; float64 [n].
 
@@ -23,12 +33,7 @@ def ease_without_click(dataset: MultimodalDataset, *, regularization: float = 20
     it from 1 to 0 lowers the fit there by its leverage h = q - a^2 / P_ii (Schur's complement of P_ii). So the score
     without it is 1 - a / P_ii - h, exactly. O(|I|^3 + sum_u d_u^2) time, |I|^2 numbers: refused above 20,000 items.
     """
-    if dataset.num_items > EASE_MOST_ITEMS:
-        raise DataError(
-            f"EASE's scorer inverts a matrix of {dataset.num_items:,} x {dataset.num_items:,} items",
-            where="audit",
-            fix=f"it is for up to {EASE_MOST_ITEMS:,} items; take another --scorer",
-        )
+    check_ease_fits(dataset)
     matrix = dataset.train.matrix(dataset.num_users, dataset.num_items, np.float64)
     gram = (matrix.T @ matrix).toarray()
     gram[np.diag_indices_from(gram)] += regularization

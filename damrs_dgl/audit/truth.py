@@ -23,9 +23,15 @@ def known_noise(path: Path, dataset: MultimodalDataset) -> np.ndarray:
     """
     table = read_columns(require_file(path), ids=["user", "item"], others=["is_noise"])
     try:
-        marked = pc.cast(table["is_noise"], "float64").to_numpy(zero_copy_only=False) != 0
-    except ValueError as error:  # pyarrow's own are ValueErrors
-        raise DataError("is_noise is not 0 or 1", where=path, fix="write 1 for noise and 0 for the rest") from error
+        values = pc.cast(table["is_noise"], "float64").to_numpy(zero_copy_only=False)
+    except ValueError:  # pyarrow's own are ValueErrors
+        values = np.full(len(table), np.nan)
+    marked = values == 1
+    wrong = np.flatnonzero(~marked & (values != 0))
+    if len(wrong):
+        shown = table["is_noise"][int(wrong[0])].as_py()
+        what = f"is_noise is neither 0 nor 1 in {len(wrong):,} rows, the first {shown!r}"
+        raise DataError(what, where=path, fix="write 1 for noise and 0 for the rest")
     pairs = Interactions.from_numpy(dataset.user_indices(table["user"]), dataset.item_indices(table["item"]))
     known = ((pairs.users >= 0) & (pairs.items >= 0)).numpy()
     noisy = pairs.keys(dataset.num_items).numpy()[known & marked]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -129,6 +130,16 @@ class Names(click.ParamType):
         if not all(found):
             self.fail(f"{value!r} holds an empty name.", param, ctx)
         return found
+
+
+class NumberRange(click.FloatRange):
+    """A number in a range; "nan", which is in every range for click, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
 
 
 table_format = click.option(

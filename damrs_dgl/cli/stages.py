@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from damrs_dgl.cli.command import Command, table_format
+from damrs_dgl.cli.command import Command, NumberRange, table_format
 
 
 @click.command()
@@ -39,7 +39,7 @@ def build_graphs(command: Command) -> None:
 )
 @click.option(
     "--drop-suspects",
-    type=click.FloatRange(0, 0.9, min_open=True),
+    type=NumberRange(0, 0.9, min_open=True),
     metavar="Q",
     help="Train anew without the share Q of clicks that `audit` finds most suspect, in a run of its own.",
 )

@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Any
 
 import click
 
-from damrs_dgl.cli.command import Command, Names
-
-
-class Share(click.FloatRange):
-    """A number in a range; "nan", which is in every range for click, is none."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = float(super().convert(value, param, ctx))
-        if math.isnan(number):
-            self.fail(f"{value} is not a number.", param, ctx)
-        return number
-
+from damrs_dgl.cli.command import Command, Names, NumberRange, table_format
 
 _seeds = click.option(
     "--seeds", type=click.IntRange(min=1, max=1000), default=1, show_default=True, help="Runs of each system."
@@ -28,9 +15,6 @@ _jobs = click.option(
     "--jobs",
     type=click.IntRange(min=1),
     help="Trainings side by side, a core each; the numbers are the same for any. [by cores and memory; 1 on a GPU]",
-)
-_format = click.option(
-    "--format", type=click.Choice(["md", "latex", "csv"]), help="Print the table as Markdown, LaTeX or CSV."
 )
 
 
@@ -44,28 +28,28 @@ _format = click.option(
 )
 @_seeds
 @_jobs
-@_format
+@table_format
 @click.pass_obj
-def compare(command: Command, models: tuple[str, ...], seeds: int, jobs: int | None, format: str | None) -> None:
+def compare(command: Command, models: tuple[str, ...], seeds: int, jobs: int | None, table_format: str | None) -> None:
     """Systems on the recipe's data, beside simple ones and the paper's figures where there are some.
 
     Every training is kept, and shared with the other studies: the same command goes on after what is finished.
     """
     from damrs_dgl.stages import compare as stage
 
-    stage(command.workspace, models=models, seeds=seeds, jobs=jobs, format=format)
+    stage(command.workspace, models=models, seeds=seeds, jobs=jobs, format=table_format)
 
 
 @click.command()
 @_seeds
 @_jobs
-@_format
+@table_format
 @click.pass_obj
-def ablate(command: Command, seeds: int, jobs: int | None, format: str | None) -> None:
+def ablate(command: Command, seeds: int, jobs: int | None, table_format: str | None) -> None:
     """The recipe's system with parts of it taken away, beside the paper's Tables 3 and 4."""
     from damrs_dgl.stages import ablate as stage
 
-    stage(command.workspace, seeds=seeds, jobs=jobs, format=format)
+    stage(command.workspace, seeds=seeds, jobs=jobs, format=table_format)
 
 
 @click.command()
@@ -75,7 +59,7 @@ def ablate(command: Command, seeds: int, jobs: int | None, format: str | None) -
 @click.option(
     "--ratio",
     "ratios",
-    type=Share(0, 1),
+    type=NumberRange(0, 1),
     multiple=True,
     metavar="R",
     help="Share of it, 0 to 1; repeatable.",
@@ -83,7 +67,7 @@ def ablate(command: Command, seeds: int, jobs: int | None, format: str | None) -
 @click.option("--models", type=Names(), default=(), metavar="A,B", help="Systems to compare, by commas.")
 @click.option("--seeds", type=click.IntRange(min=1, max=1000), help="Runs per cell.")
 @_jobs
-@_format
+@table_format
 @click.pass_obj
 def stress(
     command: Command,
@@ -92,12 +76,12 @@ def stress(
     models: tuple[str, ...],
     seeds: int | None,
     jobs: int | None,
-    format: str | None,
+    table_format: str | None,
 ) -> None:
     """Corrupt the clean training data, train each system anew, and show what it loses."""
     from damrs_dgl.stages import stress as stage
 
-    stage(command.workspace, noises=noises, ratios=ratios, models=models, seeds=seeds, jobs=jobs, format=format)
+    stage(command.workspace, noises=noises, ratios=ratios, models=models, seeds=seeds, jobs=jobs, format=table_format)
 
 
 @click.command()
@@ -107,9 +91,7 @@ def stress(
 )
 @click.option("--space", type=click.Path(path_type=Path), metavar="FILE", help="What to try. [the system's own]")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the search. [training.seed]")
-@click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="MIN", help="Stop after so many minutes."
-)
+@click.option("--timeout", type=NumberRange(min=0, min_open=True), metavar="MIN", help="Stop after so many minutes.")
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from damrs_dgl.data.cleaning import Splits, clean_splits, first_occurrences
+from damrs_dgl.data.cleaning import Splits, clean_splits, first_occurrences, unique_rows
 from damrs_dgl.data.columns import differ_in_spaces, encode_ids, find_ids, to_numbers
 from damrs_dgl.data.content import as_features
 from damrs_dgl.data.modality_names import check_modality_name
@@ -66,9 +66,12 @@ def parts_from_ids(
         rows = first_occurrences(user_codes, item_codes, len(item_ids), timestamps)
         if len(rows) < len(user_codes):
             notes.append(Finding("duplicate interactions", len(user_codes) - len(rows), where, "kept once"))
+    elif k_core > 1:  # while a pair that is in two splits can be seen
+        rows, note = unique_rows(user_codes, item_codes, labels, user_ids=user_ids, item_ids=item_ids, where=where)
+        notes += note
     if k_core > 1:
-        rows, note = _reduce_to_core(rows, user_codes, item_codes, num_items=len(item_ids), k=k_core, where=where)
-        notes.extend(note)
+        rows, note = _reduce_to_core(rows, user_codes, item_codes, k=k_core, where=where)
+        notes += note
     kept = np.bincount(item_codes[rows], minlength=len(item_ids)) > 0
     dropped = item_ids.filter(pa.array(~kept))
     user_codes, user_ids = _compact(user_codes[rows], user_ids)
@@ -158,7 +161,9 @@ def _tables_of_arrays(
 
 
 def feature_table(content: ModalityFeatures, ids: Any, *, where: str, ids_where: str | None = None) -> FeatureTable:
-    """Pair feature rows with their ids; DataError where their numbers differ or an id comes twice."""
+    """Pair feature rows with their ids; DataError for no rows, other numbers of them, or an id that comes twice."""
+    if len(content) == 0:
+        raise DataError("it holds no rows", where=where, fix="give a row for each item, or leave the modality out")
     return FeatureTable(content, _distinct_ids(ids, "feature ids", ids_where or where, rows=len(content)), where)
 
 
@@ -195,10 +200,9 @@ def _refuse_repeats(codes: np.ndarray, distinct: pa.Array, where: str) -> None:
 
 
 def _reduce_to_core(
-    rows: np.ndarray, users: np.ndarray, items: np.ndarray, *, num_items: int, k: int, where: str
+    rows: np.ndarray, users: np.ndarray, items: np.ndarray, *, k: int, where: str
 ) -> tuple[np.ndarray, list[Finding]]:
-    """Rows of the k-core; a pair that a labelled source repeats counts once."""
-    rows = rows[first_occurrences(users[rows], items[rows], num_items)]
+    """Those of the rows, each pair once, that are in the k-core."""
     core = rows[k_core_rows(users[rows], items[rows], k)]
     if len(core) == 0:
         raise DataError(

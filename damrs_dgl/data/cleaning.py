@@ -52,7 +52,7 @@ def clean_splits(
     A pair that is twice in one split is kept once (a Finding); a pair in two splits and an empty split are DataErrors.
     Users and items without a training interaction stay, and are counted.
     """
-    rows, findings = _unique_rows(users, items, labels, user_ids=user_ids, item_ids=item_ids, where=where)
+    rows, findings = unique_rows(users, items, labels, user_ids=user_ids, item_ids=item_ids, where=where)
     parts = []
     for label, split in enumerate(SPLITS):
         chosen = rows[labels[rows] == label]
@@ -72,9 +72,13 @@ def clean_splits(
     return Splits(train, validation, test, tuple(findings))
 
 
-def _unique_rows(
+def unique_rows(
     users: np.ndarray, items: np.ndarray, labels: np.ndarray, *, user_ids: pa.Array, item_ids: pa.Array, where: str
 ) -> tuple[np.ndarray, list[Finding]]:
+    """The first row of each pair, ascending, int64, and a Finding of the others; see `clean_splits`.
+
+    Raises DataError for a pair in two splits.
+    """
     keys = pair_keys(users, items, len(item_ids))
     order = np.argsort(keys, kind="stable")
     repeated = np.zeros(len(keys), dtype=bool)

@@ -11,8 +11,9 @@ Memory is [users, max K], whatever the number of items. Sums and means are float
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -188,9 +189,10 @@ def ranked_lists(
 
 
 def _check_ks(ks: Sequence[int]) -> list[int]:
-    if len(ks) == 0 or min(ks) < 1:
-        raise DataError(f"ks must be numbers of 1 or more, got {list(ks)}")
-    return sorted(set(ks))
+    found = list(ks) if isinstance(ks, Iterable) else []
+    if not found or not all(isinstance(k, Integral) and k >= 1 for k in found):
+        raise DataError(f"ks must be whole numbers of 1 or more, got {ks!r}", fix="give a list such as [10, 20]")
+    return sorted(set(found))
 
 
 def _rows(pairs: tuple[Any, Any] | SeenItems, num_users: int, num_items: int, name: str) -> SeenItems:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import Field, SerializeAsAny
@@ -38,6 +38,12 @@ class ModelConfig(Section):
     def inside(self) -> dict[tuple[str, ...], ModelConfig]:
         """The systems inside this one, by where their tables stand in its own."""
         return {}
+
+    def parts(self, place: tuple[str, ...] = ("model",)) -> Iterator[tuple[tuple[str, ...], ModelConfig]]:
+        """These keys and those of each system inside, outermost first, with where its table stands in a recipe."""
+        yield place, self
+        for way, part in self.inside().items():
+            yield from part.parts((*place, *way))
 
     def asks_for_content(self) -> bool:
         """Whether these keys make a system read content, and need it, that does without by default."""

@@ -97,7 +97,7 @@ class ClickEvidence:
 class ModelInputs:
     """What a constructor may look at: the data set, the heterograph, the device, and a CPU generator for tables.
 
-    Raises nothing by itself; `require_content` and `require_item_relations` are for systems that cannot do without.
+    Raises nothing by itself; `require_content` is for systems that cannot do without.
     """
 
     dataset: MultimodalDataset

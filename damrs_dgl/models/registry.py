@@ -125,8 +125,7 @@ def find_backbone(name: object) -> type[RankingModel]:
 
 def reads_content(config: ModelConfig) -> bool:
     """Whether content changes the numbers of a system with these keys, or of one inside it."""
-    own = find_model(config.name).reads_content or config.asks_for_content()
-    return own or any(reads_content(part) for part in config.inside().values())
+    return any(find_model(part.name).reads_content or part.asks_for_content() for _, part in config.parts())
 
 
 def backbone_config_class(table: Mapping[str, Any]) -> type[ModelConfig]:

@@ -40,9 +40,15 @@ def ablation_systems(table: Mapping[str, Any]) -> tuple[list[str], str]:
     if not rows:
         having = [name for name, model in models().items() if model.ablations]
         raise ValueError(f'"{own["name"]}" has no ablation; {", ".join(having)} have one')
-    whole = next((name for name, settings in rows.items() if not settings), own["name"])
+    whole = whole_system(own)
     plain = [BACKBONE] if BACKBONE in own else []
     return list(dict.fromkeys([*plain, *rows, whole])), whole
+
+
+def whole_system(table: Mapping[str, Any]) -> str:
+    """The row of an ablation that is a [model] table's system as it is; the system's own name where none is."""
+    name = table.get("name", DEFAULT_MODEL)
+    return next((row for row, settings in find_model(name).ablations.items() if not settings), name)
 
 
 def full_name(table: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from damrs_dgl.models.base import ModelConfig, WrapperConfig
 from damrs_dgl.models.registry import config_class, find_backbone, find_model
+from damrs_dgl.toml import value_at
 
 
 class NoSystem(ValueError):
@@ -58,6 +59,14 @@ def _hand_down(values: dict[str, Any]) -> None:
         for key in [key for key in values if key not in config.model_fields and key in known and key not in backbone]:
             backbone[key] = values.pop(key)
         _hand_down(backbone)
+
+
+def as_written(path: tuple[str, ...], written: Mapping[str, Any]) -> tuple[str, ...]:
+    """A key as a recipe's table has it: `model.backbone.dim` may stand there as `model.dim`."""
+    if path[:2] != ("model", "backbone") or path[-1] == "name":
+        return path
+    forms = [(*path[:depth], path[-1]) for depth in range(len(path) - 1, 0, -1)]
+    return next((form for form in forms if value_at(written, form) is not ...), path)
 
 
 def _keys(table: Mapping[str, Any]) -> set[str]:

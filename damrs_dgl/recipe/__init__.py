@@ -16,13 +16,12 @@ from damrs_dgl.recipe.loading import (
     shipped_recipes,
 )
 from damrs_dgl.recipe.making import as_system, recipe_from, with_values
-from damrs_dgl.recipe.schema import Recipe, Stress
+from damrs_dgl.recipe.schema import Recipe
 from damrs_dgl.recipe.text import model_text, recipe_text, written_text
 
 __all__ = [
     "DEFAULT_RECIPE",
     "Recipe",
-    "Stress",
     "as_system",
     "is_system",
     "load_recipe",

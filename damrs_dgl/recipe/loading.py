@@ -8,11 +8,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-from damrs_dgl.errors import RecipeError
+from damrs_dgl.errors import RecipeError, refusal
 from damrs_dgl.models.registry import models
 from damrs_dgl.models.systems import changed, precedence
 from damrs_dgl.recipe.making import AnyRecipe, check
-from damrs_dgl.recipe.mistakes import KeyPath, refusal, touches
+from damrs_dgl.recipe.mistakes import KeyPath, touches
 from damrs_dgl.settings import expand_home
 from damrs_dgl.toml import MOST_LEVELS, parse_value, read_toml, too_deep
 

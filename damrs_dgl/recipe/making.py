@@ -8,16 +8,17 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from damrs_dgl.errors import RecipeError
+from damrs_dgl.errors import Mistake, RecipeError, refusal
 from damrs_dgl.evaluation.metrics import METRICS
-from damrs_dgl.models.base import ModelConfig
-from damrs_dgl.models.registry import DEFAULT_MODEL, find_model
+from damrs_dgl.models.needs import missing_content, never_judged, wrong_modalities
+from damrs_dgl.models.registry import DEFAULT_MODEL
 from damrs_dgl.models.systems import as_system as table_of_system
 from damrs_dgl.models.systems import changed
 from damrs_dgl.models.tables import NoSystem, canonical_model
-from damrs_dgl.recipe.mistakes import KeyPath, Mistake, as_written, explain, find, nearest, refusal, touches
+from damrs_dgl.recipe.mistakes import KeyPath, explain, touches
 from damrs_dgl.recipe.schema import AnyRecipe, recipe_class, validated
-from damrs_dgl.toml import toml_value
+from damrs_dgl.settings import nearest
+from damrs_dgl.toml import toml_value, value_at
 
 T = TypeVar("T")
 
@@ -79,7 +80,7 @@ def _without(broken: list[KeyPath], table: Mapping[str, Any]) -> AnyRecipe | Non
     """What is left of a recipe without its wrong keys, for the conflicts among the others."""
     rest = copy.deepcopy(dict(table))
     for *way, key in broken:
-        owner = find(rest, tuple(way))
+        owner = value_at(rest, tuple(way))
         if isinstance(owner, dict):
             owner.pop(key, None)
     rest.setdefault("data", {"format": "synthetic"})
@@ -105,9 +106,9 @@ def _with_model(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Mistake
 
 def _no_system(error: NoSystem, table: Mapping[str, Any]) -> Mistake:
     key: KeyPath = ("model", *error.key)
-    if find(table, key) is ...:  # a backbone that is written as its name alone
+    if value_at(table, key) is ...:  # a backbone that is written as its name alone
         key = key[:-1]
-    name = find(table, key)
+    name = value_at(table, key)
     found = f"{'.'.join(key)} = {toml_value(name)}"
     if isinstance(name, str):
         return Mistake([key], f"{found}: {error}")
@@ -137,61 +138,6 @@ def conflicts(recipe: AnyRecipe) -> Iterator[Mistake]:
         if value is not None and getattr(recipe.data, other) is None:
             what = f"data.{key} = {toml_value(value)} without data.{other}"
             yield Mistake([("data", key), ("data", other)], what, "give both or neither")
-    yield from _never_judged(recipe.model, ("model",), recipe.training.epochs)
+    yield from never_judged(recipe.model, recipe.training.epochs)
     if not recipe.data.modalities:
-        yield from _missing_content(recipe.model, ("model",), behavior=recipe.graphs.behavior)
-
-
-def _never_judged(config: ModelConfig, place: KeyPath, epochs: int) -> Iterator[Mistake]:
-    """A system, or one inside it, whose training would end before an epoch that may be its best."""
-    first = config.first_judged_epoch()
-    if epochs < first:
-        what = f"training.epochs = {epochs} ends before {config.name} is what it is, from epoch {first} on"
-        yield Mistake([("training", "epochs"), place], what, "allow more epochs, or a shorter preparation")
-    for way, part in config.inside().items():
-        yield from _never_judged(part, (*place, *way), epochs)
-
-
-def _missing_content(config: ModelConfig, place: KeyPath, *, behavior: bool) -> Iterator[Mistake]:
-    """What a system needs, or one inside it, and data without modalities do not give."""
-    model, name = find_model(config.name), (*place, "name")
-    shown = f"{'.'.join(place if len(place) > 1 else name)} = {toml_value(config.name)}"
-    if model.needs_content or config.asks_for_content():
-        yield Mistake(
-            [name, ("data", "modalities")],
-            f"{shown} needs content, and [data.modalities] is empty",
-            "name a modality and its file there, or choose a system that needs none",
-        )
-    elif model.needs_item_relations and not behavior:
-        yield Mistake(
-            [name, ("graphs", "behavior"), ("data", "modalities")],
-            f"{shown} needs an item-item graph: graphs.behavior = false and no modality",
-            "name a modality and its file, or write graphs.behavior = true",
-        )
-    for way, part in config.inside().items():
-        yield from _missing_content(part, (*place, *way), behavior=behavior)
-
-
-def wrong_modalities(
-    config: ModelConfig, modalities: list[str], written: Mapping[str, Any], place: KeyPath = ("model",)
-) -> Iterator[Mistake]:
-    """Modalities that a system's keys, or those of one inside it, name and the data lack; or all of them left out.
-
-    What a default or a preset says is meant for any data, and may name more than these have.
-    """
-    given = config.preset_values(config.model_dump()) if config.MODALITY_KEYS else {}
-    for name in config.MODALITY_KEYS:
-        value, path = getattr(config, name), (*place, name)
-        key = as_written(path, written)
-        unknown = [modality for modality in value if modality not in modalities]
-        if unknown and value != given.get(f"model.{name}", type(config).model_fields[name].default):
-            yield Mistake(
-                [key, path, ("data", "modalities")],
-                f"{'.'.join(key)} holds {toml_value(unknown[0])}, which is no modality of the data",
-                nearest(unknown[0], modalities) or f"expected any of {toml_value(modalities)}",
-            )
-        elif modalities and not config.looked_at(modalities):
-            what = f"{'.'.join(key)} = {toml_value(value)} leaves {config.name} without a modality"
-            yield Mistake([key, path, ("data", "modalities")], what, "leave fewer of them out")
-    for way, part in config.inside().items():
-        yield from wrong_modalities(part, modalities, written, (*place, *way))
+        yield from missing_content(recipe.model, behavior=recipe.graphs.behavior)

@@ -2,50 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from pydantic import ValidationError
 
 from damrs_dgl.data.formats import FORMATS
-from damrs_dgl.errors import RecipeError
+from damrs_dgl.errors import Mistake
 from damrs_dgl.models.registry import models
-from damrs_dgl.settings import Schema, Section, expectation, schema_of
-from damrs_dgl.toml import toml_value
+from damrs_dgl.models.tables import as_written
+from damrs_dgl.settings import Schema, Section, expectation, nearest, schema_of
+from damrs_dgl.toml import toml_value, value_at
 
 KeyPath = tuple[str, ...]
 _FORMAT: Schema = {"enum": list(FORMATS)}  # of [data]
-
-
-class Mistake(RecipeError):
-    """One mistake. ``keys``: the keys that it is about, the one to blame first."""
-
-    def __init__(self, keys: Sequence[KeyPath], what: str, fix: str | None = None) -> None:
-        super().__init__(what, fix=fix)
-        self.keys = keys
-
-
-def refusal(mistakes: Sequence[RecipeError], source: object = None) -> RecipeError:
-    """The first mistake as an exception that says how many more there are, and what lists those of a ``source``."""
-    first, rest = mistakes[0], len(mistakes) - 1
-    more = f"and {rest} more" if rest else None
-    if rest and source is not None:
-        more = f"{rest} more mistake{'s' if rest > 1 else ''}: `damrs-dgl recipes validate {source}` lists them"
-    return RecipeError(first.what, where=first.where, fix="; ".join(filter(None, [first.fix, more])) or None)
-
-
-def nearest(key: str, known: Iterable[str], place: str = "") -> str | None:
-    """The cure for a name that is none: the nearest one, said with the `place` that it stands in."""
-    near = get_close_matches(key.lower(), known, n=1)
-    return f"did you mean {place}{near[0]}?" if near else None
-
-
-def find(table: object, path: KeyPath) -> Any:
-    """The value that a key of a table, or of a table in it, has; `...` where there is none."""
-    for part in path:
-        table = table.get(part, ...) if isinstance(table, Mapping) else ...
-    return table
 
 
 def touches(keys: Sequence[KeyPath], others: Sequence[KeyPath]) -> bool:
@@ -61,7 +31,7 @@ def explain(
     ``written``: the table as the user has it, where a key of a backbone may stand in [model] and is called so.
     """
     schema = schema_of(kind)
-    named = [data for name, data in FORMATS.items() if name == find(table, ("data", "format"))]
+    named = [data for name, data in FORMATS.items() if name == value_at(table, ("data", "format"))]
     of_data: Schema = {}  # the keys of its format; where it names none, those of all
     for data in named or FORMATS.values():
         of_data |= schema_of(data)["properties"]
@@ -88,19 +58,11 @@ def _path(kind: str, loc: tuple[int | str, ...], table: Mapping[str, Any]) -> Ke
     return (*path, str(loc[-1])) if kind == "missing" else tuple(path)
 
 
-def as_written(path: KeyPath, written: Mapping[str, Any]) -> KeyPath:
-    """The key as the recipe has it: `model.backbone.dim` may stand there as `model.dim`."""
-    if path[:2] != ("model", "backbone") or path[-1] == "name":
-        return path
-    forms = [(*path[:depth], path[-1]) for depth in range(len(path) - 1, 0, -1)]
-    return next((form for form in forms if find(written, form) is not ...), path)
-
-
 def _what_and_fix(
     detail: Mapping[str, Any], path: KeyPath, key: str, table: Mapping[str, Any], schema: Schema
 ) -> tuple[str, str | None]:
     """What is wrong with the value of a key, or its absence, and the cure."""
-    kind, value, declared = detail["type"], find(table, path), _declared(path, schema)
+    kind, value, declared = detail["type"], value_at(table, path), _declared(path, schema)
     if kind == "extra_forbidden":
         is_section = len(path) == 1 and isinstance(value, Mapping)
         return f"unknown {f'section [{key}]' if is_section else f'key {key}'}", next(_cures(path, table, schema))
@@ -119,14 +81,14 @@ def _what_and_fix(
 def _cures(path: KeyPath, table: Mapping[str, Any], schema: Schema) -> Iterator[str]:
     """For an unknown key or section: the format, section or system that has it, else the nearest name, else all."""
     *way, name = path
-    value, place = find(table, path), "".join(f"{part}." for part in way)
+    value, place = value_at(table, path), "".join(f"{part}." for part in way)
     formats = [toml_value(tag) for tag, data in FORMATS.items() if name in data.model_fields]
     if not formats or way != ["data"]:
         yield from _elsewhere(path, schema)
     if formats:
         yield f"a key of data.format = {' or '.join(formats)} only"
     if way[:1] == ["model"] and (systems := _systems_with(name)):
-        yield f"{place}name = {toml_value(find(table, (*way, 'name')))} has none; a key of {', '.join(systems)}"
+        yield f"{place}name = {toml_value(value_at(table, (*way, 'name')))} has none; a key of {', '.join(systems)}"
     here = _declared(path[:-1], schema)
     known = {inner[-1]: _declared(inner, here) for inner in _all_keys(here) if way or len(inner) == 1}
     sections = [key for key, declared in known.items() if "properties" in declared]

@@ -1,7 +1,8 @@
 """The recipe: its sections, whose keys stand beside what they are for, and what makes it from a table.
 
 [data] is the keys of a data format (`data/formats/`), [graphs] those in `graphs/keys.py`, [model] those of the system
-that ``model.name`` names (its ``Config``), [training] those in `training/keys.py`, [evaluation] `evaluation/keys.py`.
+that ``model.name`` names (its ``Config``), [training] those in `training/keys.py`, [evaluation] those in
+`evaluation/keys.py`.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ from damrs_dgl.models.tables import fill_presets
 from damrs_dgl.settings import ARRAY, Name, Section
 from damrs_dgl.training.keys import TrainingKeys
 
-T = TypeVar("T", bound=Hashable)
 ModelKeys = TypeVar("ModelKeys", bound=ModelConfig)
-
-
-def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
-    if len(set(values)) < len(values):
-        raise ValueError("a value stands in it twice")
-    return values
+T = TypeVar("T", bound=Hashable)
 
 
 def _file_name(name: str) -> str:
     if name.startswith(".") or any(sign in name for sign in "/\\\0\n"):
         raise ValueError("it names a folder of runs too, so it has no / or \\ and does not start with a dot")
     return name
+
+
+def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("a value stands in it twice")
+    return values
 
 
 Names = Annotated[tuple[Name, ...], ARRAY, AfterValidator(_distinct)]
@@ -44,7 +45,7 @@ Systems = Annotated[
 ]
 
 
-class Stress(Section):
+class StressKeys(Section):
     """The study of growing noise."""
 
     noise: Names = Field(
@@ -71,7 +72,7 @@ class Recipe(Section, Generic[ModelKeys]):
     model: ModelKeys = Field(description="What is trained")
     training: TrainingKeys = Field(default_factory=TrainingKeys, description="How it is trained")
     evaluation: EvaluationKeys = Field(default_factory=EvaluationKeys, description="How it is judged")
-    stress: Stress = Field(default_factory=Stress, description="The study of growing noise")
+    stress: StressKeys = Field(default_factory=StressKeys, description="The study of growing noise")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as the table that it was made from: its class is made for the model's keys, and has no name."""

@@ -37,11 +37,13 @@ class ReportInputs:
     name, synthetic, system: the recipe's name, whether its numbers are made up, its [model] name.
     recipe_text: the whole recipe as TOML.  written: the recipe as it was written, from which the run is repeated.
     dataset: the data.  summary: `dataset.json`.
-    graph_summary: `graphs/summary.json`.  degrees: {relation: neighbours that each item keeps, int64 [I]}.
+    graph_summary: `graphs/summary.json`.
+    degrees: {relation: how many other items keep each item as a neighbour, int64 [I]}.
     histories: {system or member: rows, one an epoch, as in `history.csv`}.  monitor: the validation score that chose.
     closed_form: the systems and members that were computed and not trained.
     metrics: `metrics.json`.  tables: {study: rows of its CSV}.  pairs: {study: rows of the CSV of its pairs}.
-    audit: {table: Parquet table}.
+    whole: the row of an ablation that is the whole system.
+    audit: {table: Parquet table}.  audit_judge: by what it judged, in words.
     views: item vectors at several points of the system.
     pictures: a folder of pictures named by item id.  commands: what to run to make all this again, a line each.
     """
@@ -61,6 +63,7 @@ class ReportInputs:
     metrics: Mapping[str, Any] | None = None
     tables: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     pairs: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    whole: str = ""
     audit: Mapping[str, pa.Table] = field(default_factory=dict)
     audit_judge: str = ""
     views: Sequence[VectorView] = ()

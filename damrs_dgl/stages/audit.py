@@ -18,7 +18,7 @@ from damrs_dgl.audit.detection import detection
 from damrs_dgl.audit.folds import cross_fitted, fold_of_clicks
 from damrs_dgl.audit.interaction_scores import DEFAULT, SCORERS, Clicks, check_scorer, suspicion_of
 from damrs_dgl.audit.links import CutLinks, cut_links
-from damrs_dgl.audit.model_view import ModelView, view_clicks
+from damrs_dgl.audit.model_view import ModelView, has_terms, view_clicks
 from damrs_dgl.audit.reasons import click_reason, content_reason
 from damrs_dgl.audit.tables import content_table, interaction_table, link_table
 from damrs_dgl.audit.truth import known_noise
@@ -65,7 +65,7 @@ def audit(
         return {}
     name = scorer or DEFAULT
     run, console = workspace.run, workspace.console
-    check_scorer(name, workspace.dataset)
+    check_scorer(name, workspace.dataset, doubts=has_terms(workspace.fitted.model, workspace.dataset))
     noise = None if truth is None else known_noise(truth, workspace.dataset)
     parts = audit_parts(workspace, name, folds)
     files = [run.audit / f"{table}.parquet" for table in AUDIT_TABLES]

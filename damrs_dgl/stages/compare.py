@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from damrs_dgl.files import write_csv
 from damrs_dgl.models.registry import find_model
 from damrs_dgl.models.systems import floor_systems, full_name
-from damrs_dgl.stages.study import finish, keeping, run_study, seeds_of, show_failures, there
-from damrs_dgl.stages.systems_table import StudyFiles, keep_systems, show_beside_accuracy, show_pairs
+from damrs_dgl.stages.study import run_study, seeds_of
+from damrs_dgl.stages.systems_table import StudyFiles, finish_systems
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.studies.cells import Cell, Study
 from damrs_dgl.studies.published import paper_comparison, paper_dataset
-from damrs_dgl.studies.systems import clean_cells, pair_rows, results_of, systems_of
+from damrs_dgl.studies.systems import clean_cells, systems_of
 
 
 @writing_stage
@@ -45,17 +44,5 @@ def compare(
     cells = clean_cells(systems, seeds_of(workspace, seeds), once=once)
     paper = {name: published[full] for name, full in names.items() if full in published}
     outcomes = run_study(workspace, "compare", cells, jobs=jobs)
-    kept = StudyFiles(run.comparison_table, run.comparison_plot)
-    results = results_of(outcomes)
-    pairs = pair_rows(results)
-    with keeping(workspace, "compare", run.comparison_table, run.comparison_pairs, run.comparison_plot):
-        rows = keep_systems(workspace, outcomes, paper, kept, seeds=seeds, format=format)
-        write_csv(run.comparison_pairs, pairs)
-    if format is None:  # else standard output holds the table alone
-        show_beside_accuracy(workspace, results)
-        show_pairs(workspace, pairs, systems[0])
-        show_failures(workspace, outcomes)
-    files = there(run.comparison_table, run.comparison_pairs, run.comparison_plot)
-    workspace.console.notice(f"compare: {len(cells)} trainings ({files})")
-    finish("compare", outcomes)
-    return rows
+    files = StudyFiles(run.comparison_table, run.comparison_pairs, run.comparison_plot)
+    return finish_systems(workspace, "compare", outcomes, paper, files, system=systems[0], seeds=seeds, format=format)

@@ -20,7 +20,7 @@ from damrs_dgl.files import read_json
 from damrs_dgl.graphs.build import load_graph
 from damrs_dgl.graphs.schema import ITEM, item_relations
 from damrs_dgl.models.base import ClosedFormModel, RankingModel
-from damrs_dgl.models.systems import floor_systems
+from damrs_dgl.models.systems import floor_systems, whole_system
 from damrs_dgl.recipe import recipe_text, written_text
 from damrs_dgl.report.commands import audit_command, study_commands
 from damrs_dgl.report.html import write_report
@@ -72,6 +72,7 @@ def report(workspace: Workspace, *, pictures: Path | None = None) -> Path:
             metrics=metrics,
             tables=tables,
             pairs={study: read_table(file) for study, file in _pair_tables(run).items() if study in tables},
+            whole=whole_system(recipe.model.model_dump()),
             audit=audit,
             audit_judge=audit_judge,
             views=views,

@@ -52,12 +52,12 @@ def keeping(workspace: Workspace, name: str, *files: Path) -> Iterator[None]:
     workspace.run.record(name, workspace.study_parts, *(file for file in files if file.exists()))
 
 
-def there(*files: Path) -> str:
-    """The files that a study has written, for a line: a picture of nothing is not drawn."""
+def existing(*files: Path) -> str:
+    """Those of the files that exist, by commas: a picture of nothing is not drawn."""
     return ", ".join(str(file) for file in files if file.exists())
 
 
-def finish(name: str, outcomes: dict[Cell, Outcome]) -> None:
+def finish(name: str, outcomes: Mapping[Cell, Outcome]) -> None:
     """Raise where a cell failed: InternalError where one did by our fault, else DamrsError."""
     failed = [outcome for outcome in outcomes.values() if isinstance(outcome, DamrsError)]
     if not failed:
@@ -139,9 +139,9 @@ def _of_the_run(workspace: Workspace, cell: Cell, study: Study) -> CellResult | 
         weights, progress = load_weights(store)
     except RunError:
         return None
+    if not progress.is_whole(schedule_of(recipe.training, len(dataset.train), recipe.model)):
+        return None
     same = graphs_parts(recipe, dataset.fingerprint()) == workspace.graphs_parts
     graph = workspace.graph if same else build_recipe_graph(recipe, dataset, device=study.device).graph
     model = restored_model(weights, recipe, dataset, graph, study.device)
-    if not progress.is_whole(schedule_of(recipe.training, len(dataset.train), model)):
-        return None
     return keep_result(study, cell, model, progress, dataset=dataset, wall_seconds=progress.seconds)

@@ -1,4 +1,4 @@
-"""The table of systems side by side, for the terminal or to paste."""
+"""What a study of systems side by side comes to: its files, and its tables for the terminal or to paste."""
 
 from __future__ import annotations
 
@@ -13,65 +13,80 @@ from damrs_dgl.report.drawing import METRIC_LABELS
 from damrs_dgl.report.systems_figure import systems_figure
 from damrs_dgl.report.tables import Marked
 from damrs_dgl.stages.shown_table import show_table
-from damrs_dgl.stages.study import mean_text, of_seeds
+from damrs_dgl.stages.study import existing, finish, keeping, mean_text, of_seeds, show_failures
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.studies.cells import Cell, Outcome
 from damrs_dgl.studies.results import PER_USER_K, CellResult
-from damrs_dgl.studies.statistics import Marks
-from damrs_dgl.studies.systems import HEADLINE, beside_accuracy, marks_of, results_of, system_rows
+from damrs_dgl.studies.statistics import Marks, Pair, best_and_second
+from damrs_dgl.studies.systems import HEADLINE, beside_accuracy, pair_rows, pairs_of, results_of, system_rows
 
 _SIGNS = {1: " **", 2: " *"}  # in the terminal's table
 
 
 @dataclass(frozen=True)
 class StudyFiles:
-    """Where a study's rows and its picture are kept."""
+    """Where a study's rows, its pairs of systems and its picture are kept."""
 
     table: Path
+    pairs: Path
     plot: Path
 
 
-def keep_systems(
+def finish_systems(
     workspace: Workspace,
+    stage: str,
     outcomes: Mapping[Cell, Outcome],
     paper: Mapping[str, Mapping[str, float]],
     files: StudyFiles,
     *,
+    system: str,
     seeds: int,
     format: str | None,
     subject: str = "Systems",
 ) -> list[dict[str, Any]]:
-    """Write the rows of a study and their picture, print the table; returns the rows.
+    """Write the rows of a study, its pairs and picture, print what they say; returns the rows.
 
-    seeds: how many there were.  format: md, latex or csv; None for the terminal.  subject: what the rows are.
+    system: whose differences from the others are shown.  seeds: how many there were.  format: md, latex or csv; None
+    for the terminal.  subject: what the rows are.  Raises DamrsError, when all is kept, where a training failed.
     """
-    rows = system_rows(outcomes, paper)
-    write_csv(files.table, rows)
+    results = results_of(outcomes)
+    rows, pairs = system_rows(outcomes, paper), pairs_of(results)
+    with keeping(workspace, stage, files.table, files.pairs, files.plot):
+        write_csv(files.table, rows)
+        write_csv(files.pairs, pair_rows(pairs))
+        _draw(workspace, rows, files.plot, seeds=seeds, subject=subject)
+    title = f"{workspace.recipe.name}: {subject[0].lower()}{subject[1:]}, test metrics, {of_seeds(seeds)}"
+    title += workspace.synthetic_note
+    _show_systems(workspace, results, best_and_second(pairs), paper, title=title, format=format)
+    if format is None:  # else standard output holds the table alone
+        _show_beside_accuracy(workspace, results)
+        _show_pairs(workspace, pairs, system)
+        show_failures(workspace, outcomes)
+    written = existing(files.table, files.pairs, files.plot)
+    workspace.console.notice(f"{stage}: {len(outcomes)} trainings ({written})")
+    finish(stage, outcomes)
+    return rows
+
+
+def _draw(workspace: Workspace, rows: Sequence[Mapping[str, Any]], plot: Path, *, seeds: int, subject: str) -> None:
     sound = [row for row in rows if "error" not in row]
     if sound:
         subtitle = f"{workspace.recipe.name}{workspace.synthetic_note}, {of_seeds(seeds)}"
-        systems_figure(sound, files.plot, title=subject, subtitle=subtitle)
+        systems_figure(sound, plot, title=subject, subtitle=subtitle)
     else:
-        files.plot.unlink(missing_ok=True)  # an earlier study's
-    title = f"{workspace.recipe.name}: {subject[0].lower()}{subject[1:]}, test metrics, {of_seeds(seeds)}"
-    title += workspace.synthetic_note
-    _show_systems(workspace, results_of(outcomes), paper, title=title, format=format)
-    return rows
+        plot.unlink(missing_ok=True)  # an earlier study's
 
 
 def _show_systems(
     workspace: Workspace,
     results: Mapping[str, Sequence[CellResult]],
+    marks: Mapping[str, Marks],
     paper: Mapping[str, Mapping[str, float]],
     *,
     title: str,
     format: str | None,
 ) -> None:
-    """A row per system: the mean over seeds with its standard error, the best and second best marked, the paper's.
-
-    Marked is what the paired test over users says, corrected over the table (`studies.statistics.best_and_second`).
-    """
-    marks = marks_of(results)
+    """A row per system: the mean over seeds with its standard error, the best and second best marked, the paper's."""
     columns = ["system", "seeds", *(f"test {METRIC_LABELS[metric]}" for metric in HEADLINE)]
     columns += [f"paper {METRIC_LABELS[metric]}" for metric in HEADLINE] if paper else []
     table = [_row(system, runs, marks, paper, plain=format is None) for system, runs in results.items()]
@@ -83,7 +98,7 @@ def _show_systems(
     workspace.console.notice(f"{said}: paired Wilcoxon test over users, Holm's correction over the table, p < 0.05")
 
 
-def show_beside_accuracy(workspace: Workspace, results: Mapping[str, Sequence[CellResult]]) -> None:
+def _show_beside_accuracy(workspace: Workspace, results: Mapping[str, Sequence[CellResult]]) -> None:
     """A row per system: what its lists are like beside their accuracy, means over seeds."""
     found = {system: [beside_accuracy(run) for run in runs] for system, runs in results.items() if runs}
     names = list(dict.fromkeys(name for runs in found.values() for name in runs[0]))
@@ -98,17 +113,17 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-def show_pairs(workspace: Workspace, pairs: Sequence[Mapping[str, Any]], system: str) -> None:
+def _show_pairs(workspace: Workspace, pairs: Sequence[Pair], system: str) -> None:
     """How a system differs from each other one, user by user, on the first headline metric."""
     metric = HEADLINE[0]
     table = []
     for pair in pairs:
-        if pair["metric"] != metric or system not in (pair["system"], pair["against"]):
+        if pair.metric != metric or system not in (pair.first, pair.second):
             continue
-        sign, other = (1, pair["against"]) if pair["system"] == system else (-1, pair["system"])
-        low, high = sorted((sign * pair["low"], sign * pair["high"]))
-        difference = f"{sign * pair['difference']:+.4f}"
-        table.append([other, difference, f"{low:+.4f} to {high:+.4f}", pair["p_value_holm"]])
+        found = pair.comparison
+        sign, other = (1, pair.second) if pair.first == system else (-1, pair.first)
+        low, high = sorted((sign * found.low, sign * found.high))
+        table.append([other, f"{sign * found.difference:+.4f}", f"{low:+.4f} to {high:+.4f}", pair.corrected])
     if table:
         columns = ["against", "difference", "95 % interval", "p (Wilcoxon, Holm)"]
         workspace.console.table(f"{system}: test {METRIC_LABELS[metric]} over users", columns, table)
@@ -125,7 +140,7 @@ def _row(
     row: list[Any] = [system, len(runs)]
     for metric in HEADLINE:
         text = mean_text([run.test[metric] for run in runs])
-        place = _place(system, marks[metric])
+        place = _place(system, marks.get(metric, Marks()))
         row.append(text + _SIGNS.get(place, "") if plain else Marked(text, place) if place else text)
     return row + [paper.get(system, {}).get(metric) for metric in HEADLINE] if paper else row
 

@@ -137,7 +137,7 @@ class Workspace:
         """What `fit` left, in memory or on disk; says so where that training is unfinished. RunError without one."""
         weights, progress = load_weights(self.checkpoints)  # refuses before a graph is built
         model = restored_model(weights, self.recipe, self.dataset, self.graph, self.device)
-        if not progress.finished(schedule_of(self.recipe.training, len(self.dataset.train), model)):
+        if not progress.finished(schedule_of(self.recipe.training, len(self.dataset.train), self.recipe.model)):
             self.console.warning(f"the training stopped after epoch {progress.epoch} and is unfinished; `fit` goes on")
         return Fitted(model, progress)
 

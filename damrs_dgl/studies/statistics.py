@@ -45,13 +45,15 @@ class Comparison:
     """System a against system b over the same users.
 
     ``difference``: mean of a - b over users.  ``low``, ``high``: its bootstrap percentile interval.
-    ``p_value``: two-sided, of the signed-rank test, not corrected (see :func:`holm`).  ``num_users``: pairs compared.
+    ``p_value``: two-sided, of the signed-rank test, not corrected (see :func:`holm`).  ``favours``: which of them the
+    ranks favour, 1 for a, -1 for b, 0 for neither.  ``num_users``: pairs compared.
     """
 
     difference: float
     p_value: float
     low: float
     high: float
+    favours: int
     num_users: int
 
 
@@ -103,32 +105,36 @@ def compare_per_user(
     """
     difference = _differences(a, b)
     means = _bootstrap_means(difference[None], seed=seed, resamples=resamples)[0]
-    p_value, _ = _signed_rank(difference)
-    return Comparison(float(difference.mean()), p_value, *_percentiles(means, level), len(difference))
+    return _comparison(difference, means, level)
 
 
 def compare_pairs(per_user: Mapping[str, Mapping[str, ArrayLike]], *, seed: int) -> list[Pair]:
     """Every pair of systems on every metric as :func:`compare_per_user` compares two, p-values corrected over all.
 
-    ``per_user`` as in :func:`best_and_second`. All systems share the bootstrap's draws of users.
+    per_user: metric -> system -> that metric of every user, [users] or [seeds, users], the same users in all. Which
+    system comes first is known only after looking, so that Holm's correction is over all pairs and metrics together.
+    All systems share the bootstrap's draws of users.
     """
     found: list[tuple[str, str, str, Comparison]] = []
     for metric, systems in per_user.items():
         values = {name: _averaged(each) for name, each in systems.items()}
-        for first, second in combinations(values, 2):
-            _differences(values[first], values[second])  # refuses other numbers of users
-        if not values:
+        differences = {(a, b): _differences(values[a], values[b]) for a, b in combinations(values, 2)}
+        if not differences:
             continue
         drawn = _bootstrap_means(np.stack(list(values.values())), seed=seed, resamples=_RESAMPLES)
         means = dict(zip(values, drawn, strict=True))
-        for first, second in combinations(values, 2):
-            difference = values[first] - values[second]
-            p_value, _ = _signed_rank(difference)
-            interval = _percentiles(means[first] - means[second], _LEVEL)
-            comparison = Comparison(float(difference.mean()), p_value, *interval, len(difference))
-            found.append((metric, first, second, comparison))
+        for (a, b), difference in differences.items():
+            found.append((metric, a, b, _comparison(difference, means[a] - means[b], _LEVEL)))
     corrected = holm([comparison.p_value for *_, comparison in found])
     return [Pair(*pair, p_value) for pair, p_value in zip(found, corrected, strict=True)]
+
+
+def _comparison(difference: NDArray[np.float64], resampled: NDArray[np.float64], level: float) -> Comparison:
+    """Of the users' differences [users] and their means over users drawn anew [resamples]."""
+    p_value, favours = _signed_rank(difference)
+    return Comparison(
+        float(difference.mean()), p_value, *_percentiles(resampled, level), favours=favours, num_users=len(difference)
+    )
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -148,51 +154,36 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def best_and_second(
-    per_user: Mapping[str, Mapping[str, ArrayLike]], *, level: float = 0.05, lower_is_better: Sequence[str] = ()
+    pairs: Sequence[Pair], *, level: float = 0.05, lower_is_better: Sequence[str] = ()
 ) -> dict[str, Marks]:
-    """Whom a table of systems marks best and second best, for every metric.
+    """Which systems a table marks best and second best, for every metric of `compare_pairs`.
 
-    Parameters
-    ----------
-    per_user: metric -> system -> that metric of every user, [users] or [seeds, users], the same users in all.
-    level: below which a corrected p-value counts.
-    lower_is_better: metrics of which the lowest mean is the best.
+    level: below which a corrected p-value counts.  lower_is_better: metrics of which the lowest mean is the best.
 
-    Every pair of systems is tested on every metric (:func:`compare_per_user`'s test) and Holm's correction is over all
-    these tests together, since which systems come first is known only after looking. The system with the best mean is
-    marked where it differs from each of the others, in its favour; the second where the best is marked and it differs
-    from each system below it. A lone system is not marked.
+    The best is better than each of the others: in its mean over users, and by the test. The second, where the best is
+    marked, is better than each of the rest.
     """
-    tests = [
-        (metric, first, second) for metric, systems in per_user.items() for first, second in combinations(systems, 2)
-    ]
-    found = [_signed_rank(_differences(per_user[metric][a], per_user[metric][b])) for metric, a, b in tests]
-    corrected = holm([p_value for p_value, _ in found])
+    systems: dict[str, list[str]] = {}
     beats: set[tuple[str, str, str]] = set()  # (metric, winner, loser)
-    for (metric, a, b), p_value, (_, favours) in zip(tests, corrected, found, strict=True):
-        if p_value < level and favours:
-            a_wins = (favours > 0) != (metric in lower_is_better)
-            beats.add((metric, a, b) if a_wins else (metric, b, a))
-    return {
-        metric: _marks(metric, _by_mean(systems, lowest=metric in lower_is_better), beats)
-        for metric, systems in per_user.items()
-    }
+    for pair in pairs:
+        found = pair.comparison
+        systems.setdefault(pair.metric, []).extend((pair.first, pair.second))
+        if pair.corrected < level and found.favours * found.difference > 0:
+            first_wins = (found.favours > 0) != (pair.metric in lower_is_better)
+            winner, loser = (pair.first, pair.second) if first_wins else (pair.second, pair.first)
+            beats.add((pair.metric, winner, loser))
 
+    def leader(metric: str, among: list[str]) -> str | None:
+        ahead = [name for name in among if all((metric, name, other) in beats for other in among if other != name)]
+        return ahead[0] if ahead and len(among) > 1 else None
 
-def _by_mean(systems: Mapping[str, ArrayLike], *, lowest: bool) -> list[str]:
-    """The systems, best mean first; equal means in the order given."""
-    means = {name: float(_averaged(values).mean()) for name, values in systems.items()}
-    return sorted(means, key=lambda name: means[name] if lowest else -means[name])
-
-
-def _marks(metric: str, ordered: Sequence[str], beats: set[tuple[str, str, str]]) -> Marks:
-    def leads(place: int) -> bool:
-        below = ordered[place + 1 :]
-        return bool(below) and all((metric, ordered[place], other) in beats for other in below)
-
-    if not leads(0):
-        return Marks()
-    return Marks(ordered[0], ordered[1] if leads(1) else None)
+    marks = {}
+    for metric, names in systems.items():
+        among = list(dict.fromkeys(names))
+        best = leader(metric, among)
+        second = leader(metric, [name for name in among if name != best]) if best else None
+        marks[metric] = Marks(best, second)
+    return marks
 
 
 def _averaged(values: ArrayLike) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from damrs_dgl.errors import DamrsError, RecipeError
 from damrs_dgl.models.systems import BACKBONE, check_system
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.studies.results import PER_USER_K, CellResult
-from damrs_dgl.studies.statistics import Marks, best_and_second, compare_pairs
+from damrs_dgl.studies.statistics import Pair, compare_pairs
 from damrs_dgl.studies.study import Cell, Outcome
 
 HEADLINE = ("recall@20", "ndcg@20")
@@ -82,13 +82,13 @@ def per_user_table(results: Mapping[str, Sequence[CellResult]]) -> dict[str, dic
     }
 
 
-def marks_of(results: Mapping[str, Sequence[CellResult]]) -> dict[str, Marks]:
-    """Who is best and second best in each headline metric, where the paired tests over users say so."""
-    return best_and_second(per_user_table(results))
+def pairs_of(results: Mapping[str, Sequence[CellResult]]) -> list[Pair]:
+    """Every pair of systems on every headline metric, tested over users."""
+    return compare_pairs(per_user_table(results), seed=0)
 
 
-def pair_rows(results: Mapping[str, Sequence[CellResult]]) -> list[dict[str, Any]]:
-    """A row per pair of systems and headline metric: the difference over users, its 95 % interval, the p-values."""
+def pair_rows(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
+    """A row per pair: the difference over users, its 95 % interval, the p-values."""
     return [
         {
             "metric": pair.metric,
@@ -101,5 +101,5 @@ def pair_rows(results: Mapping[str, Sequence[CellResult]]) -> list[dict[str, Any
             "p_value_holm": pair.corrected,
             "users": pair.comparison.num_users,
         }
-        for pair in compare_pairs(per_user_table(results), seed=0)
+        for pair in pairs
     ]

@@ -10,6 +10,7 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import ClosedFormModel, ModelConfig, RankingModel
+from damrs_dgl.models.registry import find_model, reads_content
 from damrs_dgl.training.checkpoint import CheckpointStore
 from damrs_dgl.training.keys import TrainingKeys
 from damrs_dgl.training.sampling import PairSampler
@@ -20,6 +21,7 @@ from damrs_dgl.training.trainer import Metrics, Schedule, Trainer
 
 def make_trainer(
     model: RankingModel,
+    config: ModelConfig,
     keys: TrainingKeys,
     dataset: MultimodalDataset,
     graph: dgl.DGLGraph,
@@ -29,7 +31,7 @@ def make_trainer(
     device: torch.device,
     store: CheckpointStore | None = None,
 ) -> Trainer:
-    """The trainer of a freshly initialised model.
+    """The trainer of a freshly initialised model, made with the keys `config`.
 
     judge: the validation metrics of a model.  generator: what the model was drawn from, and its training goes on with.
     The systems inside the model have trainers of their own, each drawing from the seed's beginning as it would alone,
@@ -37,9 +39,11 @@ def make_trainer(
     """
     if dataset.train.weights is not None:
         check_weighs_clicks(type(model))
+    configs = {way[-1]: inside for way, inside in config.inside().items()}
     members = {
         name: make_trainer(
             part,
+            configs[name],
             keys,
             dataset,
             graph,
@@ -50,8 +54,8 @@ def make_trainer(
         )
         for name, part in model.members().items()
     }
-    _start(model, keys, dataset, graph)
-    schedule = schedule_of(keys, len(dataset.train), model)
+    _start(model, config, keys, dataset, graph)
+    schedule = schedule_of(keys, len(dataset.train), config)
     sampler = PairSampler(
         dataset.train,
         dataset.num_items,
@@ -82,11 +86,10 @@ def check_weighs_clicks(system: type[RankingModel]) -> None:
         )
 
 
-def schedule_of(keys: TrainingKeys, num_interactions: int, model: RankingModel) -> Schedule:
+def schedule_of(keys: TrainingKeys, num_interactions: int, config: ModelConfig) -> Schedule:
     """How long to train; `patience = "auto"` by the data's size, and one epoch for a closed form."""
-    if isinstance(model, ClosedFormModel):
+    if issubclass(find_model(config.name), ClosedFormModel):
         return Schedule(1, 1, 1, keys.monitor)
-    config = getattr(model, "config", None)
     steps = -(-num_interactions // batch_size_for(keys.batch_size, num_interactions))
     return Schedule(
         keys.epochs,
@@ -95,15 +98,15 @@ def schedule_of(keys: TrainingKeys, num_interactions: int, model: RankingModel) 
         keys.monitor,
         keys.learning_rate,
         keys.learning_rate_decay,
-        first_judged=config.first_judged_epoch() if isinstance(config, ModelConfig) else 1,
+        first_judged=config.first_judged_epoch(),
     )
 
 
-def _start(model: RankingModel, keys: TrainingKeys, dataset: MultimodalDataset, graph: dgl.DGLGraph) -> None:
+def _start(
+    model: RankingModel, config: ModelConfig, keys: TrainingKeys, dataset: MultimodalDataset, graph: dgl.DGLGraph
+) -> None:
     tables = model.tables() if keys.start == "spectral" else None
     if tables is not None:
         spread = spread_for(keys.start_spread, len(dataset.train), dataset.num_users)
-        systems = [part for part in model.modules() if isinstance(part, RankingModel)]  # what it wraps, too
-        sees_content = any(part.reads_content for part in systems)
-        smoothing = content_smoothing(graph, keys.start_content) if sees_content else None
+        smoothing = content_smoothing(graph, keys.start_content) if reads_content(config) else None
         start_from_spectrum(*tables, dataset.train, spread=spread, smoothing=smoothing)

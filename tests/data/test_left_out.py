@@ -58,6 +58,8 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     for wrong in (1.5, -0.1):
         with pytest.raises(DataError, match="not between 0 and 1"):
             weigh_clicks(DATA, write(path, np.where(every == 3, wrong, ones), every))
+    with pytest.raises(DataError, match="all weights are 0"):
+        weigh_clicks(DATA, write(path, 0 * ones, every))
     with pytest.raises(DataError, match=r"w.parquet: 1 null values of weight, the first in row 4"):
         weigh_clicks(DATA, write(path, np.where(every == 3, np.nan, ones), every))
     with pytest.raises(DataError, match=r"w.parquet: weight is not numbers \('high' in row 1\); write numbers"):

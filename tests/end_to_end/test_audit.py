@@ -159,6 +159,17 @@ def test_known_noise_judges_the_suspicions(fitted: CommandLine) -> None:
     line = result.out[result.out.index("known noise") :].splitlines()[2]
     assert float(line.split()[1]) == pytest.approx(roc_auc_score(labels, found["suspicion"].to_numpy()), abs=6e-5)
     truth.write_text("\n".join(["user,item,is_noise", rows[0].rpartition(",")[0] + ",maybe"]))
-    fitted.refused("audit", "--truth", str(truth), saying=("truth.csv", "is_noise is not 0 or 1"))
+    fitted.refused("audit", "--truth", str(truth), saying=("truth.csv", "is_noise is neither 0 nor 1 in 1 rows"))
+    truth.write_text("\n".join(["user,item,is_noise", *rows[:5], rows[5].rpartition(",")[0] + ",2"]))
+    fitted.refused("audit", "--truth", str(truth), saying=("neither 0 nor 1 in 1 rows, the first 2",))
+    truth.write_text("\n".join(["user,item,is_noise", *rows[:5], rows[5].rpartition(",")[0] + ","]))
+    fitted.refused("audit", "--truth", str(truth), saying=("neither 0 nor 1 in 1 rows",))
     truth.write_text("user,item,is_noise\nnobody,nothing,1\n")
     fitted.refused("audit", "--truth", str(truth), saying=("truth.csv", "there is nothing to tell apart"))
+
+
+def test_a_scorer_that_cannot_serve_is_refused_before_models_are_trained(tiny: CommandLine) -> None:
+    model = ("-o", "model.name=lightgcn")
+    tiny.ok(*model, "fit")
+    tiny.refused(*model, "audit", "--scorer", "belief", "--folds", "2", saying=("'belief' needs a system with",))
+    assert not (tiny.folder / "run" / "audit" / "folds").exists()

@@ -18,6 +18,8 @@ from tests.end_to_end.conftest import Shop
 LONG = "a" * 5000
 OPTIONS = {
     "ratio nan": (("stress", "--ratio", "nan"), ("'--ratio'", "nan is not a number")),
+    "share nan": (("fit", "--drop-suspects", "nan"), ("'--drop-suspects'", "nan is not a number")),
+    "minutes nan": (("tune", "--trials", "1", "--timeout", "nan"), ("'--timeout'", "nan is not a number")),
     "seeds": (("stress", "--seeds", "200000000"), ("'--seeds'", "200000000")),
     "run of a name too long": (("--run", f"/tmp/{LONG}", "describe"), ("File name too long",)),
     "copy to a name too long": (("recipes", "cp", "demo", f"/tmp/{LONG}"), ("File name too long",)),

@@ -188,3 +188,9 @@ def test_what_does_not_fit_is_refused() -> None:
 def test_the_example_in_the_documentation_runs() -> None:
     assert doctest.testmod(module).failed == 0
     assert doctest.testmod(module).attempted > 0
+
+
+@pytest.mark.parametrize("ks", [20, [1.5, 20], [0], [], None, ["20"]])
+def test_lengths_that_are_none(ks: Any) -> None:
+    with pytest.raises(DataError, match="ks must be whole numbers of 1 or more"):
+        evaluate_ranking(np.eye(5), np.eye(5), relevant=np.eye(5).nonzero(), ks=ks)

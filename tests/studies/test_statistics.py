@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from statistics import fmean, stdev
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,24 +153,28 @@ def three_systems(gap: float) -> dict[str, np.ndarray]:
     return {"c": low, "a": low + 2 * gap + 0.01 * generator.random(400), "b": low + gap}
 
 
+def marks_of(table: Mapping[str, Mapping[str, np.ndarray]], **options: Any) -> dict[str, Marks]:
+    return best_and_second(compare_pairs(table, seed=0), **options)
+
+
 def test_clear_winners_are_marked() -> None:
-    assert best_and_second({"recall@20": three_systems(0.1)}) == {"recall@20": Marks("a", "b")}
+    assert marks_of({"recall@20": three_systems(0.1)}) == {"recall@20": Marks("a", "b")}
 
 
 def test_the_lowest_wins_where_lower_is_better() -> None:
-    found = best_and_second({"gini@20": three_systems(0.1)}, lower_is_better=["gini@20"])
+    found = marks_of({"gini@20": three_systems(0.1)}, lower_is_better=["gini@20"])
     assert found == {"gini@20": Marks("c", "b")}
 
 
 def test_nobody_is_marked_without_a_difference() -> None:
     same = metric_of(0)[0]
-    assert best_and_second({"recall@20": {"a": same, "b": same.copy(), "c": same - 0.5}}) == {"recall@20": Marks()}
-    assert best_and_second({"recall@20": {"alone": same}}) == {"recall@20": Marks()}
+    assert marks_of({"recall@20": {"a": same, "b": same.copy(), "c": same - 0.5}}) == {"recall@20": Marks()}
+    assert marks_of({"recall@20": {"alone": same}}) == {}
 
 
 def test_second_is_not_marked_where_it_equals_the_third() -> None:
     systems = three_systems(0.1)
-    assert best_and_second({"m": {**systems, "d": systems["b"].copy()}}) == {"m": Marks("a")}
+    assert marks_of({"m": {**systems, "d": systems["b"].copy()}}) == {"m": Marks("a")}
 
 
 def test_a_mean_that_few_users_make_is_no_win() -> None:
@@ -176,7 +182,7 @@ def test_a_mean_that_few_users_make_is_no_win() -> None:
     a, b = np.full(300, 0.2), np.full(300, 0.15)
     b[:30] = 1.0
     assert b.mean() > a.mean()
-    assert best_and_second({"m": {"a": a, "b": b}}) == {"m": Marks()}
+    assert marks_of({"m": {"a": a, "b": b}}) == {"m": Marks()}
 
 
 @settings(max_examples=15)
@@ -187,9 +193,9 @@ def test_the_correction_is_over_the_whole_table(seed: int) -> None:
     b = generator.random(30)
     a = b + np.where(np.arange(30) < 20, 0.1, -0.1) * (1 + generator.random(30) / 10)
     alone = compare_per_user(a, b, seed=0).p_value
-    assert best_and_second({"m": {"a": a, "b": b}}, level=alone * 1.01)["m"] == Marks("a")
+    assert marks_of({"m": {"a": a, "b": b}}, level=alone * 1.01)["m"] == Marks("a")
     others = {f"n{number}": {"a": b, "b": b.copy()} for number in range(3)}
-    assert best_and_second({"m": {"a": a, "b": b}, **others}, level=alone * 1.01)["m"] == Marks()
+    assert marks_of({"m": {"a": a, "b": b}, **others}, level=alone * 1.01)["m"] == Marks()
 
 
 def test_pairs_are_compared_as_two_are_and_corrected_over_the_table() -> None:
@@ -217,4 +223,12 @@ def test_sums_in_another_order_are_no_difference() -> None:
     one = np.random.default_rng(0).integers(0, 4, 500) / 3
     found = compare_per_user(np.stack([one] * 10), one, seed=0)
     assert (found.difference, found.p_value) == (0.0, 1.0)
-    assert best_and_second({"recall@20": {"a": np.stack([one] * 10), "b": one}}) == {"recall@20": Marks()}
+    assert marks_of({"recall@20": {"a": np.stack([one] * 10), "b": one}}) == {"recall@20": Marks()}
+
+
+def test_what_rounding_makes_is_no_difference_in_a_table_either() -> None:
+    weights = np.linspace(0.5, 1, 40)
+    a, b = (0.1 + 0.2) * weights, 0.3 * weights
+    (pair,) = compare_pairs({"m": {"a": a, "b": b}}, seed=0)
+    assert pair.comparison.p_value == compare_per_user(a, b, seed=0).p_value == 1.0
+    assert pair.comparison.difference == 0.0

@@ -296,7 +296,7 @@ def closed_form_trainer(folder: Path | None = None, seen: list[tuple[int, int, s
         like.sampler,
         validate=lambda: evaluator(scorer_of(model)),
         generator=like.generator,
-        schedule=schedule_of(recipe().training, len(dataset().train), model),
+        schedule=schedule_of(recipe().training, len(dataset().train), recipe(model__name="popularity").model),
         store=like.store,
     )
     trainer.on_closed_form = lambda *step: None if seen is None else seen.append(step)

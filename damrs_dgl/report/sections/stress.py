@@ -22,7 +22,7 @@ def stress_section(inputs: ReportInputs) -> Section | None:
     metrics = headline(rows[0]) if rows else []
     if not metrics:
         return None
-    noises = list(dict.fromkeys(str(row["noise"]) for row in rows if row["ratio"] or row.get("noise")))
+    noises = list(dict.fromkeys(str(row["noise"]) for row in rows))
     systems = list(dict.fromkeys(system_of(row) for row in rows))
     figures = [_chart(rows, noise, metric, systems) for noise in noises for metric in metrics]
     seeds = len({row.get("seed") for row in rows})

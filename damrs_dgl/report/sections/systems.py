@@ -19,12 +19,12 @@ def comparison_section(inputs: ReportInputs) -> Section | None:
 
 
 def ablation_section(inputs: ReportInputs) -> Section | None:
-    return _section(inputs, "ablate", "What each part adds", strong="da-mrs", sort=False)
+    return _section(inputs, "ablate", "What each part adds", strong=inputs.whole, sort=False)
 
 
 def system_of(row: Row) -> str:
     """The name that a row's numbers belong to, whatever its column is called."""
-    for key in ("system", "model", "variant", "row"):
+    for key in ("system", "model"):
         if row.get(key) is not None:
             return str(row[key])
     return "?"

@@ -147,6 +147,24 @@ def test_k_core_leaves_items_out_and_keeps_cold_ones(tmp_path: Path) -> None:
         read_tables(tmp_path, k_core=9)
 
 
+def test_a_core_hides_no_pair_that_is_in_two_splits(tmp_path: Path) -> None:
+    parts = ["train", "0", "VAL", "2"] * 3
+    lines = [f"{line},{part}" for line, part in zip(LINES, parts, strict=True)]
+    head = "user,item,stars,when,part"
+    dataset = read_tables(write(tmp_path, [*lines, lines[0]], head), split="part", k_core=2)
+    assert {"duplicate interactions": 1}.items() <= {note.kind: note.count for note in dataset.findings}.items()
+    other = lines[0].replace(",train", ",test")
+    with pytest.raises(DataError, match=r"1 \(user, item\) pairs are in two splits"):
+        read_tables(write(tmp_path, [*lines, other], head), split="part", k_core=2)
+
+
+def test_a_feature_file_without_rows(tmp_path: Path) -> None:
+    empty = {"item": pa.array([], pa.string()), "x": pa.array([], pa.float32())}
+    pq.write_table(pa.table(empty), tmp_path / "v.parquet")
+    with pytest.raises(DataError, match=r"v\.parquet: it holds no rows"):
+        read_tables(write(tmp_path, LINES, "user,item,stars,when"), modalities={"v": "v.parquet"})
+
+
 def test_a_given_split(tmp_path: Path) -> None:
     parts = ["train", "0", "VAL", "2"] * 3
     lines = [f"{line},{part}" for line, part in zip(LINES, parts, strict=True)]

@@ -133,3 +133,11 @@ def test_a_denoising_loss_round_it_keeps_the_alignments() -> None:
     assert model.tables() == model.backbone.backbone.tables()
     terms = model.training_step(make_batch(tiny_dataset(), model=model))
     assert set(terms) == {"feedback", "preference", "relations"}
+
+
+def test_keys_that_are_made_without_a_recipe_are_those_of_the_default_variant() -> None:
+    backbone = {"name": "lightgcn"}
+    made = make_config({"name": "damrs", "backbone": backbone}).model_dump(exclude={"backbone", "regularization"})
+    plain = find_model("damrs").Config.for_table({"name": "damrs", "backbone": backbone})
+    direct = plain.model_validate({"name": "damrs", "backbone": backbone})
+    assert direct.model_dump(exclude={"backbone", "regularization"}) == made
