@@ -20,8 +20,8 @@ from time import perf_counter
 
 from benchmarks.quality import run_all
 from benchmarks.rows import spread
-from damrs_dgl.studies.cells import Cell, changes_of
 from damrs_dgl.studies.results import CellResult
+from damrs_dgl.studies.study import Cell, changes_of
 
 # Row -> (anchors, refresh); the first is the exact one.
 ROWS: dict[str, tuple[str | int, str | int]] = {

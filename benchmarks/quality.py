@@ -18,8 +18,9 @@ from benchmarks.rows import spread
 from damrs_dgl.errors import DamrsError
 from damrs_dgl.factory import load_dataset, pick_device
 from damrs_dgl.recipe import load_recipe
-from damrs_dgl.studies.cells import Cell, Outcome, Study, Watch, run_cells
+from damrs_dgl.studies.cells import Watch, run_cells
 from damrs_dgl.studies.results import CellResult
+from damrs_dgl.studies.study import Cell, Outcome, Study
 
 SYSTEMS = ("mf", "lightgcn", "vbpr", "damrs:mf", "damrs:lightgcn", "damrs:vbpr")
 REPORTED = ("recall@20", "precision@20", "ndcg@20")

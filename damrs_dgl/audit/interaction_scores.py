@@ -25,11 +25,6 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.errors import RecipeError
 
 DEFAULT: Final = "consensus"
-VOICES: Final[Mapping[str, str]] = {
-    "model": "the model's score",
-    "ease": "EASE's, without the click,",
-    "itemknn": "that of item neighbours, without the click,",
-}
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,7 @@ class Clicks:
 
     @cached_property
     def voices(self) -> dict[str, np.ndarray]:
-        """What `consensus` is the mean of, by whose it is (`VOICES`); float64 [n] each."""
+        """What `consensus` is the mean of, by whose it is (model, ease or itemknn); float64 [n] each."""
         return _voices(self)
 
 

@@ -10,7 +10,6 @@ import pyarrow as pa
 from damrs_dgl.audit.content import ContentView
 from damrs_dgl.audit.links import CutLinks
 from damrs_dgl.audit.model_view import ModelView
-from damrs_dgl.audit.reasons import speaks
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.graphs.schema import BEHAVIOR
 
@@ -23,7 +22,7 @@ def interaction_table(
     voices: what the suspicion is the mean of, each a column `suspicion_by_NAME`.
     """
     order = np.argsort(-suspicion, kind="stable")
-    most_for, most_against = speaks(view)
+    most_for, most_against = _speaks(view)
     users, items = dataset.train.users.numpy(), dataset.train.items.numpy()
 
     def numbers(values: np.ndarray | None) -> pa.Array:
@@ -43,6 +42,23 @@ def interaction_table(
             **{f"suspicion_by_{name}": pa.array(ranks[order], pa.float64()) for name, ranks in (voices or {}).items()},
         }
     )
+
+
+def _speaks(view: ModelView) -> tuple[np.ndarray, np.ndarray]:
+    """The relations that speak most for and most against each click, object [n] each.
+
+    None where no relation gives the pair more (or less) than an item that the user has not met, and for systems without
+    relations.
+    """
+    nothing = np.full(len(view.score), None, dtype=object)
+    if view.support is None:
+        return nothing, nothing.copy()
+    names = np.array(view.relations, dtype=object)
+    most_for, most_against = view.support.argmax(0), view.support.argmin(0)
+    found_for, found_against = names[most_for], names[most_against]
+    found_for[view.support.max(0) <= 0] = None
+    found_against[view.support.min(0) >= 0] = None
+    return found_for, found_against
 
 
 def content_table(dataset: MultimodalDataset, view: ContentView) -> pa.Table:

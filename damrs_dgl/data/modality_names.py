@@ -9,10 +9,13 @@ from pydantic import AfterValidator
 
 from damrs_dgl.errors import DataError
 
+FEEDBACK_ADDED: Final = "feedback"  # kinds of noise that are of no modality
+FEEDBACK_REMOVED: Final = "feedback-removed"
+
 # Names of node types, relations and noise, and "any" and "id", which mean all modalities and the item itself.
 RESERVED: Final = (
     *("behavior", "interacts", "interacted_by", "user", "item"),
-    *("feedback", "feedback-removed", "any", "id"),
+    *(FEEDBACK_ADDED, FEEDBACK_REMOVED, "any", "id"),
 )
 
 

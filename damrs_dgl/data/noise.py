@@ -6,11 +6,9 @@ import numpy as np
 import torch
 
 from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.modality_names import FEEDBACK_ADDED, FEEDBACK_REMOVED
 from damrs_dgl.data.parts import Interactions, ModalityFeatures
 from damrs_dgl.errors import DataError
-
-FEEDBACK_ADDED = "feedback"
-FEEDBACK_REMOVED = "feedback-removed"
 
 
 def corrupt(dataset: MultimodalDataset, noise: str, ratio: float, *, seed: int) -> MultimodalDataset:

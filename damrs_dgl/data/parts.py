@@ -57,7 +57,7 @@ class Interactions:
         matrix.data[:] = 1  # of a pair that is there twice, too
         return matrix
 
-    def alike(self) -> Interactions:
+    def unweighted(self) -> Interactions:
         """The same pairs without weights."""
         return Interactions(self.users, self.items)
 

@@ -46,7 +46,7 @@ def contradiction(relation_scores: Tensor, negative_preference: Tensor, *, gamma
 
 
 @torch.no_grad()
-def contradiction_by_gap(relation_scores: Tensor, negative_preference: Tensor, *, gamma: float = 1.0) -> Tensor:
+def contradiction_by_gap(relation_scores: Tensor, negative_preference: Tensor, *, gamma: float) -> Tensor:
     """The authors' g [B]: (max_m sigmoid(y^m) - y_n)^gamma, the gap clamped to [0, 1], where mu < y_n, else 0."""
     g = (torch.sigmoid(relation_scores).amax(dim=0) - negative_preference).clamp(0, 1).pow(gamma)
     return _where_below(g, relation_scores, negative_preference)

@@ -55,7 +55,7 @@ class RankingModel(nn.Module):
     can_be_wrapped: another system may be wrapped round it: it has vectors and is trained by steps.
     ablations: systems that are settings of this one, `{name: {"model.key": value}}`, for studies.
     is_floor: every comparison of systems shows it, as what a system has to be better than.
-    apart: names of terms that are a second player's: logged, and no part of the loss.
+    logged_only: names of terms that are a second player's: logged, and no part of the loss.
     is_random: its numbers depend on the seed; studies compute one that is not for a single seed.
     search_space, grid: what `tune` tries, `{"section.key": Range(...) or (value, ...)}`; a grid has lists alone.
         Where there is none, learning rate and regularisation are tried (`models.spaces`).
@@ -74,7 +74,7 @@ class RankingModel(nn.Module):
     ablations: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     is_floor: ClassVar[bool] = False
     is_random: ClassVar[bool] = True
-    apart: ClassVar[frozenset[str]] = frozenset()
+    logged_only: ClassVar[frozenset[str]] = frozenset()
     search_space: ClassVar[Space] = {}
     grid: ClassVar[Space] = {}
 

@@ -90,7 +90,7 @@ def as_system(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     name = check_system(name)
     outer, backbone = _parted(name)
     if backbone is not None:
-        return _round(as_system(values, outer), f"model.{BACKBONE}", backbone)
+        return _with_backbone_at(as_system(values, outer), f"model.{BACKBONE}", backbone)
     table = copy.deepcopy(dict(values))
     model = table.get("model", {})
     own = canonical_model({"name": DEFAULT_MODEL, **model})
@@ -109,11 +109,11 @@ def as_system(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     return changed(table, models()[owner].ablations[name]) if owner else table
 
 
-def _round(table: dict[str, Any], place: str, name: str) -> dict[str, Any]:
+def _with_backbone_at(table: dict[str, Any], place: str, name: str) -> dict[str, Any]:
     """A recipe's table with a backbone at the place, which may have one of its own in its name."""
     outer, inner = _parted(name)
     table = changed(table, {place: outer})
-    return table if inner is None else _round(table, f"{place}.{BACKBONE}", inner)
+    return table if inner is None else _with_backbone_at(table, f"{place}.{BACKBONE}", inner)
 
 
 def changed(values: Mapping[str, Any], changes: Mapping[str, object]) -> dict[str, Any]:

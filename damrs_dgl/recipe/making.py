@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from damrs_dgl.data.modality_names import FEEDBACK_ADDED, FEEDBACK_REMOVED
 from damrs_dgl.errors import Mistake, RecipeError, refusal
 from damrs_dgl.evaluation.metrics import METRICS
 from damrs_dgl.models.needs import missing_content, never_judged, wrong_modalities
@@ -126,7 +127,7 @@ def conflicts(recipe: AnyRecipe) -> Iterator[Mistake]:
             f"expected {', '.join(METRICS[:-1])} or {METRICS[-1]} at one of evaluation.ks = {toml_value(ks)}, "
             f'such as "recall@{ks[-1]}"',
         )
-    known = ["feedback", "feedback-removed", *recipe.data.modalities]
+    known = [FEEDBACK_ADDED, FEEDBACK_REMOVED, *recipe.data.modalities]
     if unknown := [name for name in recipe.stress.noise if name not in known]:
         yield Mistake(
             [("stress", "noise"), ("data", "modalities")],

@@ -1,8 +1,1 @@
-"""Figures of what was found; matplotlib is imported when one is drawn."""
-
-from __future__ import annotations
-
-from damrs_dgl.report.audit_figure import audit_figure
-from damrs_dgl.report.degradation_figure import degradation_figure
-
-__all__ = ["audit_figure", "degradation_figure"]
+"""Pictures of what was found, and the page that shows it all; matplotlib is imported when one is drawn."""

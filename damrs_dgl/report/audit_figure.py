@@ -20,14 +20,14 @@ _MOST_LETTERS = 26  # of a relation's name beside a bar
 _DASHES = ("-", "--", "-.", ":", "-")  # so that colour is not needed to tell modalities apart
 
 
-def audit_figure(tables: Mapping[str, pa.Table], path: Path, *, title: str, subtitle: str, dpi: int = 150) -> Path:
+def audit_figure(tables: Mapping[str, pa.Table], path: Path, *, title: str, subtitle: str) -> Path:
     """Draw a PNG of three panels: clicks by suspicion, the fit of each modality's content, links cut by each rule.
 
     `tables`: the audit's, by name.  `title`, `subtitle`: above. Raises StorageError where it cannot be written.
     """
     bars = len(tables["links"].group_by(["modality", "rule"]).aggregate([]))
     names = len(pc.unique(tables["content"]["modality"]))
-    figure = new_figure(12, max(4.2, 1.8 + _INCHES_PER_BAR * bars) + _INCHES_PER_NAME * names, dpi)
+    figure = new_figure(12, max(4.2, 1.8 + _INCHES_PER_BAR * bars) + _INCHES_PER_NAME * names)
     clicks, content, links = figure.subplots(1, 3)
     _clicks(clicks, tables["interactions"])
     _content(content, tables["content"])

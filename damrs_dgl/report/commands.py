@@ -36,9 +36,9 @@ def study_commands(tables: Mapping[str, Sequence[Row]], floor: Collection[str]) 
     return found
 
 
-def audit_command(scorer: str | None, folds: int) -> str:
-    """The audit's stage; None: no scorer is known."""
-    return _command("audit", *(["--scorer", scorer] if scorer else []), *(["--folds", str(folds)] if folds else []))
+def audit_command(scorer: str, folds: int) -> str:
+    """The audit's stage."""
+    return _command("audit", "--scorer", scorer, *(["--folds", str(folds)] if folds else []))
 
 
 def _command(*words: str) -> str:

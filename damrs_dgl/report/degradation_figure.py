@@ -13,6 +13,7 @@ from damrs_dgl.report.drawing import (
     METRIC_LABELS,
     PALETTE,
     new_figure,
+    noise_labels,
     save_png,
     standard_error,
     style_axes,
@@ -33,10 +34,8 @@ def degradation_figure(
     path: str | Path,
     *,
     metric_labels: Mapping[str, str] = METRIC_LABELS,
-    noise_labels: Mapping[str, str] | None = None,
     title: str = "Test quality as noise grows",
     subtitle: str | None = None,
-    dpi: int = 150,
 ) -> Path:
     """Draw a PNG: a row of panels for each kind of noise, a column for each metric, a line for each model.
 
@@ -47,7 +46,6 @@ def degradation_figure(
         first appear in.
     path: the file to write, whole or not at all.
     metric_labels: the metrics to draw, in order, and how the axes call them.
-    noise_labels: how the panels call a noise; a modality is "noisy ... content" by default.
     title, subtitle: above the panels; the subtitle says what a reader must know, e.g. "synthetic data".
 
     Returns ``path``. Raises ``DataError`` for no rows or a row without a needed key, and ``StorageError`` where the
@@ -55,17 +53,17 @@ def degradation_figure(
     """
     _check(rows, metric_labels)
     noises, models = (_distinct(rows, key) for key in ("noise", "model"))
-    figure = new_figure(_PANEL_WIDTH * len(metric_labels), _PANEL_HEIGHT * len(noises) + 1.1, dpi)
+    figure = new_figure(_PANEL_WIDTH * len(metric_labels), _PANEL_HEIGHT * len(noises) + 1.1)
     panels = figure.subplots(len(noises), len(metric_labels), squeeze=False, sharex=True, sharey="col")
     ratios = sorted({100 * float(row["ratio"]) for row in rows})
     for noise, panel_row in zip(noises, panels, strict=True):
-        name = (noise_labels or {}).get(noise) or _noise_label(noise)
+        name, axis = noise_labels(noise)
         for (metric, label), axes in zip(metric_labels.items(), panel_row, strict=True):
             own = [row for row in rows if str(row["noise"]) == noise]
             _draw_panel(axes, own, models, metric)
-            axes.set_title(fill(f"{name[:1].upper()}{name[1:]}", _TITLE_LETTERS), fontsize=10)
+            axes.set_title(fill(name, _TITLE_LETTERS), fontsize=10)
             axes.set_ylabel(f"Test {label}")
-            axes.set_xlabel(_ratio_label(noise))
+            axes.set_xlabel(axis)
             axes.set_xticks(ratios, [f"{ratio:g}" for ratio in ratios])
             axes.tick_params(labelbottom=True, labelleft=True)
             axes.margins(x=0.05, y=0.08)
@@ -86,16 +84,6 @@ def _check(rows: Sequence[Mapping[str, Any]], metric_labels: Mapping[str, str]) 
 
 def _distinct(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
     return list(dict.fromkeys(str(row[key]) for row in rows))
-
-
-def _noise_label(noise: str) -> str:
-    names = {"feedback": "added noisy feedback", "feedback-removed": "removed feedback"}
-    return names.get(noise, f"noisy {noise} content")
-
-
-def _ratio_label(noise: str) -> str:
-    units = {"feedback": "added interactions, % of training", "feedback-removed": "removed interactions, % of training"}
-    return units.get(noise, "items with swapped features, %")
 
 
 def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], models: Sequence[str], metric: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
+from damrs_dgl.data.modality_names import FEEDBACK_ADDED, FEEDBACK_REMOVED
 from damrs_dgl.files import whole_file
 
 if TYPE_CHECKING:
@@ -18,17 +19,25 @@ METRIC_LABELS = {"recall@20": "Recall@20", "ndcg@20": "NDCG@20"}
 
 # Okabe and Ito's palette, told apart with any colour vision; the yellow, too pale for a line on white, is left out.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_DPI = 150
 TEXT_GREY, _GRID_GREY = "#555555", "#DDDDDD"
 
 
-def new_figure(width: float, height: float, dpi: int) -> Figure:
+def noise_labels(noise: str) -> tuple[str, str]:
+    """What a kind of noise is called above a chart, and what its ratio is a share of, below."""
+    added, removed = "added interactions, % of training", "removed interactions, % of training"
+    named = {FEEDBACK_ADDED: ("Added wrong feedback", added), FEEDBACK_REMOVED: ("Removed feedback", removed)}
+    return named.get(noise, (f"Swapped {noise} content", "items with swapped features, %"))
+
+
+def new_figure(width: float, height: float) -> Figure:
     """An empty figure of so many inches, drawn without a display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1, wspace=0.04, hspace=0.06)
-    figure = Figure(figsize=(width, height), dpi=dpi, layout=layout)
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout=layout)
     FigureCanvasAgg(figure)
     return figure
 

@@ -16,9 +16,7 @@ _HATCHES = ("", "///", "...", "xx", "\\\\\\", "++")  # told apart in grey, too
 _PANEL_HEIGHT, _INCHES_PER_GROUP = 3.4, 1.25
 
 
-def groups_figure(
-    rows: Sequence[Mapping[str, Any]], path: str | Path, *, metric: str, subtitle: str = "", dpi: int = 150
-) -> Path:
+def groups_figure(rows: Sequence[Mapping[str, Any]], path: str | Path, *, metric: str, subtitle: str = "") -> Path:
     """Draw a PNG: a panel of users and one of items, a cluster of bars for each group, a bar for each system.
 
     Parameters
@@ -37,7 +35,7 @@ def groups_figure(
     panels = list(dict.fromkeys(row["by"] for row in drawn))
     systems = list(dict.fromkeys(row["system"] for row in drawn))
     sizes = [len({row["group"] for row in drawn if row["by"] == by}) for by in panels]
-    figure = new_figure(max(6.0, 1.6 + _INCHES_PER_GROUP * sum(sizes)), _PANEL_HEIGHT + 1.2, dpi)
+    figure = new_figure(max(6.0, 1.6 + _INCHES_PER_GROUP * sum(sizes)), _PANEL_HEIGHT + 1.2)
     all_axes = figure.subplots(1, len(panels), squeeze=False, gridspec_kw={"width_ratios": sizes})[0]
     for by, axes in zip(panels, all_axes, strict=True):
         _draw_panel(axes, [row for row in drawn if row["by"] == by], systems, metric)

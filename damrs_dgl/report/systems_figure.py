@@ -32,7 +32,6 @@ def systems_figure(
     metric_labels: Mapping[str, str] = METRIC_LABELS,
     title: str = "Test quality of systems",
     subtitle: str | None = None,
-    dpi: int = 150,
 ) -> Path:
     """Draw a PNG: a panel for each metric, a line for each system, the first on top.
 
@@ -48,7 +47,7 @@ def systems_figure(
     if not rows:
         raise DataError("there is nothing to draw: no rows", where="figure of systems")
     systems = list(dict.fromkeys(str(row["system"]) for row in rows))
-    figure = new_figure(_PANEL_WIDTH * len(metric_labels) + 1.2, _ROW_HEIGHT * len(systems) + 1.9, dpi)
+    figure = new_figure(_PANEL_WIDTH * len(metric_labels) + 1.2, _ROW_HEIGHT * len(systems) + 1.9)
     panels = figure.subplots(1, len(metric_labels), sharey=True, squeeze=False)[0]
     for axes, (metric, label) in zip(panels, metric_labels.items(), strict=True):
         _draw_panel(axes, rows, systems, metric)

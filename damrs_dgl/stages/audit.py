@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from damrs_dgl.audit.folds import cross_fitted, fold_of_clicks
 from damrs_dgl.audit.interaction_scores import DEFAULT, SCORERS, Clicks, check_scorer, suspicion_of
 from damrs_dgl.audit.links import CutLinks, cut_links
 from damrs_dgl.audit.model_view import ModelView, has_terms, view_clicks
-from damrs_dgl.audit.reasons import click_reason, content_reason
 from damrs_dgl.audit.tables import content_table, interaction_table, link_table
 from damrs_dgl.audit.truth import known_noise
 from damrs_dgl.data.dataset import MultimodalDataset
@@ -27,8 +27,9 @@ from damrs_dgl.factory import build_recipe_graph, prepare_training
 from damrs_dgl.files import whole_file
 from damrs_dgl.progress import OnProgress
 from damrs_dgl.report.audit_figure import audit_figure
+from damrs_dgl.report.audit_words import click_reason, content_reason
 from damrs_dgl.report.inputs import AUDIT_TABLES
-from damrs_dgl.run import artefact_key
+from damrs_dgl.run import RunDirectory, artefact_key
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.training.checkpoint import CheckpointStore
 
@@ -67,7 +68,7 @@ def audit(
     run, console = workspace.run, workspace.console
     check_scorer(name, workspace.dataset, doubts=has_terms(workspace.fitted.model, workspace.dataset))
     noise = None if truth is None else known_noise(truth, workspace.dataset)
-    parts = audit_parts(workspace, name, folds)
+    judge = Judge(name, folds)
     files = [run.audit / f"{table}.parquet" for table in AUDIT_TABLES]
     found = _judge(workspace, name, folds)
     tables = {
@@ -75,31 +76,43 @@ def audit(
         "content": content_table(workspace.dataset, found.content),
         "links": link_table(workspace.dataset, found.links),
     }
-    with run.making("audit", parts, *files, run.audit_plot):
+    with run.making("audit", audit_parts(workspace, judge), *files, run.audit_plot):
         for file, table in zip(files, tables.values(), strict=True):
             with whole_file(file) as temporary:
                 pq.write_table(table, temporary, store_schema=False)
         audit_figure(tables, run.audit_plot, title=_title(workspace), subtitle=f"{name}: {SCORERS[name].meaning}")
-    _show(workspace, found, name, folds, top)
+    _show(workspace, tables, judge, top)
     if noise is not None:
         _show_detection(workspace, found, noise)
     console.notice(f"audit: {', '.join(str(file) for file in files)} and {run.audit_plot}")
     return tables
 
 
-def judged_by(scorer: str, folds: int) -> str:
-    """The scorer and the folds in words, such as "by belief over 5 folds"."""
-    return f"by {scorer}{f' over {folds} folds' if folds else ''}"
+@dataclass(frozen=True)
+class Judge:
+    """By what an audit judges clicks: a scorer, and over how many folds, 0 for none."""
+
+    scorer: str
+    folds: int
+
+    @classmethod
+    def of(cls, run: RunDirectory) -> Judge | None:
+        """That of the audit in a run's folder; None where there is no audit, or one that was written by hand."""
+        made_from = run.made_from("audit")
+        return None if made_from is None else cls(made_from["--scorer"], made_from["--folds"])
+
+    def __str__(self) -> str:
+        return f"by {self.scorer}{f' over {self.folds} folds' if self.folds else ''}"
 
 
-def audit_parts(workspace: Workspace, scorer: str, folds: int) -> dict[str, Any]:
+def audit_parts(workspace: Workspace, judge: Judge) -> dict[str, Any]:
     """What an audit is made from."""
     progress = workspace.fitted.progress
     return {
         **workspace.fit_parts,
         "the training": f"best epoch {progress.best_epoch} of {progress.epoch}",
-        "--scorer": scorer,
-        "--folds": folds,
+        "--scorer": judge.scorer,
+        "--folds": judge.folds,
     }
 
 
@@ -162,33 +175,24 @@ def _title(workspace: Workspace) -> str:
     return f"{workspace.recipe.name}: what is suspect{workspace.synthetic_note}"
 
 
-def _show(workspace: Workspace, found: Audit, scorer: str, folds: int, top: int) -> None:
-    dataset, console = workspace.dataset, workspace.console
-    title = _title(workspace)
-    view, voices = found.clicks.view, _voices(found, scorer)
-    worst = np.argsort(-found.suspicion, kind="stable")[:top]
-    rows: list[Sequence[Any]] = [
-        [
-            dataset.user_ids[int(dataset.train.users[click])].as_py(),
-            dataset.item_ids[int(dataset.train.items[click])].as_py(),
-            float(found.suspicion[click]),
-            click_reason(view, int(click), voices),
-        ]
-        for click in worst
-    ]
+def _show(workspace: Workspace, tables: Mapping[str, pa.Table], judge: Judge, top: int) -> None:
+    """The most suspect of each kind, and how many links each rule cut."""
+    console, title = workspace.console, _title(workspace)
     if top:
-        console.table(f"{title}, clicks {judged_by(scorer, folds)}", ["user", "item", "suspicion", "why"], rows)
-        _show_content(workspace, found, top, title)
-    counts = [
-        [relation, rule, f"{int(((found.links.relation == relation) & (found.links.rule == rule)).sum()):,}"]
-        for relation in dict.fromkeys(found.links.relation)
-        for rule in dict.fromkeys(found.links.rule[found.links.relation == relation])
-    ]
+        rows = [
+            [row["user"], row["item"], row["suspicion"], click_reason(row)]
+            for row in tables["interactions"].slice(0, top).to_pylist()
+        ]
+        console.table(f"{title}, clicks {judge}", ["user", "item", "suspicion", "why"], rows)
+        _show_content(workspace, tables["content"].slice(0, top), title)
+    links = tables["links"]
+    counts = Counter(zip(links["modality"].to_pylist(), links["rule"].to_pylist(), strict=True))
     if counts:
-        console.table(f"{title}, links that were cut", ["relation", "rule", "links"], counts)
+        shown = [[relation, rule, f"{count:,}"] for (relation, rule), count in counts.items()]
+        console.table(f"{title}, links that were cut", ["relation", "rule", "links"], shown)
     else:
         console.notice("audit: no link of an item to its nearest neighbours was cut")
-    if view.posterior is None:
+    if tables["interactions"]["posterior"].null_count:
         console.notice(f"audit: {workspace.recipe.model.name} has no f, g and posterior: those columns are empty")
 
 
@@ -203,16 +207,13 @@ def _show_detection(workspace: Workspace, found: Audit, noise: np.ndarray) -> No
     workspace.console.table(title, heads, [[figures[name] for name in columns]], keys=0)
 
 
-def _show_content(workspace: Workspace, found: Audit, top: int, title: str) -> None:
-    dataset = workspace.dataset
-    if not found.content.suspicion:
+def _show_content(workspace: Workspace, table: pa.Table, title: str) -> None:
+    if not len(table):
         workspace.console.notice("audit: the data set has no content, so that none is judged")
         return
-    rows = []
-    for modality, suspicion in found.content.suspicion.items():
-        known = np.flatnonzero(np.isfinite(suspicion))
-        for item in known[np.argsort(-suspicion[known], kind="stable")][:top]:
-            reason = content_reason(found.content, modality, int(item))
-            rows.append([dataset.item_ids[int(item)].as_py(), modality, float(suspicion[item]), reason])
-    rows = sorted(rows, key=lambda row: -row[2])[:top]
+    rows = [
+        [row["item"], row["modality"], row["suspicion"], content_reason(row)]
+        for row in table.to_pylist()
+        if row["suspicion"] is not None
+    ]
     workspace.console.table(f"{title}, content", ["item", "modality", "suspicion", "why"], rows)

@@ -10,8 +10,8 @@ from damrs_dgl.models.systems import floor_systems, full_name
 from damrs_dgl.stages.study import run_study, seeds_of
 from damrs_dgl.stages.systems_table import StudyFiles, finish_systems
 from damrs_dgl.stages.workspace import Workspace, writing_stage
-from damrs_dgl.studies.cells import Cell, Study
 from damrs_dgl.studies.published import paper_comparison, paper_dataset
+from damrs_dgl.studies.study import Cell, Study
 from damrs_dgl.studies.systems import clean_cells, systems_of
 
 

@@ -18,7 +18,7 @@ from damrs_dgl.files import whole_file, write_text
 from damrs_dgl.models.registry import find_model
 from damrs_dgl.recipe import with_values, written_text
 from damrs_dgl.run import change_text
-from damrs_dgl.stages.audit import audit_parts, judged_by
+from damrs_dgl.stages.audit import Judge, audit_parts
 from damrs_dgl.stages.evaluate import current_metrics
 from damrs_dgl.stages.fit import fit
 from damrs_dgl.stages.workspace import Workspace
@@ -48,7 +48,7 @@ def drop_suspects(
     if spared:
         console.notice(f"fit: {spared:,} suspects stay, each the last click of its user")
     table = pa.concat_tables([_pairs(dataset, dataset.left_out), _pairs(dataset, _some(dataset, chosen))])
-    title = f"without {len(chosen):,} suspects {_judged_by(workspace)}"
+    title = f"without {len(chosen):,} suspects {Judge.of(workspace.run)}"
     return _own_run(
         workspace, f"without-suspects-{share:g}", "left_out", table, before, title, restart=restart, track=track
     )
@@ -73,7 +73,7 @@ def reweight_suspects(workspace: Workspace, *, restart: bool = False, track: Seq
         "click_weights",
         table,
         before,
-        f"by 1 - suspicion {_judged_by(workspace)}",
+        f"by 1 - suspicion {Judge.of(workspace.run)}",
         restart=restart,
         track=track,
     )
@@ -109,11 +109,10 @@ def _own_run(
 def suspects(workspace: Workspace) -> np.ndarray:
     """The places of all training clicks in `dataset.train`, the most suspect first, by the audit of this training."""
     run, path = workspace.run, workspace.run.audit / "interactions.parquet"
-    made_from = run.made_from("audit")
-    if made_from is None or not path.exists():
+    judge = Judge.of(run)
+    if judge is None or not path.exists():
         raise RunError("there is no audit of this run", where=run.audit, fix="run `audit` first")
-    parts = audit_parts(workspace, made_from["--scorer"], made_from["--folds"])
-    changed = run.changes("audit", parts, path)
+    changed = run.changes("audit", audit_parts(workspace, judge), path)
     if changed:
         raise RunError(
             f"the audit is of another training: {change_text(changed)}", where=run.audit, fix="run `audit` again"
@@ -130,12 +129,6 @@ def suspects(workspace: Workspace) -> np.ndarray:
     by_key = np.argsort(keys)
     found: np.ndarray = by_key[np.searchsorted(keys[by_key], asked)]
     return found
-
-
-def _judged_by(workspace: Workspace) -> str:
-    """How the audit that is there judged: "by consensus", "by belief over 5 folds"."""
-    made_from = workspace.run.made_from("audit") or {}
-    return judged_by(made_from["--scorer"], made_from["--folds"])
 
 
 def most_suspect(dataset: MultimodalDataset, order: np.ndarray, count: int) -> np.ndarray:

@@ -28,7 +28,7 @@ from damrs_dgl.report.inputs import ReportInputs, Row, audit_tables, read_table,
 from damrs_dgl.report.item_vectors import VectorView, vector_views
 from damrs_dgl.report.pictures import PictureFolder
 from damrs_dgl.run import RunDirectory, change_text
-from damrs_dgl.stages.audit import audit_parts, judged_by
+from damrs_dgl.stages.audit import Judge, audit_parts
 from damrs_dgl.stages.describe import summary_of
 from damrs_dgl.stages.evaluate import current_metrics
 from damrs_dgl.stages.workspace import Workspace, writing_stage
@@ -134,17 +134,16 @@ def _studies(workspace: Workspace) -> dict[str, list[Row]]:
 def _audit(workspace: Workspace, *, fitted: bool) -> tuple[dict[str, pa.Table], str]:
     """The audit's tables and how it judged; an audit that is damaged, or of another training, is left out, and said."""
     run = workspace.run
-    made_from = run.made_from("audit")
-    if made_from is None:  # written by hand, or not there
+    judge = Judge.of(run)
+    if judge is None:  # written by hand, or not there
         return audit_tables(run.path), ""
-    scorer, folds = made_from["--scorer"], made_from["--folds"]
-    changes = run.changes("audit", audit_parts(workspace, scorer, folds)) if fitted else ()
+    changes = run.changes("audit", audit_parts(workspace, judge)) if fitted else ()
     if not fitted or changes:
         reason = f"of another training ({change_text(changes) if changes else 'none is there now'})"
     elif run.damaged("audit"):
         reason = "damaged"
     else:
-        return audit_tables(run.path), f"{judged_by(scorer, folds)}: {SCORERS[scorer].meaning}"
+        return audit_tables(run.path), f"{judge}: {SCORERS[judge.scorer].meaning}"
     workspace.console.warning(f"the audit is {reason}; it is left out: run `audit` again")
     return {}, ""
 
@@ -232,8 +231,8 @@ def _commands(workspace: Workspace, inputs: ReportInputs) -> list[str]:
     stages += ["evaluate"] if inputs.metrics is not None else []
     chains = [" ".join(stages), *study_commands(inputs.tables, floor_systems())]
     if inputs.audit:
-        made_from = workspace.run.made_from("audit") or {}
-        chains.append(audit_command(made_from.get("--scorer"), made_from.get("--folds", 0)))
+        judge = Judge.of(workspace.run)
+        chains.append(audit_command(judge.scorer, judge.folds) if judge else "audit")
     chains.append("report")
     start = f"damrs-dgl --recipe recipe.toml --run {shlex.quote(f'runs/{workspace.recipe.name}-again')}"
     version = importlib.metadata.version("damrs-dgl")

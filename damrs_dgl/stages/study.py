@@ -13,9 +13,10 @@ from damrs_dgl.provenance import fit_parts, graphs_parts
 from damrs_dgl.run import artefact_key
 from damrs_dgl.stages.fitted import early_best, load_weights
 from damrs_dgl.stages.workspace import Workspace
-from damrs_dgl.studies.cells import CLEAN, Cell, Outcome, Study, Watch, run_cells
+from damrs_dgl.studies.cells import Watch, run_cells
 from damrs_dgl.studies.results import CellResult
 from damrs_dgl.studies.statistics import summarise
+from damrs_dgl.studies.study import CLEAN, Cell, Outcome, Study
 from damrs_dgl.studies.training import keep_result
 from damrs_dgl.training.checkpoint import CheckpointStore
 from damrs_dgl.training.setup import schedule_of

@@ -15,9 +15,9 @@ from damrs_dgl.report.tables import Marked
 from damrs_dgl.stages.shown_table import show_table
 from damrs_dgl.stages.study import existing, finish, keeping, mean_text, of_seeds, show_failures
 from damrs_dgl.stages.workspace import Workspace
-from damrs_dgl.studies.cells import Cell, Outcome
 from damrs_dgl.studies.results import PER_USER_K, CellResult
 from damrs_dgl.studies.statistics import Marks, Pair, best_and_second
+from damrs_dgl.studies.study import Cell, Outcome
 from damrs_dgl.studies.systems import HEADLINE, beside_accuracy, pair_rows, pairs_of, results_of, system_rows
 
 _SIGNS = {1: " **", 2: " *"}  # in the terminal's table

@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from damrs_dgl.errors import RunError
 from damrs_dgl.studies.results import CellResult
-from damrs_dgl.studies.study import CLEAN, Cell, Outcome, Study, changes_of
+from damrs_dgl.studies.study import Cell, Outcome, Study
 from damrs_dgl.studies.workers import train_cells, usable_jobs
-
-__all__ = ["CLEAN", "Adopt", "Cell", "Outcome", "Study", "Watch", "changes_of", "run_cells"]
 
 
 class Watch:

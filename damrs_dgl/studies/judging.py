@@ -72,7 +72,7 @@ def trained_floor(
 
     Weights of clicks are left aside: what is computed at once cannot heed them.
     """
-    dataset = dataset.replace(train=dataset.train.alike())
+    dataset = dataset.replace(train=dataset.train.unweighted())
     for name in floor_systems():
         own = with_values(recipe, {"model": {"name": name}})
         trainer = prepare_training(own, dataset, graph, device=device)

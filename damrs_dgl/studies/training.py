@@ -57,7 +57,7 @@ class CellTrainer:
         )
         graph = self._graph_of(cell, dataset)
         if find_model(recipe.model.name).is_floor:  # which is there on weighed clicks too, and cannot heed the weights
-            dataset = dataset.replace(train=dataset.train.alike())
+            dataset = dataset.replace(train=dataset.train.unweighted())
         trainer = prepare_training(recipe, dataset, graph, device=self.study.device, store=store)
         try:
             trainer.resume()

@@ -226,7 +226,7 @@ class Trainer:
         history = history.view(len(steps), len(names))
         self._require_finite(names, history, epoch)
         means = dict(zip(names, history.mean(dim=0).tolist(), strict=True))
-        return {"loss": sum(mean for name, mean in means.items() if name not in self.model.apart), **means}
+        return {"loss": sum(mean for name, mean in means.items() if name not in self.model.logged_only), **means}
 
     def _step_generator(self, epoch: int) -> torch.Generator | None:
         """On a GPU, one of the device's own, begun anew each epoch so that a resumed training draws the same."""

@@ -20,8 +20,8 @@ import pytest
 import torch
 
 from damrs_dgl.evaluation import list_metrics
-from damrs_dgl.studies.cells import Cell
 from damrs_dgl.studies.results import CellResult
+from damrs_dgl.studies.study import Cell
 from damrs_dgl.studies.training import CellTrainer
 from tests.cli_runner import CommandLine, tiny_options
 

@@ -12,8 +12,8 @@ import torch
 
 from damrs_dgl.data.noise import corrupt
 from damrs_dgl.data.synthetic import synthetic_shop
-from damrs_dgl.studies.cells import Cell
 from damrs_dgl.studies.results import CellResult
+from damrs_dgl.studies.study import Cell
 from damrs_dgl.studies.training import CellTrainer
 from tests.cli_runner import CommandLine
 

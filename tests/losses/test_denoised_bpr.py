@@ -135,7 +135,7 @@ def test_no_gradient_reaches_the_confidences(loss) -> None:
     assert not reliability(scores, alpha=1, beta=1).requires_grad
     assert not level.requires_grad and not mean_relation_negative_preference(scores).requires_grad
     assert not contradiction(scores, level, gamma=1).requires_grad
-    assert not contradiction_by_gap(scores, level).requires_grad
+    assert not contradiction_by_gap(scores, level, gamma=1.0).requires_grad
     weights = torch.rand(2, 6, dtype=torch.float64, requires_grad=True)
     loss(scores[0], scores[1], *weights).backward()
     assert weights.grad is None

@@ -13,11 +13,12 @@ from PIL import Image
 
 from damrs_dgl.data import MultimodalDataset
 from damrs_dgl.errors import DataError, RunError
+from damrs_dgl.report.audit_words import click_reason, content_reason
 from damrs_dgl.report.blocks import Figures, Picture, Table
 from damrs_dgl.report.inputs import ReportInputs, audit_tables, read_table, study_tables
 from damrs_dgl.report.item_vectors import vector_views
 from damrs_dgl.report.pictures import PictureFolder
-from damrs_dgl.report.sections.audit import click_row_text, content_row_text, top
+from damrs_dgl.report.sections.audit import top
 from damrs_dgl.report.sections.data import degree_chart
 from damrs_dgl.report.sections.groups import groups_section
 from damrs_dgl.report.sections.overview import overview_section
@@ -227,13 +228,13 @@ def test_degrees_fall_into_bars_that_double() -> None:
 def test_reasons_are_sentences() -> None:
     row = {"percentile": 0.12, "speaks_against": "visual", "speaks_for": None}
     said = "The model ranks it above 12% of what is new to the user; visual speaks most against it; no relation speaks "
-    assert click_row_text(row) == f"{said}for it."
-    assert click_row_text({"percentile": None}) == "-"
-    assert click_row_text({"percentile": 0.97}).startswith(
+    assert click_reason(row) == f"{said}for it."
+    assert click_reason({"percentile": None}) == "-"
+    assert click_reason({"percentile": 0.97}).startswith(
         "The model, which has learned it, still ranks it above 97% of "
     )
     row = {"modality": "visual", "odd_modality": "visual", "agrees_with_behavior": -1.5, "agrees_with_content": None}
-    assert content_row_text(row) == "Unlike what the same users chose (-1.5 sd); the odd one of its modalities."
+    assert content_reason(row) == "Unlike what the same users chose (-1.5 sd); the odd one of its modalities."
 
 
 def test_the_most_suspicious_come_first_and_the_unknown_last() -> None:

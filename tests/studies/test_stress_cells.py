@@ -11,9 +11,9 @@ from damrs_dgl.errors import DamrsError, RecipeError
 from damrs_dgl.models.lightgcn import LightGCN
 from damrs_dgl.models.registry import reads_content
 from damrs_dgl.recipe import load_recipe, with_values
-from damrs_dgl.studies.cells import CLEAN, Cell
 from damrs_dgl.studies.results import CellResult
 from damrs_dgl.studies.stress import plan_cells, stress_rows
+from damrs_dgl.studies.study import CLEAN, Cell
 from damrs_dgl.studies.systems import systems_of
 
 

@@ -69,7 +69,7 @@ class MMSSL(TableModel):
     }
     grid: ClassVar[Space] = {**AUTHORS, "training.learning_rate": (5.5e-4,), "model.num_layers": (1, 2, 3, 4)}
     needs_content = True
-    apart = frozenset({"critic"})
+    logged_only = frozenset({"critic"})
     citation = "Wei et al., Multi-modal self-supervised learning for recommendation, WWW 2023"
     config: MMSSLConfig
     learned_edges: Tensor

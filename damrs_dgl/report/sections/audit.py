@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from damrs_dgl.report.audit_words import Record, click_reason, content_reason
 from damrs_dgl.report.blocks import Block, Cell, Figure, Figures, Paragraph, Section, Table
 from damrs_dgl.report.charts import bar_chart
 from damrs_dgl.report.inputs import ReportInputs
 from damrs_dgl.report.pictures import PictureFolder
 
 _SHOWN = 20
-_VOICE = "suspicion_by_"
-_WHOSE = {
-    "model": "the model's score",
-    "ease": "EASE without the click",
-    "itemknn": "item neighbours without the click",
-}
-Record = Mapping[str, Any]
 
 
 def audit_section(inputs: ReportInputs) -> Section | None:
@@ -47,11 +41,11 @@ def audit_section(inputs: ReportInputs) -> Section | None:
         blocks.append(Figures(figures))
     if "interactions" in tables:
         rows = top(tables["interactions"])
-        blocks.append(_top_table("The most suspicious clicks", ["user", "item"], rows, click_row_text, pictures))
+        blocks.append(_top_table("The most suspicious clicks", ["user", "item"], rows, click_reason, pictures))
     if "content" in tables:
         rows = top(tables["content"])
         title = "The most suspicious contents"
-        blocks.append(_top_table(title, ["item", "modality"], rows, content_row_text, pictures))
+        blocks.append(_top_table(title, ["item", "modality"], rows, content_reason, pictures))
     links = inputs.audit.get("links")
     if links is not None and links.num_rows:
         blocks.append(_cut_links(links))
@@ -104,38 +98,6 @@ def _top_table(
     return Table(title, heads, shown, cards=True, names=frozenset(names))
 
 
-def click_row_text(row: Record) -> str:
-    """Why a click is suspicious: who suspects it, where the model ranks it, which relations speak against or for it."""
-    voices = {key.removeprefix(_VOICE): value for key, value in row.items() if key.startswith(_VOICE)}
-    parts = [f"suspicion {value:.2f} by {_WHOSE.get(name, name)}" for name, value in voices.items()]
-    if isinstance(row.get("percentile"), float):
-        learned = "" if row["percentile"] < 0.95 else ", which has learned it, still"
-        parts.append(f"the model{learned} ranks it above {row['percentile']:.0%} of what is new to the user")
-    against, favour = row.get("speaks_against"), row.get("speaks_for")
-    if against:
-        parts.append(f"{against} speaks most against it")
-    if favour:
-        parts.append(f"{favour} speaks most for it")
-    elif against:
-        parts.append("no relation speaks for it")
-    return _sentence(parts)
-
-
-def content_row_text(row: Record) -> str:
-    """Why an item's content is suspicious: what it is unlike, in standard deviations from the mean over items."""
-    parts = []
-    for key, whose in (
-        ("agrees_with_behavior", "what the same users chose"),
-        ("agrees_with_content", "the items near it in its other content"),
-    ):
-        if isinstance(row.get(key), float) and math.isfinite(row[key]):
-            parts.append(f"{'like' if row[key] >= 0 else 'unlike'} {whose} ({row[key]:+.1f} sd)")
-    odd = row.get("odd_modality")
-    if odd and odd == row.get("modality"):
-        parts.append("the odd one of its modalities")
-    return _sentence(parts)
-
-
 def _cut_links(table: pa.Table) -> Table:
     """How many links each rule cut."""
     counts = Counter(zip(table["modality"].to_pylist(), table["rule"].to_pylist(), strict=True))
@@ -145,8 +107,3 @@ def _cut_links(table: pa.Table) -> Table:
 
 def _three(value: Any) -> str | None:
     return f"{value:.3f}" if isinstance(value, float) and math.isfinite(value) else None
-
-
-def _sentence(parts: Sequence[str]) -> str:
-    text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}." if text else "-"

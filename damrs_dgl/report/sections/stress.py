@@ -6,14 +6,10 @@ from collections.abc import Sequence
 
 from damrs_dgl.report.blocks import Figure, Figures, Paragraph, Section
 from damrs_dgl.report.charts import Series, line_chart
+from damrs_dgl.report.drawing import noise_labels
 from damrs_dgl.report.inputs import ReportInputs, Row, is_number
 from damrs_dgl.report.sections.metrics import headline, label_of
 from damrs_dgl.report.sections.systems import mean_and_error, system_of
-
-_NOISES = {
-    "feedback": ("Added wrong feedback", "added interactions, % of training"),
-    "feedback-removed": ("Removed feedback", "removed interactions, % of training"),
-}
 
 
 def stress_section(inputs: ReportInputs) -> Section | None:
@@ -48,6 +44,6 @@ def _chart(rows: Sequence[Row], noise: str, metric: str, systems: Sequence[str])
     ratios = sorted({ratio for one in series for ratio in one.xs})
     if not ratios:
         return None
-    name, axis = _NOISES.get(noise, (f"Swapped {noise} content", "items with swapped features, %"))
+    name, axis = noise_labels(noise)
     marks = [(ratio, f"{ratio:g}") for ratio in ratios]
     return line_chart(f"{name}: {label_of(metric)}", series, x_label=axis, y_label=label_of(metric), x_ticks=marks)
