@@ -32,7 +32,7 @@ def measure(data: str, system: str, seed: int, target: float, extra: dict[str, o
     import torch
 
     from damrs_dgl.factory import SplitEvaluator, build_recipe_graph, load_dataset, prepare_training, scorer_of
-    from damrs_dgl.training.trainer import Progress, Schedule
+    from damrs_dgl.training.schedule import Progress, Schedule
 
     recipe, _ = recipe_of(data, system, seed, {"training.evaluate_every": 1, **extra})
     dataset = load_dataset(recipe)

@@ -26,8 +26,9 @@ from damrs_dgl.models.registry import find_model
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.scoring import Scorer
 from damrs_dgl.training.checkpoint import CheckpointStore
+from damrs_dgl.training.schedule import Progress, Schedule
 from damrs_dgl.training.setup import make_trainer
-from damrs_dgl.training.trainer import Progress, Schedule, Trainer
+from damrs_dgl.training.trainer import Trainer
 
 
 def pick_device(name: str) -> torch.device:

@@ -33,7 +33,7 @@ from damrs_dgl.models.needs import wrong_modalities
 from damrs_dgl.recipe import Recipe, load_recipe, recipe_from, with_values
 from damrs_dgl.scoring import DotProduct, Scorer
 from damrs_dgl.training.checkpoint import load_tensors, save_tensors
-from damrs_dgl.training.trainer import Progress, Schedule
+from damrs_dgl.training.schedule import Progress, Schedule
 
 logger = logging.getLogger("damrs_dgl")
 _AGAIN = "save the recommender again"

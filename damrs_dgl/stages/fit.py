@@ -20,7 +20,8 @@ from damrs_dgl.stages.fit_display import epoch_fields, report_members
 from damrs_dgl.stages.fitted import Fitted, early_best
 from damrs_dgl.stages.tracking import Tracking
 from damrs_dgl.stages.workspace import Workspace
-from damrs_dgl.training.trainer import Progress, Schedule, Trainer
+from damrs_dgl.training.schedule import Progress, Schedule
+from damrs_dgl.training.trainer import Trainer
 
 
 def fit(workspace: Workspace, *, restart: bool = False, track: Sequence[str] = ()) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from damrs_dgl.console import Console, ProgressBar
-from damrs_dgl.training.trainer import Progress, Schedule, Trainer
+from damrs_dgl.training.schedule import Progress, Schedule
+from damrs_dgl.training.trainer import Trainer
 
 
 def epoch_fields(progress: Progress, schedule: Schedule) -> dict[str, str]:

@@ -12,7 +12,7 @@ from damrs_dgl.factory import scorer_of
 from damrs_dgl.models.base import RankingModel
 from damrs_dgl.scoring import Scorer
 from damrs_dgl.training.checkpoint import CheckpointStore
-from damrs_dgl.training.trainer import Progress
+from damrs_dgl.training.schedule import Progress
 
 
 @dataclass

@@ -21,7 +21,8 @@ from damrs_dgl.models.registry import find_model
 from damrs_dgl.studies.judging import Judge
 from damrs_dgl.studies.results import CellResult
 from damrs_dgl.studies.study import Cell, Outcome, Study
-from damrs_dgl.training.trainer import Progress, Trainer
+from damrs_dgl.training.schedule import Progress
+from damrs_dgl.training.trainer import Trainer
 
 
 class CellTrainer:

@@ -20,7 +20,8 @@ from damrs_dgl.sealed import read_sealed, soundness, write_sealed
 from damrs_dgl.studies.results import ResultStore
 from damrs_dgl.studies.study import Cell
 from damrs_dgl.studies.training import CellTrainer
-from damrs_dgl.training.trainer import Progress, Schedule, Trainer
+from damrs_dgl.training.schedule import Progress, Schedule
+from damrs_dgl.training.trainer import Trainer
 
 _GRAPHS_KEPT = 4  # of trials that differ in [graphs]; each may be as large as the data set
 Curve = tuple[tuple[int, float], ...]  # (epoch, monitored score) of each evaluation

@@ -14,9 +14,10 @@ from damrs_dgl.models.registry import find_model, reads_content
 from damrs_dgl.training.checkpoint import CheckpointStore
 from damrs_dgl.training.keys import TrainingKeys
 from damrs_dgl.training.sampling import PairSampler
+from damrs_dgl.training.schedule import Metrics, Schedule
 from damrs_dgl.training.sizes import batch_size_for, patience_for, spread_for
 from damrs_dgl.training.start import content_smoothing, start_from_spectrum
-from damrs_dgl.training.trainer import Metrics, Schedule, Trainer
+from damrs_dgl.training.trainer import Trainer
 
 
 def make_trainer(

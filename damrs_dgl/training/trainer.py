@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,80 +15,7 @@ from damrs_dgl.models.base import ClosedFormModel, RankingModel, checked_terms
 from damrs_dgl.training.allocator import keep_freed_memory
 from damrs_dgl.training.checkpoint import RESTART, CheckpointStore
 from damrs_dgl.training.sampling import PairSampler
-
-Metrics = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to train: at most `epochs`, until `patience` validations bring no better `monitor`.
-
-    first_judged: validations of earlier epochs, which prepare the model, are noted and choose nothing.
-    learning_rate_decay: every optimiser's rate is multiplied by it over `decay_epochs` epochs, a little each epoch.
-    """
-
-    epochs: int
-    patience: int
-    evaluate_every: int = 1
-    monitor: str = "recall@20"
-    learning_rate: float = 1e-3
-    learning_rate_decay: float = 1.0
-    decay_epochs: int = 50
-    first_judged: int = 1
-
-    def judges(self, epoch: int) -> bool:
-        """Whether an epoch's validation says something of the model; the last one's does, so that there is a best."""
-        return epoch >= min(self.first_judged, self.epochs)
-
-    def rate_factor(self, epoch: int) -> float:
-        """What the learning rates are multiplied by in an epoch (from 1)."""
-        return float(self.learning_rate_decay ** ((epoch - 1) / self.decay_epochs))
-
-
-@dataclass
-class Progress:
-    """What a training has come to. Epochs count from 1; `history` has one row per epoch."""
-
-    epoch: int = 0
-    best_epoch: int = 0
-    best: Metrics = field(default_factory=dict)
-    stale: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-
-    @property
-    def seconds(self) -> float:
-        """Of all epochs, validation among them."""
-        return round(sum(row["seconds"] for row in self.history), 3)
-
-    def finished(self, schedule: Schedule) -> bool:
-        """Whether the schedule asks for no further epoch."""
-        return self.epoch >= schedule.epochs or self.stale >= schedule.patience
-
-    def is_whole(self, schedule: Schedule) -> bool:
-        """Whether a training from scratch under this schedule ends exactly here.
-
-        One that was resumed with more epochs or another patience may have gone on where such a training would not.
-        """
-        return bool(self.history) and self._ends(schedule) is True
-
-    def is_on_the_way(self, schedule: Schedule) -> bool:
-        """Whether a training from scratch under this schedule comes through here, or ends here."""
-        return self._ends(schedule) is not None
-
-    def _ends(self, schedule: Schedule) -> bool | None:
-        """Whether a training from scratch ends with this history; None where it would have another."""
-        best, stale, column, ended = -math.inf, 0, f"validation_{schedule.monitor}", False
-        for position, row in enumerate(self.history, start=1):
-            in_turn = position % schedule.evaluate_every == 0
-            if ended or (column in row) != (in_turn or position == schedule.epochs):
-                return None
-            if schedule.judges(position):
-                if column in row and row[column] > best:
-                    best, stale = row[column], 0
-                elif in_turn:
-                    stale += 1
-            ended = position >= schedule.epochs or stale >= schedule.patience
-        return ended
+from damrs_dgl.training.schedule import Metrics, Progress, Schedule
 
 
 class Trainer:

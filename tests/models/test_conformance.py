@@ -22,7 +22,8 @@ from damrs_dgl.recipe import Recipe, load_recipe, with_values
 from damrs_dgl.recommender import Recommender
 from damrs_dgl.scoring import DotProduct
 from damrs_dgl.training.checkpoint import CheckpointStore
-from damrs_dgl.training.trainer import Progress, Schedule, Trainer
+from damrs_dgl.training.schedule import Progress, Schedule
+from damrs_dgl.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 WRAPPED = ("mf", "vbpr", "sgl", "ngcf")  # beside its default, what DA-MRS is tried round

@@ -15,7 +15,8 @@ from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.factory import build_recipe_graph, prepare_training
 from damrs_dgl.recipe import Recipe, load_recipe, with_values
 from damrs_dgl.training.checkpoint import CheckpointStore
-from damrs_dgl.training.trainer import Progress, Schedule, Trainer
+from damrs_dgl.training.schedule import Progress, Schedule
+from damrs_dgl.training.trainer import Trainer
 
 SETTINGS: dict[str, object] = {
     "model.dim": 8,

@@ -16,8 +16,9 @@ from damrs_dgl.errors import RecipeError, TrainingError
 from damrs_dgl.factory import SplitEvaluator, scorer_of
 from damrs_dgl.models.base import Batch, ClosedFormModel, Embeddings
 from damrs_dgl.models.optimizers import Adam
+from damrs_dgl.training.schedule import Progress, Schedule
 from damrs_dgl.training.setup import schedule_of
-from damrs_dgl.training.trainer import Progress, Schedule, Trainer
+from damrs_dgl.training.trainer import Trainer
 from tests.training.builders import dataset, make_trainer, recipe, without_times
 
 
@@ -403,7 +404,7 @@ def test_terms_are_collected_by_name_and_a_second_player_s_stands_apart() -> Non
     fewer = history(lambda terms, step: {k: v for k, v in terms.items() if not (step % 2 and k == "regularization")})
     assert fewer["feedback"] == plain["feedback"] and 0 < fewer["regularization"] < plain["regularization"]
     trainer = make_trainer(model__name="mf", training__epochs=1)
-    trainer.model.apart = frozenset({"regularization"})  # type: ignore[misc]
+    trainer.model.logged_only = frozenset({"regularization"})  # type: ignore[misc]
     assert trainer.fit().history[0]["loss"] == plain["feedback"]
 
 

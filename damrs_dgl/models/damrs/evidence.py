@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding
 
-from damrs_dgl.losses.denoised_bpr import posterior, reliability
+from damrs_dgl.losses.denoised_bpr import posterior
 from damrs_dgl.models.base import ClickEvidence, pair_scores
 from damrs_dgl.models.damrs.config import DAMRSConfig
-from damrs_dgl.models.damrs.objective import CONTRADICTIONS, relation_scores
+from damrs_dgl.models.damrs.objective import contradiction_of, relation_scores, reliability_of
 from damrs_dgl.models.damrs.variants import Representations, Variant
 
 _BLOCK = 8192  # pairs at a time: 8 MiB of each relation's rows at d = 256
@@ -38,28 +38,18 @@ def click_evidence(
     for block in torch.arange(len(users), device=users.device).split(_BLOCK):
         rows = embedding(users[block], vectors.users)
         scores = relation_scores(variant, vectors, rows, items[block])
-        f = torch.ones_like(scores[0])
-        if config.reliability:
-            unbiased = variant.unbiased_variance
-            f = reliability(scores, alpha=config.alpha, beta=config.beta, unbiased_variance=unbiased)
-        g = _contradiction(config, scores, levels.mean())
+        f, g = reliability_of(config, variant, scores), contradiction_of(config, scores, levels.mean())
         own = pair_scores(rows, embedding(items[block], vectors.items))
         total, of_batch = torch.zeros_like(f), torch.zeros_like(f)
         for column in range(negatives.shape[1]):
             x = own - pair_scores(rows, embedding(negatives[block, column], vectors.items))
-            total += posterior(f, _contradiction(config, scores, levels[block, column]), x)
+            total += posterior(f, contradiction_of(config, scores, levels[block, column]), x)
             of_batch += posterior(f, g, x)
         mean_of = [(part / negatives.shape[1]).clamp(0, 1) for part in (total, of_batch)]
         parts.append((f, g, *mean_of, (scores - mean) / spread))
     joined = [torch.cat(column, dim=-1) for column in zip(*parts, strict=True)]
     f, g, each, of_batch, support = joined
     return ClickEvidence(f, g, each, of_batch, tuple(vectors.relation_items), support)
-
-
-def _contradiction(config: DAMRSConfig[Any], scores: Tensor, level: Tensor) -> Tensor:
-    if not config.contradiction:
-        return torch.zeros_like(scores[0])
-    return CONTRADICTIONS[config.contradiction_form](scores, level, gamma=config.gamma)
 
 
 def _unmet(

@@ -92,14 +92,25 @@ def confidences(
     `users` [B, d] are the batch's user vectors, `negative_scores` [B] the fused scores of its negatives.
     """
     scores = relation_scores(variant, vectors, users, batch.positive_items)
-    f, g = torch.ones_like(scores[0]), torch.zeros_like(scores[0])
-    if config.reliability:
-        f = reliability(scores, alpha=config.alpha, beta=config.beta, unbiased_variance=variant.unbiased_variance)
+    level = torch.zeros_like(scores[0, 0])
     if config.contradiction:
         negatives = relation_scores(variant, vectors, users, batch.pair_items[len(batch.users) :])
         level = variant.negative_preference(negative_scores, negatives)
-        g = CONTRADICTIONS[config.contradiction_form](scores, level, gamma=config.gamma)
-    return f, g
+    return reliability_of(config, variant, scores), contradiction_of(config, scores, level)
+
+
+def reliability_of(config: DAMRSConfig[Any], variant: Variant, scores: Tensor) -> Tensor:
+    """f [B] of pairs that the relations score so, [R, B] (Eq. 6); 1 where the keys leave it out."""
+    if not config.reliability:
+        return torch.ones_like(scores[0])
+    return reliability(scores, alpha=config.alpha, beta=config.beta, unbiased_variance=variant.unbiased_variance)
+
+
+def contradiction_of(config: DAMRSConfig[Any], scores: Tensor, level: Tensor) -> Tensor:
+    """g [B] of pairs that the relations score so, [R, B], against y_n, a number or [B] (Eq. 7); 0 where left out."""
+    if not config.contradiction:
+        return torch.zeros_like(scores[0])
+    return CONTRADICTIONS[config.contradiction_form](scores, level, gamma=config.gamma)
 
 
 def relation_scores(variant: Variant, vectors: Representations, users: Tensor, items: Tensor) -> Tensor:
