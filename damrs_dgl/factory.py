@@ -19,7 +19,6 @@ from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DataError, DeviceError, SystemFault, fault_of
 from damrs_dgl.evaluation.lists import RankedLists
 from damrs_dgl.evaluation.metrics import ranked_lists, ranking_metrics
-from damrs_dgl.evaluation.ranking import SeenItems
 from damrs_dgl.graphs.build import BuiltGraph, build_graph
 from damrs_dgl.models.base import ModelInputs, RankingModel
 from damrs_dgl.models.registry import find_model
@@ -29,6 +28,7 @@ from damrs_dgl.training.checkpoint import CheckpointStore
 from damrs_dgl.training.schedule import Progress, Schedule
 from damrs_dgl.training.setup import make_trainer
 from damrs_dgl.training.trainer import Trainer
+from damrs_dgl.user_items import UserItems
 
 
 def pick_device(name: str) -> torch.device:
@@ -106,8 +106,8 @@ class SplitEvaluator:
         relevant: Interactions = getattr(dataset, split)
         excluded = excluded_pairs(recipe, dataset, split)
         self.size = dataset.num_users, dataset.num_items
-        self.relevant = SeenItems.from_pairs(relevant.users, relevant.items, dataset.num_users)
-        self.seen = SeenItems.from_pairs(*excluded, dataset.num_users)
+        self.relevant = UserItems.from_pairs(relevant.users, relevant.items, dataset.num_users)
+        self.seen = UserItems.from_pairs(*excluded, dataset.num_users)
         self.trained_users = torch.bincount(dataset.train.users, minlength=dataset.num_users) > 0
         self.settings = recipe.evaluation
 

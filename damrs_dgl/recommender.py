@@ -18,7 +18,7 @@ from torch.nn.functional import normalize
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.id_list import IdList, as_list, ids_from_tensor, ids_to_tensor, known_only
 from damrs_dgl.errors import DataError, RecipeError, RunError, refusal
-from damrs_dgl.evaluation.ranking import SeenItems, rank_items, rank_scorer
+from damrs_dgl.evaluation.ranking import rank_items, rank_scorer
 from damrs_dgl.factory import (
     SplitEvaluator,
     build_recipe_graph,
@@ -34,6 +34,7 @@ from damrs_dgl.recipe import Recipe, load_recipe, recipe_from, with_values
 from damrs_dgl.scoring import DotProduct, Scorer
 from damrs_dgl.training.checkpoint import load_tensors, save_tensors
 from damrs_dgl.training.schedule import Progress, Schedule
+from damrs_dgl.user_items import UserItems
 
 logger = logging.getLogger("damrs_dgl")
 _AGAIN = "save the recommender again"
@@ -126,7 +127,7 @@ class Recommender(BaseEstimator):
         self.data_fingerprint_ = dataset.fingerprint()
         self._hold(scorer_of(trainer.model), dataset.user_ids, dataset.item_ids)
         self._state = trainer.model.state_dict()
-        self._known_items = SeenItems.from_pairs(*known_interactions(dataset), dataset.num_users)
+        self._known_items = UserItems.from_pairs(*known_interactions(dataset), dataset.num_users)
         return self
 
     def recommend(self, user_ids: Any, k: int = 10, *, filter_known: bool = True) -> tuple[np.ndarray, np.ndarray]:
@@ -155,7 +156,7 @@ class Recommender(BaseEstimator):
         single, asked = as_list(item_ids)
         items = torch.from_numpy(known_only(self._items.indices(asked), asked, "item"))
         table = normalize(vectors.item_emb, dim=1)
-        itself = SeenItems(torch.arange(len(table) + 1), torch.arange(len(table)), len(table))
+        itself = UserItems(torch.arange(len(table) + 1), torch.arange(len(table)), len(table))
         ranking = rank_items(table[items.to(table.device)], table, k, users=items, seen=itself)
         return self._answer(ranking.items, ranking.scores, single)
 
@@ -214,7 +215,7 @@ class Recommender(BaseEstimator):
         try:
             recipe = recipe_from(facts["recipe"])
             ids = {name: ids_from_tensor(tensors[name]) for name in ("user_ids", "item_ids")}
-            known = SeenItems(tensors["known_offsets"], tensors["known_items"], facts["known_span"])
+            known = UserItems(tensors["known_offsets"], tensors["known_items"], facts["known_span"])
             state = {name.removeprefix(_STATE): value for name, value in tensors.items() if name.startswith(_STATE)}
             vectors = None if state else (tensors["users"], tensors["items"])
         except (KeyError, pa.ArrowException, RecipeError) as error:

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from damrs_dgl.data.dataset import MultimodalDataset
-from damrs_dgl.evaluation.ranking import SeenItems
 from damrs_dgl.models.base import RankingModel
 from damrs_dgl.progress import OnProgress
 from damrs_dgl.scoring import Scorer
 from damrs_dgl.selection import place_in_group
 from damrs_dgl.training.sampling import PairSampler
+from damrs_dgl.user_items import UserItems
 
 NEGATIVES = 16  # items that each click is compared with
 TERMS = ("reliability", "contradiction", "posterior", "batch_posterior", "support")  # of `ClickEvidence`
@@ -68,7 +68,7 @@ def view_clicks(
     evidence = model.click_evidence(users.to(device), items.to(device), drawn.to(device))
     order = torch.argsort(users, stable=True)
     found = {name: np.zeros(len(clicks), dtype=np.float32) for name in ("score", "percentile", "margin")}
-    seen = SeenItems.from_pairs(dataset.train.users, dataset.train.items, dataset.num_users)
+    seen = UserItems.from_pairs(dataset.train.users, dataset.train.items, dataset.num_users)
     scorer = model.scorer()
     done = 0
     for block in _user_blocks(users[order], dataset.num_items):
@@ -91,7 +91,7 @@ def has_terms(model: RankingModel, dataset: MultimodalDataset) -> bool:
     return model.eval().click_evidence(user, item, item[:, None]) is not None
 
 
-def _view_block(scorer: Scorer, seen: SeenItems, users: Tensor, items: Tensor, negatives: int) -> dict[str, Tensor]:
+def _view_block(scorer: Scorer, seen: UserItems, users: Tensor, items: Tensor, negatives: int) -> dict[str, Tensor]:
     """Score, percentile and margin of the clicks of some users, which stand side by side in `users`."""
     distinct, place = users.unique_consecutive(return_inverse=True)
     scores = scorer.scores(distinct).cpu().float()

@@ -13,7 +13,8 @@ from damrs_dgl.evaluation.metrics import (
     ranked_lists,
     ranking_metrics,
 )
-from damrs_dgl.evaluation.ranking import Ranking, SeenItems, rank_items, rank_scorer, top_k
+from damrs_dgl.evaluation.ranking import Ranking, rank_items, rank_scorer, top_k
+from damrs_dgl.user_items import UserItems
 
 __all__ = [
     "BEYOND_ACCURACY",
@@ -21,7 +22,7 @@ __all__ = [
     "RankedLists",
     "Ranking",
     "RankingResult",
-    "SeenItems",
+    "UserItems",
     "evaluate_ranking",
     "evaluate_scorer",
     "hit_matrix",

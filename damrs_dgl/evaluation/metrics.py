@@ -21,8 +21,9 @@ from torch import Tensor
 
 from damrs_dgl.errors import DataError
 from damrs_dgl.evaluation.lists import RankedLists
-from damrs_dgl.evaluation.ranking import SeenItems, rank_scorer
+from damrs_dgl.evaluation.ranking import rank_scorer
 from damrs_dgl.scoring import DotProduct, Scorer
+from damrs_dgl.user_items import UserItems
 
 METRICS = ("recall", "precision", "ndcg", "map")
 
@@ -44,7 +45,7 @@ class RankingResult:
     users: Tensor | None = None
 
 
-def hit_matrix(ranked_items: Tensor, users: Tensor, relevant: SeenItems) -> Tensor:
+def hit_matrix(ranked_items: Tensor, users: Tensor, relevant: UserItems) -> Tensor:
     """Whether the item at each rank is relevant: bool [n, K].
 
     ``ranked_items`` is int64 [n, K], -1 for no item, of ``users`` int64 [n], who are rows of ``relevant``.
@@ -106,8 +107,8 @@ def evaluate_ranking(
     user_emb: Any,
     item_emb: Any,
     *,
-    relevant: tuple[Any, Any] | SeenItems,
-    seen: tuple[Any, Any] | SeenItems | None = None,
+    relevant: tuple[Any, Any] | UserItems,
+    seen: tuple[Any, Any] | UserItems | None = None,
     trained_users: Any = None,
     ks: Sequence[int] = (5, 10, 20, 50),
     block_size: int = 256,
@@ -120,7 +121,7 @@ def evaluate_ranking(
     user_emb: [U, d], item_emb: [I, d], tensors or numpy arrays; the score of a pair is their inner product.
     relevant: (users, items), the pairs to be found (test). An item that is also seen cannot be found.
     seen: (users, items), the pairs left out of the ranking (training; with the protocol `unseen` also validation).
-        Who evaluates often can make either of the two once with ``SeenItems.from_pairs`` and give that.
+        Who evaluates often can make either of the two once with ``UserItems.from_pairs`` and give that.
     trained_users: bool [U], who has a training interaction; without it those who occur in ``seen`` (all, without seen).
     ks: the lengths of the lists; one longer than the catalogue works.
     block_size: users ranked at a time.
@@ -153,8 +154,8 @@ def evaluate_ranking(
 def evaluate_scorer(
     scorer: Scorer,
     *,
-    relevant: tuple[Any, Any] | SeenItems,
-    seen: tuple[Any, Any] | SeenItems | None = None,
+    relevant: tuple[Any, Any] | UserItems,
+    seen: tuple[Any, Any] | UserItems | None = None,
     trained_users: Any = None,
     ks: Sequence[int] = (5, 10, 20, 50),
     block_size: int = 256,
@@ -174,8 +175,8 @@ def ranked_lists(
     scorer: Scorer,
     k: int,
     *,
-    relevant: tuple[Any, Any] | SeenItems,
-    seen: tuple[Any, Any] | SeenItems | None = None,
+    relevant: tuple[Any, Any] | UserItems,
+    seen: tuple[Any, Any] | UserItems | None = None,
     trained_users: Any = None,
     block_size: int = 256,
 ) -> RankedLists:
@@ -195,12 +196,12 @@ def _check_ks(ks: Sequence[int]) -> list[int]:
     return sorted(set(found))
 
 
-def _rows(pairs: tuple[Any, Any] | SeenItems, num_users: int, num_items: int, name: str) -> SeenItems:
-    if isinstance(pairs, SeenItems):
-        rows = SeenItems(pairs.offsets.cpu(), pairs.items.cpu(), pairs.span)
+def _rows(pairs: tuple[Any, Any] | UserItems, num_users: int, num_items: int, name: str) -> UserItems:
+    if isinstance(pairs, UserItems):
+        rows = UserItems(pairs.offsets.cpu(), pairs.items.cpu(), pairs.span)
     else:
         users, items = (torch.as_tensor(part).cpu().long() for part in pairs)
-        rows = SeenItems.from_pairs(users, items, num_users)
+        rows = UserItems.from_pairs(users, items, num_users)
     if rows.num_users != num_users:
         raise DataError(f"the {name} pairs are of {rows.num_users} users, but there are {num_users} user vectors")
     if rows.span > num_items:
@@ -208,7 +209,7 @@ def _rows(pairs: tuple[Any, Any] | SeenItems, num_users: int, num_items: int, na
     return rows
 
 
-def _averaged_users(relevant: SeenItems, seen: SeenItems | None, trained_users: Any) -> Tensor:
+def _averaged_users(relevant: UserItems, seen: UserItems | None, trained_users: Any) -> Tensor:
     """int64, ascending: users with relevant items and a training interaction."""
     counted = relevant.counts() > 0
     if trained_users is not None:

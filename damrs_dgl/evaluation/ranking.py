@@ -15,6 +15,7 @@ from torch import Tensor
 from damrs_dgl.errors import DataError, TrainingError
 from damrs_dgl.scoring import DotProduct, Scorer
 from damrs_dgl.selection import largest
+from damrs_dgl.user_items import UserItems, first_outside
 
 # A block of scores stays below 2**26 numbers (256 MiB of float32), however many items there are.
 _MAX_BLOCK_SCORES = 2**26
@@ -29,68 +30,6 @@ class Ranking:
 
     items: Tensor
     scores: Tensor
-
-
-@dataclass(frozen=True)
-class SeenItems:
-    """The distinct items of every user, as compressed rows.
-
-    ``offsets`` is int64 [num_users + 1]; user u has ``items[offsets[u]:offsets[u + 1]]``, ascending, int64.
-    ``span`` is one more than the highest item in it (0 when there is none).
-    """
-
-    offsets: Tensor
-    items: Tensor
-    span: int
-
-    @classmethod
-    def from_pairs(cls, users: Tensor, items: Tensor, num_users: int) -> SeenItems:
-        """Rows from int64 pairs ``users`` [n], ``items`` [n] in any order; a repeated pair counts once.
-
-        Raises ``DataError`` for lengths that differ, and for users or items out of range.
-        """
-        if users.shape != items.shape or users.dim() != 1:
-            raise DataError(
-                f"users and items must be two lists of one length, got {list(users.shape)} and {list(items.shape)}"
-            )
-        users, items = users.long(), items.long()
-        if len(users) == 0:
-            return cls(users.new_zeros(num_users + 1), items, 0)
-        if int(users.min()) < 0 or int(users.max()) >= num_users:
-            raise DataError(f"user {_first_outside(users, num_users)} is not in 0..{num_users - 1}")
-        if int(items.min()) < 0:
-            raise DataError(f"item {int(items.min())} is negative")
-        span = int(items.max()) + 1
-        keys = torch.unique(users * span + items)
-        counts = torch.bincount(keys // span, minlength=num_users)
-        offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        return cls(offsets, keys % span, span)
-
-    @property
-    def num_users(self) -> int:
-        return len(self.offsets) - 1
-
-    def counts(self) -> Tensor:
-        """How many items each user has, int64 [num_users]."""
-        return self.offsets[1:] - self.offsets[:-1]
-
-    def pairs_of(self, users: Tensor) -> tuple[Tensor, Tensor]:
-        """All items of ``users`` [b] as (row in ``users``, item), both int64 [n], sorted by row, then item."""
-        users = users.to(self.offsets.device)
-        starts = self.offsets[users]
-        counts = self.offsets[users + 1] - starts
-        ends = counts.cumsum(0)
-        total = int(ends[-1]) if len(ends) else 0
-        rows = torch.repeat_interleave(torch.arange(len(users), device=users.device), counts, output_size=total)
-        # position n of the result lies at starts[row] + (n - first n of that row) in self.items
-        shifts = torch.repeat_interleave(starts - (ends - counts), counts, output_size=total)
-        return rows, self.items[torch.arange(total, device=users.device) + shifts]
-
-    def mask_(self, scores: Tensor, users: Tensor) -> Tensor:
-        """Set what ``users`` [b] have seen to -inf in ``scores`` [b, I], in place; returns ``scores``."""
-        rows, items = self.pairs_of(users)
-        scores[rows.to(scores.device), items.to(scores.device)] = -torch.inf
-        return scores
 
 
 def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -128,7 +67,7 @@ def rank_items(
     item_emb: Tensor,
     k: int,
     *,
-    seen: SeenItems | None,
+    seen: UserItems | None,
     users: Tensor,
     block_size: int = 256,
 ) -> Ranking:
@@ -149,7 +88,7 @@ def rank_items(
     return _rank(scorer, torch.arange(len(user_emb)), k, seen=seen, users=users, block_size=block_size)
 
 
-def rank_scorer(scorer: Scorer, k: int, *, seen: SeenItems | None, users: Tensor, block_size: int = 256) -> Ranking:
+def rank_scorer(scorer: Scorer, k: int, *, seen: UserItems | None, users: Tensor, block_size: int = 256) -> Ranking:
     """Rank all items for some users by any scorer.
 
     Parameters
@@ -163,11 +102,11 @@ def rank_scorer(scorer: Scorer, k: int, *, seen: SeenItems | None, users: Tensor
     Raises ``DataError`` for indices that do not fit and ``TrainingError`` for a score that is not a number.
     """
     if len(users) and (int(users.min()) < 0 or int(users.max()) >= scorer.num_users):
-        raise DataError(f"user {_first_outside(users, scorer.num_users)} is not in 0..{scorer.num_users - 1}")
+        raise DataError(f"user {first_outside(users, scorer.num_users)} is not in 0..{scorer.num_users - 1}")
     return _rank(scorer, users, k, seen=seen, users=users, block_size=block_size)
 
 
-def _rank(scorer: Scorer, rows: Tensor, k: int, *, seen: SeenItems | None, users: Tensor, block_size: int) -> Ranking:
+def _rank(scorer: Scorer, rows: Tensor, k: int, *, seen: UserItems | None, users: Tensor, block_size: int) -> Ranking:
     """Rank for the scorer's users ``rows`` [n], who are ``users`` [n] in ``seen``."""
     _check_users(users, seen, scorer.num_items)
     for name, value in (("k", k), ("block_size", block_size)):
@@ -207,14 +146,10 @@ def _by_score_then_index(values: Tensor, indices: Tensor) -> tuple[Tensor, Tenso
     return values, indices.gather(1, order)
 
 
-def _first_outside(indices: Tensor, size: int) -> int:
-    return int(indices[((indices < 0) | (indices >= size)).nonzero()[0, 0]])
-
-
-def _check_users(users: Tensor, seen: SeenItems | None, num_items: int) -> None:
+def _check_users(users: Tensor, seen: UserItems | None, num_items: int) -> None:
     if seen is None:
         return
     if len(users) and (int(users.min()) < 0 or int(users.max()) >= seen.num_users):
-        raise DataError(f"user {_first_outside(users, seen.num_users)} is not in 0..{seen.num_users - 1}")
+        raise DataError(f"user {first_outside(users, seen.num_users)} is not in 0..{seen.num_users - 1}")
     if seen.span > num_items:
         raise DataError(f"a seen item has index {seen.span - 1}, but there are {num_items} item vectors")

@@ -17,12 +17,13 @@ import torch
 from damrs_dgl.data.columns import find_ids, first_line, to_arrow
 from damrs_dgl.data.formats.files import is_pipe, read_pipe, require_file
 from damrs_dgl.errors import DataError, RunError
-from damrs_dgl.evaluation.ranking import Ranking, SeenItems, rank_scorer
+from damrs_dgl.evaluation.ranking import Ranking, rank_scorer
 from damrs_dgl.factory import known_interactions
 from damrs_dgl.files import whole_file
 from damrs_dgl.scoring import DotProduct, Scorer
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.training.checkpoint import save_tensors
+from damrs_dgl.user_items import UserItems
 
 SHOWN_USERS, SHOWN_ITEMS = 3, 5  # printed; the file has all
 HEADERS = ("user", "users", "user_id", "userid")  # names of the column, beside the data set's own
@@ -46,7 +47,7 @@ def recommend(workspace: Workspace, *, users: str = "all", top: int = 20, export
     scorer = workspace.fitted.scorer
     if export_vectors:
         vectors_of(scorer)  # refuse before an hour of ranking
-    seen = SeenItems.from_pairs(*known_interactions(dataset), dataset.num_users)
+    seen = UserItems.from_pairs(*known_interactions(dataset), dataset.num_users)
     top = min(top, dataset.num_items)
     ranking = rank_scorer(scorer, top, users=chosen, seen=seen, block_size=workspace.recipe.evaluation.block_size)
     user_ids = dataset.user_ids.take(pa.array(chosen.numpy()))

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.errors import DataError
-from damrs_dgl.evaluation.ranking import SeenItems
 from damrs_dgl.studies.judging import Judgement
+from damrs_dgl.user_items import UserItems
 
 USERS: Final = "users"
 ITEMS: Final = "items"
@@ -137,7 +137,7 @@ def _relevant_in(belongs: Tensor, dataset: MultimodalDataset, users: Tensor) -> 
     """How many test items of each of `users` [n] are in the group, int64 [n]."""
     test = dataset.test
     inside = belongs[test.items]
-    pairs = SeenItems.from_pairs(test.users[inside], test.items[inside], dataset.num_users)
+    pairs = UserItems.from_pairs(test.users[inside], test.items[inside], dataset.num_users)
     return pairs.counts()[users]
 
 

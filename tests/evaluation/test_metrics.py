@@ -16,7 +16,7 @@ from sklearn.metrics import ndcg_score
 from damrs_dgl.errors import DataError
 from damrs_dgl.evaluation import metrics as module
 from damrs_dgl.evaluation.metrics import evaluate_ranking, hit_matrix, per_user_metrics, ranking_metrics
-from damrs_dgl.evaluation.ranking import SeenItems
+from damrs_dgl.user_items import UserItems
 
 KS = [1, 3, 5, 40]
 
@@ -149,14 +149,14 @@ def test_ready_made_rows_serve_as_pairs_do() -> None:
     pairs = torch.tensor([0, 1, 2]), torch.tensor([1, 2, 0])
     seen = torch.tensor([0, 1, 2]), torch.tensor([0, 0, 1])
     plain = evaluate_ranking(torch.eye(3), torch.eye(3), relevant=pairs, seen=seen, ks=[1, 2])
-    rows = [SeenItems.from_pairs(*part, 3) for part in (pairs, seen)]
+    rows = [UserItems.from_pairs(*part, 3) for part in (pairs, seen)]
     assert evaluate_ranking(torch.eye(3), torch.eye(3), relevant=rows[0], seen=rows[1], ks=[1, 2]) == plain
     with pytest.raises(DataError, match="of 4 users, but there are 3"):
-        evaluate_ranking(torch.eye(3), torch.eye(3), relevant=SeenItems.from_pairs(*pairs, 4))
+        evaluate_ranking(torch.eye(3), torch.eye(3), relevant=UserItems.from_pairs(*pairs, 4))
 
 
 def test_hit_matrix_ignores_padding_and_items_of_other_users() -> None:
-    relevant = SeenItems.from_pairs(torch.tensor([0, 0, 2]), torch.tensor([1, 4, 0]), 3)
+    relevant = UserItems.from_pairs(torch.tensor([0, 0, 2]), torch.tensor([1, 4, 0]), 3)
     ranked = torch.tensor([[4, 0, 9], [1, 4, -1], [-1, 0, 1]])
     wanted = [[True, False, False], [False] * 3, [False, True, False]]
     assert hit_matrix(ranked, torch.tensor([0, 1, 2]), relevant).tolist() == wanted
@@ -165,7 +165,7 @@ def test_hit_matrix_ignores_padding_and_items_of_other_users() -> None:
         [False] * 3,
         [False, False, True],
     ]
-    nobody = SeenItems.from_pairs(torch.tensor([], dtype=torch.int64), torch.tensor([], dtype=torch.int64), 3)
+    nobody = UserItems.from_pairs(torch.tensor([], dtype=torch.int64), torch.tensor([], dtype=torch.int64), 3)
     assert not hit_matrix(ranked, torch.tensor([0, 1, 2]), nobody).any()
 
 

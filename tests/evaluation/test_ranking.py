@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from damrs_dgl.errors import DataError, TrainingError
 from damrs_dgl.evaluation import ranking as ranking_module
-from damrs_dgl.evaluation.ranking import SeenItems, rank_items, top_k
+from damrs_dgl.evaluation.ranking import rank_items, top_k
+from damrs_dgl.user_items import UserItems
 
 INF = float("inf")
 
@@ -65,7 +66,7 @@ def test_top_k_refuses_nan_and_k_below_one() -> None:
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 9)), max_size=40), st.lists(st.integers(0, 6), max_size=9))
 def test_seen_items_hold_every_pair_once(pairs: list[tuple[int, int]], asked: list[int]) -> None:
     table = torch.tensor(pairs, dtype=torch.int64).view(-1, 2)
-    seen = SeenItems.from_pairs(table[:, 0], table[:, 1], 7)
+    seen = UserItems.from_pairs(table[:, 0], table[:, 1], 7)
     wanted = {user: sorted({item for owner, item in pairs if owner == user}) for user in range(7)}
     assert seen.counts().tolist() == [len(wanted[user]) for user in range(7)]
     rows, items = seen.pairs_of(torch.tensor(asked, dtype=torch.int64))
@@ -88,7 +89,7 @@ def test_seen_items_hold_every_pair_once(pairs: list[tuple[int, int]], asked: li
 )
 def test_seen_items_refuse_what_does_not_fit(users: list[int], items: list[int], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        SeenItems.from_pairs(torch.tensor(users), torch.tensor(items), 3)
+        UserItems.from_pairs(torch.tensor(users), torch.tensor(items), 3)
 
 
 @given(
@@ -104,7 +105,7 @@ def test_rank_items_equals_the_slow_loop_whatever_the_block(seed: int, num_items
     for row, user in enumerate(users):
         scores[row, pairs[pairs[:, 0] == user, 1]] = -np.inf
     values, indices = slow_top_k(scores, k)
-    seen = SeenItems.from_pairs(torch.from_numpy(pairs[:, 0]), torch.from_numpy(pairs[:, 1]), 8)
+    seen = UserItems.from_pairs(torch.from_numpy(pairs[:, 0]), torch.from_numpy(pairs[:, 1]), 8)
     ranking = rank_items(
         torch.from_numpy(user_emb[users]).float(),
         torch.from_numpy(item_emb).float(),
@@ -145,10 +146,10 @@ def test_rank_items_refuses_what_does_not_fit() -> None:
         rank_items(user_emb, item_emb, 1, seen=None, users=torch.arange(3))
     with pytest.raises(DataError, match="index 4, but there are 4"):
         rank_items(
-            user_emb, item_emb, 1, seen=SeenItems.from_pairs(torch.tensor([0]), torch.tensor([4]), 2), users=users
+            user_emb, item_emb, 1, seen=UserItems.from_pairs(torch.tensor([0]), torch.tensor([4]), 2), users=users
         )
     with pytest.raises(DataError, match="user 2 is not in"):
-        rank_items(user_emb, item_emb, 1, seen=SeenItems.from_pairs(users, users, 2), users=users + 1)
+        rank_items(user_emb, item_emb, 1, seen=UserItems.from_pairs(users, users, 2), users=users + 1)
     with pytest.raises(DataError, match="block_size must be a whole number of 1 or more"):
         rank_items(user_emb, item_emb, 1, seen=None, users=users, block_size=0)
     item_emb[2, 0] = float("nan")

@@ -20,10 +20,11 @@ from damrs_dgl.models.layers.rows import unit_rows
 from damrs_dgl.models.mmssl.attention import ModalityAttention
 from damrs_dgl.models.mmssl.config import MMSSLConfig
 from damrs_dgl.models.mmssl.critic import Critic, critic_loss, real_rows, similarity_rows
-from damrs_dgl.models.mmssl.learned_graph import NONE, SeenItems, learned_convolution, nearest_unseen
+from damrs_dgl.models.mmssl.learned_graph import NONE, learned_convolution, nearest_unseen
 from damrs_dgl.models.optimizers import Adam
 from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
+from damrs_dgl.user_items import UserItems
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ class MMSSL(TableModel):
         self.attention = ModalityAttention(inputs, config.dim, config.num_heads)
         hidden = max(1, min(inputs.num_items // 4, config.critic_width))
         self.critic = Critic(inputs, hidden, (config.critic_first_dropout, config.critic_second_dropout))
-        self.seen = SeenItems(inputs.graph, inputs.device)
+        train = inputs.dataset.train
+        self.seen = UserItems.from_pairs(train.users, train.items, inputs.num_users).to(inputs.device)
         count = min(inputs.num_items, max(1, int(config.learned_share * inputs.num_items)))
         size = (len(inputs.modalities), inputs.num_users, count)
         self.register_buffer("learned_edges", torch.full(size, NONE, dtype=torch.int32, device=inputs.device))
@@ -182,7 +184,8 @@ class MMSSL(TableModel):
     def _critic_rows(self, batch: Batch, encoded: MMSSLEncoded) -> tuple[Tensor, Tensor, Tensor]:
         """Users of the batch's first pairs [b], R [b, I], and S^m one modality after the other [M b, I]."""
         users = batch.users[: self.config.critic_users].unique()
-        seen = self.seen.matrix(users, encoded.users.dtype)
+        seen = encoded.users.new_zeros(len(users), len(encoded.items))
+        seen[self.seen.pairs_of(users)] = 1
         return users, seen, torch.cat([similarity_rows(embedding(users, u), i, seen) for u, i in encoded.content])
 
     def critic_step(self, batch: Batch, optimizer: Adam) -> Tensor:
