@@ -97,10 +97,19 @@ def scorer_of(model: RankingModel) -> Scorer:
 class SplitEvaluator:
     """Full-ranking metrics on `validation` or `test` under the recipe's protocol; what can be prepared once is.
 
-    Called with a scorer; returns `{"recall@5": ..., ...}`. Raises DataError for another split.
+    Called with a scorer; returns `{"recall@5": ..., ...}`, means over the users with a click in the training part and
+    the split. users_of: the data set whose training part that is; `dataset` by default. Raises DataError for another
+    split.
     """
 
-    def __init__(self, recipe: Recipe[Any], dataset: MultimodalDataset, split: str) -> None:
+    def __init__(
+        self,
+        recipe: Recipe[Any],
+        dataset: MultimodalDataset,
+        split: str,
+        *,
+        users_of: MultimodalDataset | None = None,
+    ) -> None:
         if split not in ("validation", "test"):
             raise DataError(f"there is no split {split!r}", where="evaluate", fix='give "validation" or "test"')
         relevant: Interactions = getattr(dataset, split)
@@ -108,7 +117,8 @@ class SplitEvaluator:
         self.size = dataset.num_users, dataset.num_items
         self.relevant = UserItems.from_pairs(relevant.users, relevant.items, dataset.num_users)
         self.seen = UserItems.from_pairs(*excluded, dataset.num_users)
-        self.trained_users = torch.bincount(dataset.train.users, minlength=dataset.num_users) > 0
+        trained = (users_of or dataset).train.users
+        self.trained_users = torch.bincount(trained, minlength=dataset.num_users) > 0
         self.settings = recipe.evaluation
 
     @torch.no_grad()

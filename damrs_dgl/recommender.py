@@ -48,6 +48,9 @@ class NotFitted(RunError, NotFittedError):
 class Recommender(BaseEstimator):
     """A system described by a recipe, trained on a data set in memory; an estimator of scikit-learn's kind.
 
+    `clone`, `get_params` and `set_params` work as there. A data set has splits of its own, so that what splits rows
+    (`GridSearchCV`) is not for it: `ParameterGrid` and `clone` search by its validation split.
+
     Parameters
     ----------
     recipe: a recipe, its table as a dict of sections (`{"model": {"name": "mf"}}`), a file, or a shipped recipe's name;

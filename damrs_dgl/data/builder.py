@@ -148,7 +148,7 @@ def _tables_of_arrays(
     for modality, values in features.items():
         check_modality_name(modality)
         where, fix = f"{name}: {modality}", "give item_ids, one per feature row"
-        content, notes = as_features(values, where=where)
+        content, notes = as_features(_in_order(values, catalogue), where=where)
         if catalogue is None or len(content) != len(catalogue):
             items = 0 if catalogue is None else len(catalogue)
             raise DataError(f"{len(content):,} feature rows for {items:,} items", where=where, fix=fix)
@@ -158,6 +158,18 @@ def _tables_of_arrays(
         tables[modality] = FeatureTable(content, catalogue, where)
         findings.extend(notes)
     return tables, findings
+
+
+def _in_order(values: Any, catalogue: pa.Array | None) -> Any:
+    """A pandas frame whose index holds the items' ids as text, in the items' order; anything else as it is.
+
+    Numbers in an index are left alone: they may as well be those of the rows.
+    """
+    if catalogue is None or not hasattr(values, "reindex") or values.index.dtype.kind in "iuf":
+        return values
+    ids = catalogue.to_pylist()
+    same = len(ids) == len(values.index) and values.index.is_unique and values.index.isin(ids).all()
+    return values.reindex(ids) if same else values
 
 
 def feature_table(content: ModalityFeatures, ids: Any, *, where: str, ids_where: str | None = None) -> FeatureTable:

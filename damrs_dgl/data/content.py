@@ -38,6 +38,8 @@ def as_features(values: Any, *, where: str) -> tuple[ModalityFeatures, list[Find
 def _as_numpy(values: Any, where: str) -> np.ndarray:
     if isinstance(values, np.ndarray):
         return values
+    if hasattr(values, "toarray"):  # scipy
+        raise DataError("is a sparse matrix, expected an array", where=where, fix="give values.toarray()")
     try:
         if hasattr(values, "detach"):  # torch; numpy has no bfloat16
             values = values.detach().cpu()

@@ -12,10 +12,17 @@ from damrs_dgl.settings import Section
 class GraphKeys(Section):
     """The item-item graphs (equations 1 and 2)."""
 
-    k: int = Field(default=10, ge=1, le=1000, description="Neighbours that an item keeps in each content graph")
+    k: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="Nearest items that an item keeps in each content graph, itself among them: 10 keeps 9 others",
+    )
     consistency: bool = Field(default=True, description="Drop pairs that are less alike than the mean in any modality")
     behavior: bool = Field(default=True, description="Also link items that the same users chose")
-    behavior_k: int = Field(default=10, ge=1, le=1000, description="Neighbours kept in the behavior graph")
+    behavior_k: int = Field(
+        default=10, ge=1, le=1000, description="Other items that an item keeps in the behavior graph"
+    )
     behavior_min_count: int = Field(default=2, ge=1, description="Drop pairs that fewer users chose together")
     behavior_weighted: bool = Field(default=True, description="Weigh behavior links by behavior_similarity")
     behavior_similarity: Literal["count", "cosine"] = Field(

@@ -143,7 +143,9 @@ def bar_chart(
         for index, (label, value) in enumerate(zip(labels, values, strict=True))
     ]
     frame = axes(x, y, x_label=x_label, y_label=y_label, x_ticks=shown, y_ticks=y_ticks)
-    numbers = Table("The numbers", [x_label, y_label], list(zip(labels, values, strict=True)), folded=True)
+    whole = all(float(value).is_integer() for value in values)
+    shown_values = [int(value) if whole else value for value in values]
+    numbers = Table("The numbers", [x_label, y_label], list(zip(labels, shown_values, strict=True)), folded=True)
     svg = drawing(f"{title}: bars of {y_label} by {x_label}", frame, element("g", *bars, class_="s0"))
     return Figure(title, svg, (), caption, numbers)
 

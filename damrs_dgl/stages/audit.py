@@ -163,7 +163,7 @@ def _view(workspace: Workspace, folds: int, progress: OnProgress) -> ModelView:
             store = CheckpointStore(workspace.run.audit / "folds" / str(number), key)
             graph = build_recipe_graph(workspace.recipe, kept, device=workspace.device).graph
             trainer = prepare_training(workspace.recipe, kept, graph, device=workspace.device, store=store)
-            trainer.resume()
+            trainer.resume(exactly=True)  # else one of more epochs would stand for this training
             trainer.fit()
             bar.advance(1)
             return view_clicks(trainer.model, dataset, clicks, generator=torch.Generator().manual_seed(seed))

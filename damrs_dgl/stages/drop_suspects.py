@@ -97,7 +97,8 @@ def _own_run(
     with workspace.writing("fit"):
         with whole_file(path) as temporary:
             pq.write_table(table, temporary, store_schema=False)
-        write_text(recipe_file, written_text(recipe))
+        # beside it, so that the run may be moved
+        write_text(recipe_file, written_text(with_values(recipe, {f"data.{key}": path.name})))
     changed = Workspace(recipe, run=folder, device=workspace.device.type, console=console)
     metrics = fit(changed, restart=restart, track=track)
     _compare(workspace, before, metrics, title)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
@@ -119,8 +120,9 @@ def read_ids(path: Path, names: Sequence[str] = (), users: pa.Array | None = Non
     """The user ids of a Parquet, CSV, TSV or plain text file, nulls and empty lines left out; `-`: standard input.
 
     They stand in the column that has one of `names` or of HEADERS, else in the first, of which no line is a header
-    then. A text whose whole lines are more of the known `users` than that column holds is read by lines: an id may hold
-    commas and quotes. Text is kept as it stands, so that "007" stays "007". Raises DataError.
+    then. A text without such a column is read by whole lines where these are as many of the known `users` as its first
+    column holds: an id may hold commas and quotes. Text is kept as it stands, so that "007" stays "007"; spaces around
+    an id are left out where no user is called so. Raises DataError.
     """
     require_users(path)
     pipe = is_pipe(path)
@@ -130,10 +132,7 @@ def read_ids(path: Path, names: Sequence[str] = (), users: pa.Array | None = Non
             column = _parquet_column(path, known)
         else:
             text = (read_pipe(path) if pipe else path.read_bytes()).decode("utf-8-sig")
-            column = _text_column(text, known)
-            if users is not None:
-                lines = _texts(text.split("\n"))
-                column = max(column, lines, key=lambda ids: np.count_nonzero(find_ids(ids, users) >= 0))
+            column = _text_ids(text, known, users)
     except (pa.ArrowException, csv.Error, OSError, ValueError) as error:
         raise DataError(
             f"cannot be read as a list of ids ({first_line(error)[:200]})",
@@ -155,17 +154,28 @@ def _parquet_column(path: Path, known: Sequence[str]) -> pa.Array:
     return to_arrow(column.drop_null(), what="user ids")
 
 
-def _text_column(text: str, known: Sequence[str]) -> pa.Array:
+def _text_ids(text: str, known: Sequence[str], users: pa.Array | None) -> pa.Array:
+    """The ids of a column, or the whole lines where these are of more `users`, or of as many and no column is named."""
     first = text.partition("\n")[0]
     delimiter = "\t" if "\t" in first else ","
     rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row]
     named = _column_of(rows[0], known) if rows else None
-    return _texts(row[named or 0] for row in rows[named is not None :] if len(row) > (named or 0))
+    column = _texts((row[named or 0] for row in rows[named is not None :] if len(row) > (named or 0)), users)
+    if users is None:
+        return column
+    lines = _texts((line.rstrip("\r") for line in text.split("\n")), users)
+    by_column, by_line = (np.count_nonzero(find_ids(ids, users) >= 0) for ids in (column, lines))
+    return lines if by_line > by_column or (named is None and by_line == by_column > 0) else column
 
 
-def _texts(ids: Iterable[str]) -> pa.Array:
-    """The ids that are not empty, without spaces around them."""
-    return pa.array([user for user in map(str.strip, ids) if user], pa.string())
+def _texts(ids: Iterable[str], users: pa.Array | None) -> pa.Array:
+    """The ids that are not empty, without spaces around them where none of `users` is called so."""
+    found = [user for user in ids if user.strip()]
+    plain = pa.array([user.strip() for user in found], pa.string())
+    if users is None:
+        return plain
+    as_given = pa.array(found, pa.string())
+    return pc.if_else(pa.array(find_ids(as_given, users) >= 0), as_given, plain)
 
 
 def _column_of(header: Sequence[str], known: Sequence[str]) -> int | None:

@@ -82,9 +82,8 @@ def report(workspace: Workspace, *, pictures: Path | None = None) -> Path:
         with run.making("report", workspace.study_parts, run.report):
             write_report(inputs, run.report, version=importlib.metadata.version("damrs-dgl"))
     if not fitted:
-        console.warning(
-            "nothing is trained in this run: the page has the data alone; `fit` and `evaluate` add the rest"
-        )
+        what = "data and studies" if tables else "data"
+        console.warning(f"nothing is trained in this run: the page has the {what} alone; `fit` and `evaluate` add more")
     console.notice(f"report: {run.report} (one file; open it in a browser)")
     return run.report
 

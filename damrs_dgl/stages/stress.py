@@ -10,7 +10,17 @@ from damrs_dgl.data.noise import corrupt
 from damrs_dgl.files import write_csv
 from damrs_dgl.report.degradation_figure import degradation_figure
 from damrs_dgl.stages.shown_table import show_table
-from damrs_dgl.stages.study import existing, finish, keeping, mean_text, of_seeds, run_study, seeds_of, show_failures
+from damrs_dgl.stages.study import (
+    existing,
+    finish,
+    keeping,
+    mean_text,
+    of_seeds,
+    run_study,
+    seeds_of,
+    show_failures,
+    trainings_of,
+)
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.studies.stress import DROPS, plan_cells, stress_rows
 from damrs_dgl.studies.systems import systems_of
@@ -54,7 +64,7 @@ def stress(
     _show(workspace, rows, format)
     if format is None:  # else standard output holds the table alone
         show_failures(workspace, outcomes)
-    console.notice(f"stress: {len(cells)} trainings ({existing(run.stress_table, run.stress_plot)})")
+    console.notice(f"stress: {trainings_of(outcomes)} trainings ({existing(run.stress_table, run.stress_plot)})")
     finish("stress", outcomes)
     return rows
 

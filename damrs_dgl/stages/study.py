@@ -40,7 +40,8 @@ def run_study(workspace: Workspace, name: str, cells: Sequence[Cell], *, jobs: i
     doubts = {cell: doubt for cell, run in results.items() if (doubt := early_best(run.best_epoch, run.epochs))}
     if doubts:
         first, doubt = next(iter(doubts.items()))
-        others = f" (and {len(doubts) - 1} more of {len(outcomes)} trainings alike)" if len(doubts) > 1 else ""
+        more = trainings_of({cell: results[cell] for cell in doubts}) - 1
+        others = f" (and {more} more of {trainings} trainings alike)" if more else ""
         workspace.console.warning(f"{name}: {first}{others}: {doubt}")
     return outcomes
 
@@ -69,6 +70,11 @@ def finish(name: str, outcomes: Mapping[Cell, Outcome]) -> None:
         where=name,
         fix="see the warnings above; the same command tries only those again",
     )
+
+
+def trainings_of(outcomes: Mapping[Cell, Outcome]) -> int:
+    """How many trainings the cells are from: under noise that a system does not read it shares its clean one."""
+    return len({id(outcome) for outcome in outcomes.values()})
 
 
 def seeds_of(workspace: Workspace, count: int) -> range:

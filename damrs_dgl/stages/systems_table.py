@@ -13,7 +13,7 @@ from damrs_dgl.report.drawing import METRIC_LABELS
 from damrs_dgl.report.systems_figure import systems_figure
 from damrs_dgl.report.tables import Marked
 from damrs_dgl.stages.shown_table import show_table
-from damrs_dgl.stages.study import existing, finish, keeping, mean_text, of_seeds, show_failures
+from damrs_dgl.stages.study import existing, finish, keeping, mean_text, of_seeds, show_failures, trainings_of
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.studies.results import PER_USER_K, CellResult
 from damrs_dgl.studies.statistics import Marks, Pair, best_and_second
@@ -63,7 +63,7 @@ def finish_systems(
         _show_pairs(workspace, pairs, system)
         show_failures(workspace, outcomes)
     written = existing(files.table, files.pairs, files.plot)
-    workspace.console.notice(f"{stage}: {len(outcomes)} trainings ({written})")
+    workspace.console.notice(f"{stage}: {trainings_of(outcomes)} trainings ({written})")
     finish(stage, outcomes)
     return rows
 

@@ -50,8 +50,8 @@ def run_cells(
 
     Parameters
     ----------
-    jobs: trainings side by side, in processes of one core each; None: by cores and memory (`workers.usable_jobs`). The
-        numbers do not depend on it.
+    jobs: trainings side by side, in processes of one core each; None: by cores and memory (`workers.usable_jobs`). One
+        where the data come through a stream. The numbers do not depend on it.
     adopt: keeps the result of a cell whose training was done elsewhere, and returns it.
     watch: told how it goes.
 
@@ -81,7 +81,7 @@ def run_cells(
         watch.finished(cell, outcome)
 
     if waiting:
-        jobs = jobs or usable_jobs(study.device)
+        jobs = 1 if study.recipe.data.reads_once else jobs or usable_jobs(study.device)
         train_cells(study, waiting, min(jobs, len(waiting)), known=known, finished=finished, time_left=watch.time_left)
     return {cell: found[key] for cell, key in keys.items()}
 

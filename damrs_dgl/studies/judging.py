@@ -35,10 +35,15 @@ class Judgement:
 
 
 class Judge:
-    """Judges any number of systems on one data set under one recipe's [evaluation]; what can be prepared once is."""
+    """Judges any number of systems on one data set under one recipe's [evaluation]; what can be prepared once is.
 
-    def __init__(self, recipe: Recipe[Any], dataset: MultimodalDataset) -> None:
-        self._evaluator = SplitEvaluator(recipe, dataset, "test")
+    users_of: whose training users the means are over (`SplitEvaluator`).
+    """
+
+    def __init__(
+        self, recipe: Recipe[Any], dataset: MultimodalDataset, *, users_of: MultimodalDataset | None = None
+    ) -> None:
+        self._evaluator = SplitEvaluator(recipe, dataset, "test", users_of=users_of)
         self._catalogue = catalogue_of(dataset.train.items, dataset.num_items, dataset.features)
         self._ks = recipe.evaluation.ks
 

@@ -27,7 +27,8 @@ class CellResult:
     """The numbers of a finished cell.
 
     validation, test: metrics of the best epoch.  beyond_accuracy: what its test lists are like beside that, None where
-    a metric has no number.  seconds: of training.  wall_seconds: of the cell from data to metrics.
+    a metric has no number.  curve: (epoch, monitored score) of each validation that counts.
+    seconds: of training.  wall_seconds: of the cell from data to metrics.
     per_user_path: the Parquet file of every user's own test metrics.
     clean_candidates: where clicks were added or removed, test metrics as if the user's known items were those of the
     clean data; empty elsewhere.
@@ -42,6 +43,7 @@ class CellResult:
     wall_seconds: float
     per_user_path: Path
     clean_candidates: Mapping[str, float] = field(default_factory=dict)
+    curve: tuple[tuple[int, float], ...] = ()
 
     def per_user(self) -> dict[str, np.ndarray]:
         """Columns by name: `user` (index in the data set, ascending) and the metrics at 20, float64."""
@@ -125,4 +127,5 @@ class ResultStore:
 def _result(content: Mapping[str, Any], users: Path) -> CellResult:
     numbers = ("validation", "test", "beyond_accuracy", "best_epoch", "epochs", "seconds", "wall_seconds")
     found = {name: content[name] for name in numbers}
-    return CellResult(**found, per_user_path=users, clean_candidates=content.get("clean_candidates", {}))
+    curve = tuple((int(epoch), float(score)) for epoch, score in content.get("curve", ()))
+    return CellResult(**found, per_user_path=users, clean_candidates=content.get("clean_candidates", {}), curve=curve)

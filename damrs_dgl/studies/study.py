@@ -85,6 +85,8 @@ class Study:
         # under noisy content a system that reads none ranks as it does on clean data, and is judged as there
         noise, ratio = (CLEAN, 0.0) if unread else (cell.noise, cell.ratio)
         more: dict[str, Any] = {"noise": noise, "ratio": ratio}
+        if noise != CLEAN:
+            more["means over"] = "the clean data's users"
         if metrics := sorted(plugin_metrics()):
             more["metrics of other packages"] = metrics
         return {**result_parts(recipe, self.dataset.fingerprint()), **more}

@@ -22,6 +22,7 @@ from damrs_dgl.studies.judging import Judge
 from damrs_dgl.studies.results import CellResult
 from damrs_dgl.studies.study import Cell, Outcome, Study
 from damrs_dgl.training.schedule import Progress
+from damrs_dgl.training.setup import schedule_of
 from damrs_dgl.training.trainer import Trainer
 
 
@@ -102,15 +103,23 @@ def keep_result(
     dataset: MultimodalDataset,
     wall_seconds: float,
 ) -> CellResult:
-    """Judge a trained model as a cell's, on both splits, and keep the result."""
-    recipe = study.recipe_of(cell)
+    """Judge a trained model as a cell's, on both splits, and keep the result.
+
+    Noise gives clicks to users who had none and takes them from others: means are over the clean data's users, so that
+    those of different cells are of the same users.
+    """
+    recipe, clean = study.recipe_of(cell), study.dataset
     scorer = scorer_of(model)
-    validation = SplitEvaluator(recipe, dataset, "validation")(scorer)
-    test = Judge(recipe, dataset)(scorer)
-    other_clicks = dataset.train is not study.dataset.train
+    validation = SplitEvaluator(recipe, dataset, "validation", users_of=clean)(scorer)
+    test = Judge(recipe, dataset, users_of=clean)(scorer)
+    other_clicks = dataset.train is not clean.train
+    column = f"validation_{recipe.training.monitor}"
+    schedule = schedule_of(recipe.training, len(dataset.train), recipe.model)
+    judged = [row for row in progress.history if column in row and schedule.judges(int(row["epoch"]))]
     facts = {
-        **({"clean_candidates": SplitEvaluator(recipe, study.dataset, "test")(scorer)} if other_clicks else {}),
+        **({"clean_candidates": SplitEvaluator(recipe, clean, "test")(scorer)} if other_clicks else {}),
         "validation": validation,
+        "curve": [[int(row["epoch"]), row[column]] for row in judged],
         "best_epoch": progress.best_epoch,
         "epochs": progress.epoch,
         "seconds": progress.seconds,

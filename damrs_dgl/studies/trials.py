@@ -107,11 +107,10 @@ class TrialStore:
             found = self.cells.read(key) if self.cells else None
         except RunError:
             return None
-        if found is None or monitor not in found.validation:
+        if found is None or monitor not in found.validation or not found.curve:
             return None
         score = found.validation[monitor]
-        curve = ((found.best_epoch, score),)
-        return TrialResult(found.validation, score, found.best_epoch, found.epochs, found.seconds, curve)
+        return TrialResult(found.validation, score, found.best_epoch, found.epochs, found.seconds, found.curve)
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.trial.json"

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 import pytest
+import scipy.sparse
 import torch
 
 from damrs_dgl.data import Finding, Interactions, ModalityFeatures, MultimodalDataset
@@ -213,3 +214,21 @@ def test_inconsistent_parts_are_refused() -> None:
         Interactions(torch.zeros(2), torch.zeros(3))
     with pytest.raises(DataError, match="float64"):
         ModalityFeatures(np.ones((3, 2)), np.zeros(3, bool))
+
+
+def test_a_frame_of_features_follows_the_ids_in_its_index() -> None:
+    pandas = pytest.importorskip("pandas")
+    ids = [f"i{number}" for number in range(6)]
+    users, items = [0, 0, 0, 1, 1, 1], ["i0", "i1", "i2", "i3", "i4", "i5"]
+    split = ["train", "val", "test"] * 2
+    rows = np.arange(12.0).reshape(6, 2)
+    shuffled = pandas.DataFrame(rows, index=ids).iloc[::-1]
+    numbered = pandas.DataFrame(rows)  # its index is the rows' own
+    for frame in (shuffled, numbered):
+        dataset = MultimodalDataset.from_arrays(users, items, item_ids=ids, split=split, features={"v": frame})
+        assert dataset.features["v"].values.tolist() == rows.tolist()
+
+
+def test_sparse_features_are_refused_with_a_cure() -> None:
+    with pytest.raises(DataError, match=r"is a sparse matrix, expected an array; give values\.toarray"):
+        MultimodalDataset.from_arrays([0], [0], item_ids=[0], features={"v": scipy.sparse.eye(1)})

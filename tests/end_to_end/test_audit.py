@@ -173,3 +173,12 @@ def test_a_scorer_that_cannot_serve_is_refused_before_models_are_trained(tiny: C
     tiny.ok(*model, "fit")
     tiny.refused(*model, "audit", "--scorer", "belief", "--folds", "2", saying=("'belief' needs a system with",))
     assert not (tiny.folder / "run" / "audit" / "folds").exists()
+
+
+def test_a_fold_of_more_epochs_stands_for_no_training_of_fewer(tiny: CommandLine) -> None:
+    model = ("-o", "model.name=mf", "-o", "training.evaluate_every=4")  # the last epoch is the best
+    found = []
+    for run, epochs in (("a", 4), ("a", 1), ("b", 1)):
+        tiny.ok("--run", run, *model, "-o", f"training.epochs={epochs}", "fit", "--restart", "audit", "--folds", "2")
+        found.append(pq.read_table(tiny.folder / run / "audit" / "interactions.parquet"))
+    assert found[1].equals(found[2]) and not found[0].equals(found[1])

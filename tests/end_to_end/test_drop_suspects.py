@@ -177,3 +177,11 @@ def test_a_run_on_weighed_clicks_goes_on_like_any_other(fitted: CommandLine) -> 
     alone.ok(*own, "compare", "--models", "damrs")
     alone.ok(*own, "audit", "--top", "0", "fit", "--drop-suspects", "0.05")
     assert len(pq.read_table(new / "without-suspects-0.05" / "left_out.parquet"))
+
+
+def test_the_run_may_be_moved(fitted: CommandLine) -> None:
+    fitted.ok("audit", "fit", "--drop-suspects", "0.1")
+    (fitted.folder / "run").rename(fitted.folder / "elsewhere")
+    new = fitted.folder / "elsewhere" / "without-suspects-0.1"
+    alone = CommandLine(fitted.capsys, fitted.monkeypatch, fitted.folder)
+    assert "up to date" in alone.ok("--recipe", str(new / "recipe.toml"), "--run", str(new), "fit").err

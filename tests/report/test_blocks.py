@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from damrs_dgl.report.blocks import Figure, Figures, Picture, Section, Table, shown
+from damrs_dgl.report.blocks import shown as shown_cell
 from damrs_dgl.report.charts import Bar, Series, bar_chart, line_chart, ranked_bars
 from damrs_dgl.report.cloud import angle_chart, angle_density
 from damrs_dgl.report.drawing import shortened
@@ -133,3 +134,10 @@ def test_long_names_lose_their_middle() -> None:
     assert shortened("a" * 48, 48) == "a" * 48
     assert shortened("a" * 50 + "end", 48) == "a" * 39 + "…" + "aaaaaend"
     assert number(0.0) == "0" and number(1234.5) == "1,234" and number(-0.01234) == "-0.0123"
+
+
+def test_what_is_counted_has_no_decimals() -> None:
+    for values, texts in (([6.0, 28.0], ["6", "28"]), ([6.0, 0.25], ["6.0000", "0.2500"])):
+        figure = bar_chart("Clicks", ["0", "1"], values, x_label="clicks", y_label="users")
+        assert figure.numbers is not None
+        assert [shown_cell(row[1]) for row in figure.numbers.rows] == texts

@@ -75,3 +75,12 @@ def test_the_table_leaves_out_what_is_only_padding(tmp_path: Path) -> None:
     assert back["item"].to_pylist() == ["c", "a", "b"]
     assert back["rank"].to_pylist() == [1, 2, 1]
     assert back["score"].to_pylist() == pytest.approx([0.9, 0.5, 0.7])
+
+
+def test_a_whole_line_goes_before_a_column_that_nobody_named(tmp_path: Path) -> None:
+    path, users = tmp_path / "ids.txt", pa.array(["a", "a,b", "d", "d,e", " lead", "trail ", "x"])
+    for text, ids in (("a,b\nd,e\n", ["a,b", "d,e"]), (" lead\r\ntrail \r\n x \r\n", [" lead", "trail ", "x"])):
+        path.write_bytes(text.encode())
+        assert read_ids(path, users=users).to_pylist() == ids
+    path.write_text("user,more\na,b\nd,e\n")
+    assert read_ids(path, users=users).to_pylist() == ["a", "d"]

@@ -5,16 +5,22 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.errors import DamrsError, RecipeError
 from damrs_dgl.models.lightgcn import LightGCN
 from damrs_dgl.models.registry import reads_content
 from damrs_dgl.recipe import load_recipe, with_values
+from damrs_dgl.studies.cells import run_cells
 from damrs_dgl.studies.results import CellResult
 from damrs_dgl.studies.stress import plan_cells, stress_rows
-from damrs_dgl.studies.study import CLEAN, Cell
+from damrs_dgl.studies.study import CLEAN, Cell, Study
 from damrs_dgl.studies.systems import systems_of
+from damrs_dgl.studies.trials import TrialResult, TrialStore, TrialTrainer, Verdict
 
 
 @pytest.mark.parametrize(
@@ -107,3 +113,34 @@ def test_a_failed_training_has_its_error_and_a_failed_clean_one_leaves_no_drop()
     assert rows[0] == {"model": "a", "noise": "visual", "ratio": 0.0, "seed": 0, "error": "here: no room"}
     assert rows[1]["recall@20"] == 0.5
     assert "drop_recall@20" not in rows[1]
+
+
+def test_every_mean_of_a_study_is_over_the_same_users(tmp_path: Path) -> None:
+    """Half of the users have one click, which noise takes from some; others get their first one from it."""
+    random = np.random.default_rng(0)
+    rows = [(u, i, "train") for u in range(40) for i in random.permutation(30)[: 1 if u % 2 else 5]]
+    rows += [(u, i, split) for u in range(44) for i, split in ((30, "val"), (31, "test"))]  # four without a click
+    users, items, split = zip(*rows, strict=True)
+    dataset = MultimodalDataset.from_arrays(users, items, item_ids=range(32), split=split)
+    recipe = with_values(load_recipe("demo"), {"model": {"name": "popularity"}})
+    study = Study(recipe, dataset, tmp_path, torch.device("cpu"))
+    cells = [
+        Cell("popularity"),
+        Cell("popularity", (), "feedback-removed", 0.5),
+        Cell("popularity", (), "feedback", 0.5),
+    ]
+    outcomes = run_cells(study, cells, jobs=1)
+    found = [outcome.per_user()["user"] for outcome in outcomes.values() if isinstance(outcome, CellResult)]
+    assert [list(one) for one in found] == [list(range(40))] * 3
+
+
+def test_a_trial_takes_the_whole_curve_of_a_cell(tmp_path: Path) -> None:
+    recipe = load_recipe("demo", ["model.name=mf", "model.dim=4", "training.epochs=4", "training.patience=9"])
+    study = Study(recipe, synthetic_shop(users=60, items=30).dataset, tmp_path / "cells", torch.device("cpu"))
+    (outcome,) = run_cells(study, [Cell("mf")], jobs=1).values()
+    assert isinstance(outcome, CellResult)
+    trial, _ = TrialTrainer(study).run(Cell("mf"), lambda epoch, score: Verdict.GO_ON)
+    known = TrialStore(tmp_path / "trials", study.results).read(study.key(Cell("mf")), recipe.training.monitor)
+    assert isinstance(trial, TrialResult) and isinstance(known, TrialResult)
+    assert known.curve == trial.curve and len(known.curve) == 4
+    assert (known.score, known.best_epoch, known.epochs) == (trial.score, trial.best_epoch, trial.epochs)

@@ -6,10 +6,13 @@ import difflib
 import stat
 import sys
 from pathlib import Path
+from typing import TextIO
+from weakref import WeakKeyDictionary
 
 from damrs_dgl.errors import DataError
 
 _STANDARD_INPUT = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
+_came: WeakKeyDictionary[TextIO, bytes] = WeakKeyDictionary()  # what was read of a stream
 
 
 def require_folder(path: str | Path) -> Path:
@@ -51,10 +54,15 @@ def is_pipe(path: str | Path) -> bool:
 
 
 def read_pipe(path: str | Path) -> bytes:
-    """All that comes through a stream that `is_pipe` knows; it can be read once."""
-    if str(path) in _STANDARD_INPUT:
-        return sys.stdin.buffer.read()
-    return Path(path).read_bytes()
+    """All that comes through a stream that `is_pipe` knows; it can be read by one process.
+
+    What came through standard input is kept, so that a stage which reads the data anew has them too.
+    """
+    if str(path) not in _STANDARD_INPUT:
+        return Path(path).read_bytes()
+    if sys.stdin not in _came:
+        _came[sys.stdin] = sys.stdin.buffer.read()
+    return _came[sys.stdin]
 
 
 def _mode(path: Path) -> int | None:

@@ -53,6 +53,11 @@ class DataKeys(Section):
     def read(self) -> MultimodalDataset:
         """The data set, all its clicks alike. Raises DataError or RecipeError for whatever is wrong with it."""
 
+    @property
+    def reads_once(self) -> bool:
+        """Whether the data come through a stream, which no second process can read."""
+        return False
+
     @abstractmethod
     def folder(self) -> Path:
         """The folder of the data set; ``RecipeError`` for a format without files."""

@@ -45,7 +45,9 @@ class TablesData(FolderKeys):
     """Tables with the user's own ids: CSV or parquet, columns by name."""
 
     format: Literal["tables"] = Field(default="tables", description=FORMAT)
-    interactions: Name = Field(default="interactions.csv", description="File of the interactions, .csv or .parquet")
+    interactions: Name = Field(
+        default="interactions.csv", description="File of the interactions, .csv or .parquet; - is standard input"
+    )
     user: Name = Field(default="user", description="Column of the user ids")
     item: Name = Field(default="item", description="Column of the item ids")
     timestamp: Name | None = Field(default=None, description="Column of the time; splits by time instead of by chance")
@@ -61,6 +63,10 @@ class TablesData(FolderKeys):
     modalities: dict[ModalityName, FeatureFile] = Field(
         default_factory=dict, description="Modality name = file, or {features, ids, id_column, vector_column}"
     )
+
+    @property
+    def reads_once(self) -> bool:
+        return is_pipe(self.interactions)
 
     def read(self) -> MultimodalDataset:
         return read_tables(self.folder(), **self.arguments())
