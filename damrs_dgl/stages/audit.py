@@ -68,7 +68,7 @@ def audit(
     run, console = workspace.run, workspace.console
     check_scorer(name, workspace.dataset, doubts=has_terms(workspace.fitted.model, workspace.dataset))
     noise = None if truth is None else known_noise(truth, workspace.dataset)
-    judge = Judge(name, folds)
+    judge = ClickJudge(name, folds)
     files = [run.audit / f"{table}.parquet" for table in AUDIT_TABLES]
     found = _judge(workspace, name, folds)
     tables = {
@@ -89,14 +89,14 @@ def audit(
 
 
 @dataclass(frozen=True)
-class Judge:
+class ClickJudge:
     """By what an audit judges clicks: a scorer, and over how many folds, 0 for none."""
 
     scorer: str
     folds: int
 
     @classmethod
-    def of(cls, run: RunDirectory) -> Judge | None:
+    def of(cls, run: RunDirectory) -> ClickJudge | None:
         """That of the audit in a run's folder; None where there is no audit, or one that was written by hand."""
         made_from = run.made_from("audit")
         return None if made_from is None else cls(made_from["--scorer"], made_from["--folds"])
@@ -105,7 +105,7 @@ class Judge:
         return f"by {self.scorer}{f' over {self.folds} folds' if self.folds else ''}"
 
 
-def audit_parts(workspace: Workspace, judge: Judge) -> dict[str, Any]:
+def audit_parts(workspace: Workspace, judge: ClickJudge) -> dict[str, Any]:
     """What an audit is made from."""
     progress = workspace.fitted.progress
     return {
@@ -175,7 +175,7 @@ def _title(workspace: Workspace) -> str:
     return f"{workspace.recipe.name}: what is suspect{workspace.synthetic_note}"
 
 
-def _show(workspace: Workspace, tables: Mapping[str, pa.Table], judge: Judge, top: int) -> None:
+def _show(workspace: Workspace, tables: Mapping[str, pa.Table], judge: ClickJudge, top: int) -> None:
     """The most suspect of each kind, and how many links each rule cut."""
     console, title = workspace.console, _title(workspace)
     if top:

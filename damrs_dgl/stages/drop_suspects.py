@@ -18,7 +18,7 @@ from damrs_dgl.files import whole_file, write_text
 from damrs_dgl.models.registry import find_model
 from damrs_dgl.recipe import with_values, written_text
 from damrs_dgl.run import change_text
-from damrs_dgl.stages.audit import Judge, audit_parts
+from damrs_dgl.stages.audit import ClickJudge, audit_parts
 from damrs_dgl.stages.evaluate import current_metrics
 from damrs_dgl.stages.fit import fit
 from damrs_dgl.stages.workspace import Workspace
@@ -48,7 +48,7 @@ def drop_suspects(
     if spared:
         console.notice(f"fit: {spared:,} suspects stay, each the last click of its user")
     table = pa.concat_tables([_pairs(dataset, dataset.left_out), _pairs(dataset, _some(dataset, chosen))])
-    title = f"without {len(chosen):,} suspects {Judge.of(workspace.run)}"
+    title = f"without {len(chosen):,} suspects {ClickJudge.of(workspace.run)}"
     return _own_run(
         workspace, f"without-suspects-{share:g}", "left_out", table, before, title, restart=restart, track=track
     )
@@ -73,7 +73,7 @@ def reweight_suspects(workspace: Workspace, *, restart: bool = False, track: Seq
         "click_weights",
         table,
         before,
-        f"by 1 - suspicion {Judge.of(workspace.run)}",
+        f"by 1 - suspicion {ClickJudge.of(workspace.run)}",
         restart=restart,
         track=track,
     )
@@ -110,7 +110,7 @@ def _own_run(
 def suspects(workspace: Workspace) -> np.ndarray:
     """The places of all training clicks in `dataset.train`, the most suspect first, by the audit of this training."""
     run, path = workspace.run, workspace.run.audit / "interactions.parquet"
-    judge = Judge.of(run)
+    judge = ClickJudge.of(run)
     if judge is None or not path.exists():
         raise RunError("there is no audit of this run", where=run.audit, fix="run `audit` first")
     changed = run.changes("audit", audit_parts(workspace, judge), path)

@@ -28,7 +28,7 @@ from damrs_dgl.report.inputs import ReportInputs, Row, audit_tables, read_table,
 from damrs_dgl.report.item_vectors import VectorView, vector_views
 from damrs_dgl.report.pictures import PictureFolder
 from damrs_dgl.run import RunDirectory, change_text
-from damrs_dgl.stages.audit import Judge, audit_parts
+from damrs_dgl.stages.audit import ClickJudge, audit_parts
 from damrs_dgl.stages.describe import summary_of
 from damrs_dgl.stages.evaluate import current_metrics
 from damrs_dgl.stages.workspace import Workspace, writing_stage
@@ -133,7 +133,7 @@ def _studies(workspace: Workspace) -> dict[str, list[Row]]:
 def _audit(workspace: Workspace, *, fitted: bool) -> tuple[dict[str, pa.Table], str]:
     """The audit's tables and how it judged; an audit that is damaged, or of another training, is left out, and said."""
     run = workspace.run
-    judge = Judge.of(run)
+    judge = ClickJudge.of(run)
     if judge is None:  # written by hand, or not there
         return audit_tables(run.path), ""
     changes = run.changes("audit", audit_parts(workspace, judge)) if fitted else ()
@@ -230,7 +230,7 @@ def _commands(workspace: Workspace, inputs: ReportInputs) -> list[str]:
     stages += ["evaluate"] if inputs.metrics is not None else []
     chains = [" ".join(stages), *study_commands(inputs.tables, floor_systems())]
     if inputs.audit:
-        judge = Judge.of(workspace.run)
+        judge = ClickJudge.of(workspace.run)
         chains.append(audit_command(judge.scorer, judge.folds) if judge else "audit")
     chains.append("report")
     start = f"damrs-dgl --recipe recipe.toml --run {shlex.quote(f'runs/{workspace.recipe.name}-again')}"

@@ -1,0 +1,53 @@
+"""What the systems that are trained by BPR have in common (Rendle et al., UAI 2009)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from damrs_dgl.losses.bpr import bpr, norm_sum, squared_norm
+from damrs_dgl.models.base import Batch, Encoded, TableConfig, TableModel, pair_scores
+from damrs_dgl.models.layers.rows import rows_of
+
+
+class BPRConfig(TableConfig):
+    """The keys of a system that is trained by BPR and a regulariser."""
+
+    preset: Literal["original", "authors"] = Field(
+        default="original", description="Values of keys left out: the system's own paper, or what DA-MRS's authors ran"
+    )
+    regularization: float = Field(default=1e-4, ge=0, description="Weight of the regulariser; usual 0 to 1")
+    norm: Literal["squared", "unsquared"] = Field(
+        default="squared",
+        description="Regulariser: squares of the batch's input vectors, or MMRec's unsquared norms of what ranks",
+    )
+
+
+class BPRModel(TableModel):
+    """A system that is trained by BPR over `encode`, with a regulariser and its own auxiliary losses."""
+
+    config: BPRConfig
+
+    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        return self.losses(batch, self.encode_batch(batch))
+
+    def losses(self, batch: Batch, encoded: Encoded) -> dict[str, Tensor]:
+        """The terms of a batch whose indices are those of the rows of `encoded`."""
+        users = rows_of(encoded.users, batch.users)
+        positive, negative = rows_of(encoded.items, batch.pair_items).chunk(2)
+        terms = {"feedback": bpr(pair_scores(users, positive), pair_scores(users, negative))}
+        terms |= self.auxiliary_losses(batch, encoded)
+        if self.config.regularization:
+            terms["regularization"] = self.config.regularization * self._regularizer(
+                batch, encoded, users, positive, negative
+            )
+        return terms
+
+    def _regularizer(self, batch: Batch, encoded: Encoded, users: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        if self.config.norm == "unsquared":
+            return norm_sum(users, positive, negative)
+        if encoded.user_input is encoded.users and encoded.item_input is encoded.items:
+            return squared_norm(users, positive, negative)  # the rows at hand
+        return squared_norm(rows_of(encoded.user_input, batch.users), rows_of(encoded.item_input, batch.pair_items))
