@@ -10,12 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from damrs_dgl.data.cleaning import Splits, clean_splits, first_occurrences, unique_rows
-from damrs_dgl.data.columns import differ_in_spaces, encode_ids, find_ids, to_numbers
-from damrs_dgl.data.content import as_features
-from damrs_dgl.data.modality_names import check_modality_name
+from damrs_dgl.data.columns import differ_in_spaces, encode_ids, find_ids
 from damrs_dgl.data.parts import DatasetParts, Finding, Interactions, ModalityFeatures, no_interactions
 from damrs_dgl.data.splits import k_core as k_core_rows
-from damrs_dgl.data.splits import ratio_split, split_labels
+from damrs_dgl.data.splits import ratio_split
 from damrs_dgl.errors import DataError
 
 
@@ -94,111 +92,20 @@ def parts_from_ids(
     return DatasetParts(name, user_ids, all_items, *splits, aligned, (*notes, *clean.findings), left_out)
 
 
-def parts_from_arrays(
-    users: Any,
-    items: Any,
-    *,
-    features: Mapping[str, Any],
-    item_ids: Any | None,
-    split: Any | None,
-    timestamps: Any | None,
-    seed: int,
-    name: str,
-) -> DatasetParts:
-    """What ``MultimodalDataset.from_arrays`` does; see there."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not -(2**63) <= seed < 2**63:
-        raise DataError(f"seed = {seed!r}", where=name, fix="give a whole number of at most 64 bits")
-    count = _length(users, "users", name)
-    _length(items, "items", name)
-    if not isinstance(features, Mapping):
-        raise DataError(
-            f"features are a {type(features).__name__}, not a dict {{modality: array}}",
-            where=name,
-            fix='write features={"visual": array}',
-        )
-    catalogue = None
-    if item_ids is not None:
-        catalogue = _distinct_ids(item_ids, "item ids", f"{name}: item_ids")
-    elif features:
-        catalogue = encode_ids(items, what="item ids", where=name)[1]
-    tables, findings = _tables_of_arrays(features, catalogue, name, has_ids=item_ids is not None)
-    for what, column in (("split", split), ("timestamps", timestamps)):
-        if column is not None and (length := _length(column, what, name)) != count:
-            raise DataError(f"{length:,} values of {what} for {count:,} interactions", where=name)
-    return parts_from_ids(
-        users,
-        items,
-        name=name,
-        where=name,
-        labels=None if split is None else split_labels(split, where=f"{name}: split"),
-        timestamps=None if timestamps is None else to_numbers(timestamps, what="timestamps", where=name),
-        catalogue=catalogue,
-        features=tables,
-        seed=int(seed),
-        findings=findings,
-    )
-
-
-def _tables_of_arrays(
-    features: Mapping[str, Any], catalogue: pa.Array | None, name: str, *, has_ids: bool
-) -> tuple[dict[str, FeatureTable], list[Finding]]:
-    """Feature rows that stand in the order of the catalogue; `has_ids`: the caller gave that order."""
-    tables: dict[str, FeatureTable] = {}
-    findings: list[Finding] = []
-    for modality, values in features.items():
-        check_modality_name(modality)
-        where, fix = f"{name}: {modality}", "give item_ids, one per feature row"
-        content, notes = as_features(_in_order(values, catalogue), where=where)
-        if catalogue is None or len(content) != len(catalogue):
-            items = 0 if catalogue is None else len(catalogue)
-            raise DataError(f"{len(content):,} feature rows for {items:,} items", where=where, fix=fix)
-        if not has_ids and not _are_row_numbers(catalogue):  # their order need not be the caller's: s10 before s2
-            found = f"the items ({catalogue[0]}, ...) are not the row numbers 0 to {len(content) - 1:,}"
-            raise DataError(f"which row is whose is not known: {found}", where=where, fix=fix)
-        tables[modality] = FeatureTable(content, catalogue, where)
-        findings.extend(notes)
-    return tables, findings
-
-
-def _in_order(values: Any, catalogue: pa.Array | None) -> Any:
-    """A pandas frame whose index holds the items' ids as text, in the items' order; anything else as it is.
-
-    Numbers in an index are left alone: they may as well be those of the rows.
-    """
-    if catalogue is None or not hasattr(values, "reindex") or values.index.dtype.kind in "iuf":
-        return values
-    ids = catalogue.to_pylist()
-    same = len(ids) == len(values.index) and values.index.is_unique and values.index.isin(ids).all()
-    return values.reindex(ids) if same else values
-
-
 def feature_table(content: ModalityFeatures, ids: Any, *, where: str, ids_where: str | None = None) -> FeatureTable:
     """Pair feature rows with their ids; DataError for no rows, other numbers of them, or an id that comes twice."""
     if len(content) == 0:
         raise DataError("it holds no rows", where=where, fix="give a row for each item, or leave the modality out")
-    return FeatureTable(content, _distinct_ids(ids, "feature ids", ids_where or where, rows=len(content)), where)
+    return FeatureTable(content, distinct_ids(ids, "feature ids", ids_where or where, rows=len(content)), where)
 
 
-def _distinct_ids(ids: Any, what: str, where: str, *, rows: int | None = None) -> pa.Array:
+def distinct_ids(ids: Any, what: str, where: str, *, rows: int | None = None) -> pa.Array:
     """Ids in their own order; DataError where one comes twice, or where they are not as many as the feature rows."""
     codes, distinct = encode_ids(ids, what=what, where=where)
     if rows is not None and len(codes) != rows:
         raise DataError(f"{len(codes):,} ids for {rows:,} feature rows", where=where, fix="give one id per row")
     _refuse_repeats(codes, distinct, where)
     return distinct.take(pa.array(codes))
-
-
-def _length(column: Any, what: str, where: str) -> int:
-    try:
-        return len(column)
-    except TypeError:  # None, a number, a generator
-        found = f"{what} of type {type(column).__name__}, expected one value for each row"
-        raise DataError(found, where=where, fix="give a list, an array or a column of a frame") from None
-
-
-def _are_row_numbers(ids: pa.Array) -> bool:
-    """Whether distinct ascending ids are the integers 0..n-1."""
-    return bool(ids.equals(pa.array(np.arange(len(ids)))))
 
 
 def _refuse_repeats(codes: np.ndarray, distinct: pa.Array, where: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from damrs_dgl.data.builder import parts_from_arrays
+from damrs_dgl.data.arrays import parts_from_arrays
 from damrs_dgl.data.columns import find_ids, to_arrow
 from damrs_dgl.data.fingerprint import hash_of
 from damrs_dgl.data.parts import SPLITS, DatasetParts, Interactions
