@@ -145,10 +145,10 @@ def usable_scorers(view: ModelView, dataset: MultimodalDataset) -> dict[str, Cli
     return {name: scorer for name, scorer in SCORERS.items() if met[scorer.needs]}
 
 
-def check_scorer(name: str, dataset: MultimodalDataset, *, doubts: bool) -> None:
+def check_scorer(name: str, dataset: MultimodalDataset, *, has_terms: Callable[[], bool]) -> None:
     """Raise RecipeError for a name that is no scorer's, and for one that the system or the data cannot serve.
 
-    doubts: the system has terms f and g (`RankingModel.click_evidence`).
+    has_terms: whether the system has terms f and g (`RankingModel.click_evidence`); asked where they are needed.
     """
     if name not in SCORERS:
         near = get_close_matches(name, SCORERS, n=1)
@@ -156,7 +156,7 @@ def check_scorer(name: str, dataset: MultimodalDataset, *, doubts: bool) -> None
         raise RecipeError(f"there is no scorer {name!r}", where="--scorer", fix=fix)
     if SCORERS[name].needs == "content" and not dataset.features:
         raise RecipeError(f"{name!r} needs content, and the data set has none", where="--scorer", fix=f"take {DEFAULT}")
-    if SCORERS[name].needs == "doubt" and not doubts:
+    if SCORERS[name].needs == "doubt" and not has_terms():
         raise RecipeError(
             f"{name!r} needs a system with terms f and g, and this one has none",
             where="--scorer",
@@ -171,5 +171,5 @@ def suspicion_of(name: str, clicks: Clicks) -> np.ndarray:
 
     Raises RecipeError for an unknown scorer, and for one that the system or the data cannot serve.
     """
-    check_scorer(name, clicks.dataset, doubts=clicks.view.posterior is not None)
+    check_scorer(name, clicks.dataset, has_terms=lambda: clicks.view.posterior is not None)
     return np.clip(np.asarray(SCORERS[name].suspicion(clicks), dtype=np.float64), 0.0, 1.0)

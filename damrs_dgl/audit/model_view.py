@@ -84,6 +84,7 @@ def view_clicks(
     return ModelView(**found, **terms, relations=() if evidence is None else evidence.relations)
 
 
+@torch.no_grad()
 def has_terms(model: RankingModel, dataset: MultimodalDataset) -> bool:
     """Whether the model has terms f and g (`RankingModel.click_evidence`), asked for one click."""
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))

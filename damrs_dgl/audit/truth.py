@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pyarrow.compute as pc
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.formats.columnar import read_columns
@@ -22,10 +21,7 @@ def known_noise(path: Path, dataset: MultimodalDataset) -> np.ndarray:
     where all training clicks are noise, or none is.
     """
     table = read_columns(require_file(path), ids=["user", "item"], others=["is_noise"])
-    try:
-        values = pc.cast(table["is_noise"], "float64").to_numpy(zero_copy_only=False)
-    except ValueError:  # pyarrow's own are ValueErrors
-        values = np.full(len(table), np.nan)
+    values = np.array([_number(value) for value in table["is_noise"].to_pylist()])
     marked = values == 1
     wrong = np.flatnonzero(~marked & (values != 0))
     if len(wrong):
@@ -40,3 +36,11 @@ def known_noise(path: Path, dataset: MultimodalDataset) -> np.ndarray:
         what = f"{int(found.sum()):,} of {len(found):,} training clicks are noise by it: there is nothing to tell apart"
         raise DataError(what, where=path, fix="check its ids against the data set's")
     return found
+
+
+def _number(value: object) -> float:
+    """The number that a cell holds, NaN where it holds none."""
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return float("nan")

@@ -71,7 +71,7 @@ def _tables_of_arrays(
     for modality, values in features.items():
         check_modality_name(modality)
         where, fix = f"{name}: {modality}", "give item_ids, one per feature row"
-        content, notes = as_features(_in_order(values, catalogue), where=where)
+        content, notes = as_features(_in_order(values, catalogue, where), where=where)
         if catalogue is None or len(content) != len(catalogue):
             items = 0 if catalogue is None else len(catalogue)
             raise DataError(f"{len(content):,} feature rows for {items:,} items", where=where, fix=fix)
@@ -83,16 +83,23 @@ def _tables_of_arrays(
     return tables, findings
 
 
-def _in_order(values: Any, catalogue: pa.Array | None) -> Any:
+def _in_order(values: Any, catalogue: pa.Array | None, where: str) -> Any:
     """A pandas frame whose index holds the items' ids as text, in the items' order; anything else as it is.
 
-    Numbers in an index are left alone: they may as well be those of the rows.
+    Numbers in an index are left alone: they may as well be those of the rows. Raises DataError for an index that holds
+    most of the ids, and not all of them once.
     """
-    if catalogue is None or not hasattr(values, "reindex") or values.index.dtype.kind in "iuf":
+    index: Any = getattr(values, "index", None)
+    if catalogue is None or not hasattr(values, "reindex") or getattr(index, "nlevels", 0) != 1:
         return values
     ids = catalogue.to_pylist()
-    same = len(ids) == len(values.index) and values.index.is_unique and values.index.isin(ids).all()
-    return values.reindex(ids) if same else values
+    if index.dtype.kind in "iufMmb" or len(ids) != len(index) or 2 * index.isin(ids).sum() <= len(ids):
+        return values
+    if not (index.is_unique and index.isin(ids).all()):
+        odd = index[(~index.isin(ids)) | index.duplicated()][0]
+        what = f"the index of its rows holds {odd!r}, which is no item, or twice"
+        raise DataError(what, where=where, fix="give rows in the order of item_ids, or an index of them")
+    return values.reindex(ids)
 
 
 def _length(column: Any, what: str, where: str) -> int:

@@ -56,8 +56,6 @@ def weigh_clicks(dataset: MultimodalDataset, path: Path) -> MultimodalDataset:
     weights = torch.from_numpy(to_numbers(table["weight"], what="weight", where=where, dates=False).astype(np.float32))
     if not bool(((weights >= 0) & (weights <= 1)).all()):
         raise DataError("a weight is not between 0 and 1", where=where, fix=_FIX)
-    if not bool(weights.any()):
-        raise DataError("all weights are 0, so that there is nothing to learn from", where=where, fix=_FIX)
     learned = ~torch.isin(keys, gone)  # what is left out weighs nothing
     keys, weights = keys[learned], weights[learned]
     order = keys.argsort()
@@ -65,6 +63,8 @@ def weigh_clicks(dataset: MultimodalDataset, path: Path) -> MultimodalDataset:
     if len(keys) != len(known) or not torch.equal(keys[order][place], known):
         what = f"it weighs {len(keys):,} clicks and the training split has {len(known):,}, or they are others"
         raise DataError(what, where=where, fix=_FIX)
+    if not bool(weights.any()):
+        raise DataError("all weights are 0, so that there is nothing to learn from", where=where, fix=_FIX)
     train = Interactions(dataset.train.users, dataset.train.items, weights[order][place])
     note = Finding("training clicks", len(known), str(path), f"weighed, {float(weights.mean()):.3f} in the mean")
     return dataset.replace(train=train, findings=(*dataset.findings, note))

@@ -143,7 +143,10 @@ class RankingModel(nn.Module):
         return None
 
     def members(self) -> dict[str, RankingModel]:
-        """Systems inside this one that are trained first, each with early stopping of its own."""
+        """Systems inside this one that are trained first, each with early stopping of its own.
+
+        By the names under which `config.inside()` has their keys.
+        """
         return {}
 
     def tables(self) -> tuple[nn.Parameter, nn.Parameter] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +65,7 @@ def audit(
         return {}
     name = scorer or DEFAULT
     run, console = workspace.run, workspace.console
-    check_scorer(name, workspace.dataset, doubts=has_terms(workspace.fitted.model, workspace.dataset))
+    check_scorer(name, workspace.dataset, has_terms=lambda: has_terms(workspace.fitted.model, workspace.dataset))
     noise = None if truth is None else known_noise(truth, workspace.dataset)
     judge = ClickJudge(name, folds)
     files = [run.audit / f"{table}.parquet" for table in AUDIT_TABLES]
@@ -186,9 +185,9 @@ def _show(workspace: Workspace, tables: Mapping[str, pa.Table], judge: ClickJudg
         console.table(f"{title}, clicks {judge}", ["user", "item", "suspicion", "why"], rows)
         _show_content(workspace, tables["content"].slice(0, top), title)
     links = tables["links"]
-    counts = Counter(zip(links["modality"].to_pylist(), links["rule"].to_pylist(), strict=True))
-    if counts:
-        shown = [[relation, rule, f"{count:,}"] for (relation, rule), count in counts.items()]
+    if len(links):
+        counts = links.group_by(["modality", "rule"], use_threads=False).aggregate([([], "count_all")]).to_pylist()
+        shown = [[found["modality"], found["rule"], f"{found['count_all']:,}"] for found in counts]
         console.table(f"{title}, links that were cut", ["relation", "rule", "links"], shown)
     else:
         console.notice("audit: no link of an item to its nearest neighbours was cut")

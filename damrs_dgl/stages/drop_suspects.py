@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import RunError
 from damrs_dgl.files import whole_file, write_text
 from damrs_dgl.models.registry import find_model
-from damrs_dgl.recipe import with_values, written_text
+from damrs_dgl.recipe import Recipe, with_values, written_text
 from damrs_dgl.run import change_text
 from damrs_dgl.stages.audit import ClickJudge, audit_parts
 from damrs_dgl.stages.evaluate import current_metrics
@@ -97,14 +99,24 @@ def _own_run(
     with workspace.writing("fit"):
         with whole_file(path) as temporary:
             pq.write_table(table, temporary, store_schema=False)
-        # beside it, so that the run may be moved
-        write_text(recipe_file, written_text(with_values(recipe, {f"data.{key}": path.name})))
+        write_text(recipe_file, written_text(with_values(recipe, _beside(recipe, folder.absolute()))))
     changed = Workspace(recipe, run=folder, device=workspace.device.type, console=console)
     metrics = fit(changed, restart=restart, track=track)
     _compare(workspace, before, metrics, title)
     command = shlex.join(["damrs-dgl", "--recipe", str(recipe_file), "--run", str(folder), "recommend"])
     console.notice(f"fit: go on with `{command}`")
     return metrics
+
+
+def _beside(recipe: Recipe[Any], folder: Path) -> dict[str, object]:
+    """The [data] files of a folder, or of a run around it, by where they are from there: a run may be moved."""
+    found: dict[str, object] = {}
+    for key in ("left_out", "click_weights"):
+        file = getattr(recipe.data, key)
+        home = Path(file).parent if file else None
+        if home is not None and folder.is_relative_to(home) and (home == folder or (home / "run.json").exists()):
+            found[f"data.{key}"] = os.path.relpath(file, folder)
+    return found
 
 
 def suspects(workspace: Workspace) -> np.ndarray:

@@ -61,12 +61,13 @@ def existing(*files: Path) -> str:
 
 def finish(name: str, outcomes: Mapping[Cell, Outcome]) -> None:
     """Raise where a cell failed: InternalError where one did by our fault, else DamrsError."""
-    failed = [outcome for outcome in outcomes.values() if isinstance(outcome, DamrsError)]
+    failed = {cell: outcome for cell, outcome in outcomes.items() if isinstance(outcome, DamrsError)}
     if not failed:
         return
-    kind = InternalError if any(error.exit_code == InternalError.exit_code for error in failed) else DamrsError
+    codes = {error.exit_code for error in failed.values()}
+    kind = InternalError if InternalError.exit_code in codes else DamrsError
     raise kind(
-        f"{len(failed)} of {len(outcomes)} trainings failed, the others are kept",
+        f"{trainings_of(failed)} of {trainings_of(outcomes)} trainings failed, the others are kept",
         where=name,
         fix="see the warnings above; the same command tries only those again",
     )

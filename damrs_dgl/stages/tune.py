@@ -57,6 +57,9 @@ def tune(
     seed = recipe.training.seed if seed is None else seed
     count = min(trials, space.size) if grid and space.size else trials
     study = Study(recipe, workspace.dataset, workspace.run.trials, workspace.device)
+    if jobs > 1 and recipe.data.reads_once:
+        console.notice("tune: one trial at a time: the data come through a stream, which no second process can read")
+        jobs = 1
     chosen = _search(workspace, study, space, count=count, seed=seed, grid=grid)
     _state_budget(workspace, space, count=count, seed=seed, search=search, minutes=minutes, jobs=jobs)
     store = TrialStore(workspace.run.trials, ResultStore(workspace.run.cells))

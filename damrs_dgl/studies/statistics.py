@@ -118,13 +118,16 @@ def compare_pairs(per_user: Mapping[str, Mapping[str, ArrayLike]], *, seed: int)
     found: list[tuple[str, str, str, Comparison]] = []
     for metric, systems in per_user.items():
         values = {name: _averaged(each) for name, each in systems.items()}
-        differences = {(a, b): _differences(values[a], values[b]) for a, b in combinations(values, 2)}
-        if not differences:
+        pairs = list(combinations(values, 2))
+        if not pairs:
             continue
+        for a, b in pairs:
+            _require_as_many(values[a], values[b])
         drawn = _bootstrap_means(np.stack(list(values.values())), seed=seed, resamples=_RESAMPLES)
         means = dict(zip(values, drawn, strict=True))
-        for (a, b), difference in differences.items():
-            found.append((metric, a, b, _comparison(difference, means[a] - means[b], _LEVEL)))
+        for a, b in pairs:
+            comparison = _comparison(_differences(values[a], values[b]), means[a] - means[b], _LEVEL)
+            found.append((metric, a, b, comparison))
     corrected = holm([comparison.p_value for *_, comparison in found])
     return [Pair(*pair, p_value) for pair, p_value in zip(found, corrected, strict=True)]
 
@@ -200,14 +203,18 @@ def _averaged(values: ArrayLike) -> NDArray[np.float64]:
 
 def _differences(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     first, second = _averaged(a), _averaged(b)
-    if first.shape != second.shape:
-        raise DataError(
-            f"the two systems have {len(first):,} and {len(second):,} users", fix="compare them over the same users"
-        )
+    _require_as_many(first, second)
     found = first - second
     # What two sums of the same numbers in another order differ by is no difference
     found[np.abs(found) <= _ROUNDING * np.maximum(np.abs(first), np.abs(second))] = 0.0
     return found
+
+
+def _require_as_many(first: NDArray[np.float64], second: NDArray[np.float64]) -> None:
+    if first.shape != second.shape:
+        raise DataError(
+            f"the two systems have {len(first):,} and {len(second):,} users", fix="compare them over the same users"
+        )
 
 
 def _signed_rank(difference: NDArray[np.float64]) -> tuple[float, int]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.modality_names import FEEDBACK_ADDED, FEEDBACK_REMOVED
 from damrs_dgl.errors import DamrsError, RecipeError
 from damrs_dgl.evaluation.list_metrics import plugin_metrics
 from damrs_dgl.models.registry import reads_content
@@ -85,7 +86,7 @@ class Study:
         # under noisy content a system that reads none ranks as it does on clean data, and is judged as there
         noise, ratio = (CLEAN, 0.0) if unread else (cell.noise, cell.ratio)
         more: dict[str, Any] = {"noise": noise, "ratio": ratio}
-        if noise != CLEAN:
+        if noise in (FEEDBACK_ADDED, FEEDBACK_REMOVED):  # which give clicks to some users, or take them
             more["means over"] = "the clean data's users"
         if metrics := sorted(plugin_metrics()):
             more["metrics of other packages"] = metrics

@@ -53,7 +53,6 @@ class Tuning:
 
     def run(self, jobs: int) -> None:
         """Try all trials; with one job in this process. Every trial of ours is in `search.trials` afterwards."""
-        jobs = 1 if self.study.recipe.data.reads_once else jobs  # no second process can read a stream
         self.expected = TimeLeft(jobs)
         if jobs == 1:
             with one_thread():

@@ -229,6 +229,19 @@ def test_a_frame_of_features_follows_the_ids_in_its_index() -> None:
         assert dataset.features["v"].values.tolist() == rows.tolist()
 
 
+def test_an_index_that_nearly_holds_the_ids_is_refused() -> None:
+    pandas = pytest.importorskip("pandas")
+    ids = [f"i{number}" for number in range(6)]
+    for index in ([*ids[:5], "ix"], [*ids[:5], "i0"]):
+        with pytest.raises(DataError, match="the index of its rows holds 'i"):
+            frame = pandas.DataFrame(np.eye(6), index=index)
+            MultimodalDataset.from_arrays([0] * 6, ids, item_ids=ids, features={"v": frame})
+    two_levels = pandas.DataFrame(np.eye(6), index=[ids, ids])
+    split = ["train", "val", "test"] * 2
+    dataset = MultimodalDataset.from_arrays([0] * 6, ids, item_ids=ids, split=split, features={"v": two_levels})
+    assert dataset.features["v"].values.tolist() == np.eye(6).tolist()
+
+
 def test_sparse_features_are_refused_with_a_cure() -> None:
     with pytest.raises(DataError, match=r"is a sparse matrix, expected an array; give values\.toarray"):
         MultimodalDataset.from_arrays([0], [0], item_ids=[0], features={"v": scipy.sparse.eye(1)})

@@ -158,8 +158,8 @@ def test_known_noise_judges_the_suspicions(fitted: CommandLine) -> None:
     labels = [pair in noisy for pair in zip(found["user"].to_pylist(), found["item"].to_pylist(), strict=True)]
     line = result.out[result.out.index("known noise") :].splitlines()[2]
     assert float(line.split()[1]) == pytest.approx(roc_auc_score(labels, found["suspicion"].to_numpy()), abs=6e-5)
-    truth.write_text("\n".join(["user,item,is_noise", rows[0].rpartition(",")[0] + ",maybe"]))
-    fitted.refused("audit", "--truth", str(truth), saying=("truth.csv", "is_noise is neither 0 nor 1 in 1 rows"))
+    truth.write_text("\n".join(["user,item,is_noise", *rows[1:9], rows[0].rpartition(",")[0] + ",maybe"]))
+    fitted.refused("audit", "--truth", str(truth), saying=("neither 0 nor 1 in 1 rows, the first 'maybe'",))
     truth.write_text("\n".join(["user,item,is_noise", *rows[:5], rows[5].rpartition(",")[0] + ",2"]))
     fitted.refused("audit", "--truth", str(truth), saying=("neither 0 nor 1 in 1 rows, the first 2",))
     truth.write_text("\n".join(["user,item,is_noise", *rows[:5], rows[5].rpartition(",")[0] + ","]))
@@ -173,6 +173,10 @@ def test_a_scorer_that_cannot_serve_is_refused_before_models_are_trained(tiny: C
     tiny.ok(*model, "fit")
     tiny.refused(*model, "audit", "--scorer", "belief", "--folds", "2", saying=("'belief' needs a system with",))
     assert not (tiny.folder / "run" / "audit" / "folds").exists()
+
+
+def test_a_scorer_that_is_none_is_refused_before_a_fit_is_missed(tiny: CommandLine) -> None:
+    tiny.refused("audit", "--scorer", "nope", saying=("there is no scorer 'nope'",))
 
 
 def test_a_fold_of_more_epochs_stands_for_no_training_of_fewer(tiny: CommandLine) -> None:

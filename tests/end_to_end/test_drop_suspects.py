@@ -179,9 +179,15 @@ def test_a_run_on_weighed_clicks_goes_on_like_any_other(fitted: CommandLine) -> 
     assert len(pq.read_table(new / "without-suspects-0.05" / "left_out.parquet"))
 
 
-def test_the_run_may_be_moved(fitted: CommandLine) -> None:
-    fitted.ok("audit", "fit", "--drop-suspects", "0.1")
-    (fitted.folder / "run").rename(fitted.folder / "elsewhere")
-    new = fitted.folder / "elsewhere" / "without-suspects-0.1"
+def test_the_run_may_be_moved_with_the_runs_inside_it(fitted: CommandLine) -> None:
+    def own(run: Path) -> tuple[str, ...]:
+        return ("--recipe", str(run / "recipe.toml"), "--run", str(run))
+
+    fitted.ok("audit", "fit", "--reweight-suspects")
     alone = CommandLine(fitted.capsys, fitted.monkeypatch, fitted.folder)
-    assert "up to date" in alone.ok("--recipe", str(new / "recipe.toml"), "--run", str(new), "fit").err
+    run = fitted.folder / "run"
+    alone.ok(*own(run / "reweighted-suspects"), "audit", "fit", "--drop-suspects", "0.1")
+    run.rename(fitted.folder / "elsewhere")
+    new = fitted.folder / "elsewhere" / "reweighted-suspects"
+    for inner in (new, new / "without-suspects-0.1"):
+        assert "up to date" in alone.ok(*own(inner), "fit").err

@@ -71,7 +71,7 @@ def test_each_search_has_its_command() -> None:
     ]
 
 
-def test_an_audit_of_unknown_origin_has_no_options() -> None:
+def test_an_audit_has_the_options_that_it_was_made_with() -> None:
     assert audit_command("ease", 0) == "audit --scorer ease"
     assert audit_command("ease", 4) == "audit --scorer ease --folds 4"
 

@@ -114,7 +114,7 @@ def _without_empty_end(ids: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _text_table(file: Path) -> TextTable:
     if is_pipe(file):
-        content = read_pipe(file)
+        content = read_pipe(file, keep=True)
         first = content[: 1 << 16].partition(b"\n")[0]
         if first.startswith(b"PAR1"):
             raise DataError("Parquet through a pipe", where=file, fix="name the file itself, or send CSV")

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from damrs_dgl.errors import DataError
 
 _STANDARD_INPUT = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
-_came: WeakKeyDictionary[TextIO, bytes] = WeakKeyDictionary()  # what was read of a stream
+_kept: WeakKeyDictionary[TextIO, bytes] = WeakKeyDictionary()  # what was read of a stream
 
 
 def require_folder(path: str | Path) -> Path:
@@ -53,16 +53,18 @@ def is_pipe(path: str | Path) -> bool:
     return mode is not None and stat.S_ISFIFO(mode)
 
 
-def read_pipe(path: str | Path) -> bytes:
-    """All that comes through a stream that `is_pipe` knows; it can be read by one process.
+def read_pipe(path: str | Path, *, keep: bool = False) -> bytes:
+    """All that comes through a stream that `is_pipe` knows; it can be read once.
 
-    What came through standard input is kept, so that a stage which reads the data anew has them too.
+    keep: what came through standard input is kept, for whoever reads it so again, as a stage does its data.
     """
     if str(path) not in _STANDARD_INPUT:
         return Path(path).read_bytes()
-    if sys.stdin not in _came:
-        _came[sys.stdin] = sys.stdin.buffer.read()
-    return _came[sys.stdin]
+    if not keep:
+        return sys.stdin.buffer.read()
+    if sys.stdin not in _kept:
+        _kept[sys.stdin] = sys.stdin.buffer.read()
+    return _kept[sys.stdin]
 
 
 def _mode(path: Path) -> int | None:

@@ -17,6 +17,7 @@ from pyarrow import csv
 
 from damrs_dgl.data import MultimodalDataset, read_mmrec, read_mmssl, read_tables
 from damrs_dgl.data.formats import text_table
+from damrs_dgl.data.formats.files import read_pipe
 from damrs_dgl.data.formats.tables import TablesData
 from damrs_dgl.errors import DataError
 
@@ -303,6 +304,7 @@ def test_interactions_from_standard_input(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(sent)))
         for _ in range(2):  # what came is kept for a stage that reads the data anew
             assert read_tables(tmp_path, interactions="-").fingerprint() == expected
+    assert read_pipe("-") == b"", "and nothing is left for another who reads it"
     assert TablesData(path=str(tmp_path), interactions="-").reads_once
     assert not TablesData(path=str(tmp_path)).reads_once
 
