@@ -18,7 +18,9 @@ def run(path: Path, *, timeout: int = 600) -> None:
     """Run every cell in a folder of its own and write the notebook back; raises CellExecutionError where one fails."""
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
-        NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": folder}}).execute()
+        NotebookClient(
+            notebook, timeout=timeout, coalesce_streams=True, resources={"metadata": {"path": folder}}
+        ).execute()
     for cell in notebook.cells:
         cell.metadata.clear()  # when each cell ran, which would differ every time
     notebook.metadata = {
