@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 from torch.nn.functional import normalize
 
 from damrs_dgl.data.dataset import MultimodalDataset
-from damrs_dgl.data.id_list import IdList, as_list, ids_from_tensor, ids_to_tensor, known_only
+from damrs_dgl.data.id_list import IdList, as_list, known_only
 from damrs_dgl.errors import DataError, RecipeError, RunError, refusal
 from damrs_dgl.evaluation.ranking import rank_items, rank_scorer
 from damrs_dgl.factory import (
@@ -28,17 +28,14 @@ from damrs_dgl.factory import (
     restored_model,
     scorer_of,
 )
-from damrs_dgl.locking import clear_leftovers
 from damrs_dgl.models.needs import wrong_modalities
 from damrs_dgl.recipe import Recipe, load_recipe, recipe_from, with_values
+from damrs_dgl.saved_recommender import SavedRecommender
 from damrs_dgl.scoring import DotProduct, Scorer
-from damrs_dgl.training.checkpoint import load_tensors, save_tensors
 from damrs_dgl.training.schedule import Progress, Schedule
 from damrs_dgl.user_items import UserItems
 
 logger = logging.getLogger("damrs_dgl")
-_AGAIN = "save the recommender again"
-_STATE = "model."  # before the names of a system's own tensors in a saved file
 
 
 class NotFitted(RunError, NotFittedError):
@@ -187,25 +184,18 @@ class Recommender(BaseEstimator):
         Of a system that ranks by vectors those are kept, and `load` needs nothing else; of another its state.
         """
         self._require_fit()
-        scorer, known = self._scorer, self._known_items
-        if isinstance(scorer, DotProduct):
-            system = {"users": scorer.user_emb, "items": scorer.item_emb}
-        else:
-            system = {f"{_STATE}{name}": value for name, value in self._state.items()}
-        tensors = {
-            **system,
-            "known_offsets": known.offsets,
-            "known_items": known.items,
-            "user_ids": ids_to_tensor(self._users.ids),
-            "item_ids": ids_to_tensor(self._items.ids),
-        }
-        facts = {
-            "data": self.data_fingerprint_,
-            "recipe": self.recipe_.model_dump(mode="json"),
-            "known_span": known.span,
-        }
-        clear_leftovers(Path(path).parent, Path(path).name)
-        save_tensors(Path(path), tensors, facts)
+        scorer = self._scorer
+        vectors = (scorer.user_emb, scorer.item_emb) if isinstance(scorer, DotProduct) else None
+        saved = SavedRecommender(
+            self.recipe_,
+            self.data_fingerprint_,
+            self._users.ids,
+            self._items.ids,
+            self._known_items,
+            vectors,
+            {} if vectors else self._state,
+        )
+        saved.write(Path(path))
 
     @classmethod
     def load(cls, path: str | Path, dataset: MultimodalDataset | None = None, *, device: str = "auto") -> Recommender:
@@ -214,26 +204,21 @@ class Recommender(BaseEstimator):
         Raises RunError when the file is damaged or was saved with another data set, and where a system without vectors
         is loaded without its data set.
         """
-        tensors, facts = load_tensors(Path(path), fix=_AGAIN)
-        try:
-            recipe = recipe_from(facts["recipe"])
-            ids = {name: ids_from_tensor(tensors[name]) for name in ("user_ids", "item_ids")}
-            known = UserItems(tensors["known_offsets"], tensors["known_items"], facts["known_span"])
-            state = {name.removeprefix(_STATE): value for name, value in tensors.items() if name.startswith(_STATE)}
-            vectors = None if state else (tensors["users"], tensors["items"])
-        except (KeyError, pa.ArrowException, RecipeError) as error:
-            raise RunError(f"is no saved recommender ({error})", where=path, fix=_AGAIN) from error
-        if dataset is not None and facts["data"] != dataset.fingerprint():
+        saved = SavedRecommender.read(Path(path))
+        if dataset is not None and saved.data != dataset.fingerprint():
             raise RunError("was saved with another data set", where=path, fix="give the data set that it was fitted on")
-        loaded = cls(recipe, device=device)
+        loaded = cls(saved.recipe, device=device)
         loaded._device = pick_device(device)
-        loaded.recipe_, loaded.data_fingerprint_ = recipe, facts["data"]
+        loaded.recipe_, loaded.data_fingerprint_ = saved.recipe, saved.data
         if dataset is not None:
             loaded.dataset_ = dataset
-        scorer = DotProduct(*(part.to(loaded._device) for part in vectors)) if vectors else loaded._rebuilt(path, state)
-        loaded._state = state
-        loaded._hold(scorer, ids["user_ids"], ids["item_ids"])
-        loaded._known_items = known
+        if saved.vectors is None:
+            scorer = loaded._rebuilt(path, saved.state)
+        else:
+            scorer = DotProduct(*(part.to(loaded._device) for part in saved.vectors))
+        loaded._state = saved.state
+        loaded._hold(scorer, saved.user_ids, saved.item_ids)
+        loaded._known_items = saved.known
         return loaded
 
     def _rebuilt(self, path: str | Path, state: dict[str, torch.Tensor]) -> Scorer:

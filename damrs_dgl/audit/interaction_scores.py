@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Final
 
@@ -23,6 +22,7 @@ from damrs_dgl.audit.rivals import (
 )
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.errors import RecipeError
+from damrs_dgl.settings import nearest
 
 DEFAULT: Final = "consensus"
 
@@ -151,8 +151,7 @@ def check_scorer(name: str, dataset: MultimodalDataset, *, has_terms: Callable[[
     has_terms: whether the system has terms f and g (`RankingModel.click_evidence`); asked where they are needed.
     """
     if name not in SCORERS:
-        near = get_close_matches(name, SCORERS, n=1)
-        fix = f"did you mean {near[0]}?" if near else f"choose from {', '.join(SCORERS)}"
+        fix = nearest(name, SCORERS) or f"choose from {', '.join(SCORERS)}"
         raise RecipeError(f"there is no scorer {name!r}", where="--scorer", fix=fix)
     if SCORERS[name].needs == "content" and not dataset.features:
         raise RecipeError(f"{name!r} needs content, and the data set has none", where="--scorer", fix=f"take {DEFAULT}")

@@ -58,18 +58,9 @@ def parts_from_ids(
     if liked is not None:
         user_codes, user_ids = _compact(user_codes[liked], user_ids)
         item_codes, item_ids = _compact(item_codes[liked], item_ids)
-    notes = list(findings)
-    rows = np.arange(len(user_codes))
-    if labels is None:
-        rows = first_occurrences(user_codes, item_codes, len(item_ids), timestamps)
-        if len(rows) < len(user_codes):
-            notes.append(Finding("duplicate interactions", len(user_codes) - len(rows), where, "kept once"))
-    elif k_core > 1:  # while a pair that is in two splits can be seen
-        rows, note = unique_rows(user_codes, item_codes, labels, user_ids=user_ids, item_ids=item_ids, where=where)
-        notes += note
-    if k_core > 1:
-        rows, note = _reduce_to_core(rows, user_codes, item_codes, k=k_core, where=where)
-        notes += note
+    known_ids = {"user_ids": user_ids, "item_ids": item_ids}
+    rows, more = _kept_rows(user_codes, item_codes, labels, timestamps, **known_ids, k_core=k_core, where=where)
+    notes = [*findings, *more]
     kept = np.bincount(item_codes[rows], minlength=len(item_ids)) > 0
     dropped = item_ids.filter(pa.array(~kept))
     user_codes, user_ids = _compact(user_codes[rows], user_ids)
@@ -116,6 +107,31 @@ def _refuse_repeats(codes: np.ndarray, distinct: pa.Array, where: str) -> None:
             where=where,
             fix="keep one row per item",
         )
+
+
+def _kept_rows(
+    users: np.ndarray,
+    items: np.ndarray,
+    labels: np.ndarray | None,
+    timestamps: np.ndarray | None,
+    *,
+    user_ids: pa.Array,
+    item_ids: pa.Array,
+    k_core: int,
+    where: str,
+) -> tuple[np.ndarray, list[Finding]]:
+    """Each pair once where no split is given, and the k-core of these; all rows of a given split without a k-core."""
+    rows, notes = np.arange(len(users)), []
+    if labels is None:
+        rows = first_occurrences(users, items, len(item_ids), timestamps)
+        if len(rows) < len(users):
+            notes = [Finding("duplicate interactions", len(users) - len(rows), where, "kept once")]
+    elif k_core > 1:  # while a pair that is in two splits can be seen
+        rows, notes = unique_rows(users, items, labels, user_ids=user_ids, item_ids=item_ids, where=where)
+    if k_core > 1:
+        rows, note = _reduce_to_core(rows, users, items, k=k_core, where=where)
+        notes = [*notes, *note]
+    return rows, notes
 
 
 def _reduce_to_core(

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import pyarrow as pa
+
 _VOICE = "suspicion_by_"
 _WHOSE = {
     "model": "the model's score",
@@ -14,6 +16,12 @@ _WHOSE = {
 }
 _LEARNED: Final = 0.95  # a click above this percentile is one that the model has learned
 Record = Mapping[str, Any]
+
+
+def links_by_rule(links: pa.Table) -> list[tuple[str, str, int]]:
+    """(relation, rule, how many links of it the rule cut), in the order in which they first come."""
+    counts = links.group_by(["modality", "rule"], use_threads=False).aggregate([([], "count_all")])
+    return [(str(row["modality"]), str(row["rule"]), row["count_all"]) for row in counts.to_pylist()]
 
 
 def click_reason(row: Record) -> str:

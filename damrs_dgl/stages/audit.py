@@ -26,7 +26,7 @@ from damrs_dgl.factory import build_recipe_graph, prepare_training
 from damrs_dgl.files import whole_file
 from damrs_dgl.progress import OnProgress
 from damrs_dgl.report.audit_figure import audit_figure
-from damrs_dgl.report.audit_words import click_reason, content_reason
+from damrs_dgl.report.audit_words import click_reason, content_reason, links_by_rule
 from damrs_dgl.report.inputs import AUDIT_TABLES
 from damrs_dgl.run import RunDirectory, artefact_key
 from damrs_dgl.stages.workspace import Workspace, writing_stage
@@ -184,10 +184,8 @@ def _show(workspace: Workspace, tables: Mapping[str, pa.Table], judge: ClickJudg
         ]
         console.table(f"{title}, clicks {judge}", ["user", "item", "suspicion", "why"], rows)
         _show_content(workspace, tables["content"].slice(0, top), title)
-    links = tables["links"]
-    if len(links):
-        counts = links.group_by(["modality", "rule"], use_threads=False).aggregate([([], "count_all")]).to_pylist()
-        shown = [[found["modality"], found["rule"], f"{found['count_all']:,}"] for found in counts]
+    if cut := links_by_rule(tables["links"]):
+        shown = [[relation, rule, f"{count:,}"] for relation, rule, count in cut]
         console.table(f"{title}, links that were cut", ["relation", "rule", "links"], shown)
     else:
         console.notice("audit: no link of an item to its nearest neighbours was cut")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from damrs_dgl.report.audit_words import Record, click_reason, content_reason
+from damrs_dgl.report.audit_words import Record, click_reason, content_reason, links_by_rule
 from damrs_dgl.report.blocks import Block, Cell, Figure, Figures, Paragraph, Section, Table
 from damrs_dgl.report.charts import bar_chart
 from damrs_dgl.report.inputs import ReportInputs
@@ -100,8 +99,7 @@ def _top_table(
 
 def _cut_links(table: pa.Table) -> Table:
     """How many links each rule cut."""
-    counts = Counter(zip(table["modality"].to_pylist(), table["rule"].to_pylist(), strict=True))
-    rows: list[list[Cell]] = [[str(relation), str(rule), count] for (relation, rule), count in counts.items()]
+    rows: list[list[Cell]] = [list(counted) for counted in links_by_rule(table)]
     return Table("Links that were cut", ["relation", "rule", "links"], rows, names=frozenset({"relation"}))
 
 
