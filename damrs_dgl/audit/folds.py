@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from damrs_dgl.audit.model_view import TERMS, ModelView
+from damrs_dgl.audit.model_view import ModelView
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.left_out import without_clicks
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import DataError
+from damrs_dgl.models.base import ClickEvidence
 from damrs_dgl.selection import place_in_group
 
 MOST_FOLDS = 20
@@ -50,19 +51,22 @@ def cross_fitted(dataset: MultimodalDataset, fold: Tensor, train_and_view: Train
         held_out = fold == number
         clicks = held_out.nonzero().flatten()
         views.append(train_and_view(number, without_clicks(dataset, held_out), clicks))
-        places.append(clicks.numpy())
-    return replace(_put_together(views, np.concatenate(places)), fold=fold.numpy())
+        places.append(clicks)
+    return replace(_put_together(views, torch.cat(places)), fold=fold.numpy())
 
 
-def _put_together(views: Sequence[ModelView], places: np.ndarray) -> ModelView:
-    def joined(name: str) -> np.ndarray | None:
-        parts = [getattr(view, name) for view in views]
-        if any(part is None for part in parts):
-            return None
-        stacked: np.ndarray = np.concatenate(parts, axis=-1)
-        result = np.empty_like(stacked)
-        result[..., places] = stacked
-        return result
+def _put_together(views: Sequence[ModelView], places: Tensor) -> ModelView:
+    """One view of all clicks; the views' clicks, one view after the other, stand at `places`."""
+    order = torch.argsort(places)
 
-    names = ("score", "percentile", "margin", *TERMS)
-    return ModelView(**{name: joined(name) for name in names}, relations=views[0].relations)  # type: ignore[arg-type]
+    def joined(parts: Iterable[np.ndarray]) -> np.ndarray:
+        values: np.ndarray = np.concatenate(list(parts))[order.numpy()]
+        return values
+
+    evidence = [view.evidence for view in views if view.evidence is not None]
+    return ModelView(
+        score=joined(view.score for view in views),
+        percentile=joined(view.percentile for view in views),
+        margin=joined(view.margin for view in views),
+        evidence=ClickEvidence.joined(evidence).take(order) if evidence else None,
+    )

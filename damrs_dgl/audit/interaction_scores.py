@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import torch
 from scipy.stats import rankdata
+from torch import Tensor
 
 from damrs_dgl.audit.model_view import ModelView
 from damrs_dgl.audit.rivals import (
@@ -22,6 +23,7 @@ from damrs_dgl.audit.rivals import (
 )
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.errors import RecipeError
+from damrs_dgl.models.base import ClickEvidence
 from damrs_dgl.settings import nearest
 
 DEFAULT: Final = "consensus"
@@ -39,6 +41,13 @@ class Clicks:
     def voices(self) -> dict[str, np.ndarray]:
         """What `consensus` is the mean of, by whose it is (model, ease or itemknn); float64 [n] each."""
         return _voices(self)
+
+    @property
+    def evidence(self) -> ClickEvidence:
+        """The model's terms of doubt; for scorers that need "doubt", which `check_scorer` asks for."""
+        if self.view.evidence is None:
+            raise TypeError("the system has no terms f and g")
+        return self.view.evidence
 
 
 @dataclass(frozen=True)
@@ -61,8 +70,13 @@ def rank_share(values: np.ndarray) -> np.ndarray:
     return shares
 
 
-def _one_minus(name: str) -> Callable[[Clicks], np.ndarray]:
-    return lambda clicks: 1.0 - np.asarray(getattr(clicks.view, name), dtype=np.float64)
+def _one_minus(term: Callable[[ModelView], np.ndarray]) -> Callable[[Clicks], np.ndarray]:
+    return lambda clicks: 1.0 - term(clicks.view).astype(np.float64)
+
+
+def _doubt(term: Callable[[ClickEvidence], Tensor]) -> Callable[[Clicks], np.ndarray]:
+    """1 - a term of the model's own."""
+    return lambda clicks: 1.0 - term(clicks.evidence).double().numpy()
 
 
 def _ranks_of_score(view: ModelView) -> np.ndarray:
@@ -90,7 +104,7 @@ def _least(score: Callable[[MultimodalDataset], np.ndarray]) -> Callable[[Clicks
 
 def _belief(clicks: Clicks) -> np.ndarray:
     """1 - f m / (f m + (1 - f) (1 - m)), m the margin; a half where both say nothing."""
-    f, m = (np.asarray(part, dtype=np.float64) for part in (clicks.view.reliability, clicks.view.margin))
+    f, m = clicks.evidence.reliability.double().numpy(), clicks.view.margin.astype(np.float64)
     against, both = (1 - f) * (1 - m), f * m + (1 - f) * (1 - m)
     return np.where(both > 0, against / np.where(both > 0, both, 1), 0.5)
 
@@ -113,17 +127,21 @@ def _random(clicks: Clicks) -> np.ndarray:
 
 SCORERS: Final[Mapping[str, ClickScorer]] = {
     "percentile": ClickScorer(
-        "the share of the items new to the user that the model ranks above", _one_minus("percentile")
+        "the share of the items new to the user that the model ranks above", _one_minus(lambda view: view.percentile)
     ),
-    "posterior": ClickScorer("1 - f s(x) / (f s(x) + g (1 - s(x))), s the sigmoid", _one_minus("posterior"), "doubt"),
+    "posterior": ClickScorer(
+        "1 - f s(x) / (f s(x) + g (1 - s(x))), s the sigmoid", _doubt(lambda own: own.posterior), "doubt"
+    ),
     "batch-posterior": ClickScorer(
-        "the same with one y_n for all clicks, as in a training step", _one_minus("batch_posterior"), "doubt"
+        "the same with one y_n for all clicks, as in a training step", _doubt(lambda own: own.batch_posterior), "doubt"
     ),
     "reliability": ClickScorer(
-        "1 - f: the relations dislike the pair, or disagree", _one_minus("reliability"), "doubt"
+        "1 - f: the relations dislike the pair, or disagree", _doubt(lambda own: own.reliability), "doubt"
     ),
     "belief": ClickScorer("the posterior with 1 - f in the place of g, which is 0 for most clicks", _belief, "doubt"),
-    "margin": ClickScorer("1 - s(x): the probability that an item new to the user is liked more", _one_minus("margin")),
+    "margin": ClickScorer(
+        "1 - s(x): the probability that an item new to the user is liked more", _one_minus(lambda view: view.margin)
+    ),
     "loss": ClickScorer("1 - s(score), over folds its rank: the order of the training loss, which T-CE cuts", _loss),
     "ease": ClickScorer("rank of -log p of EASE, the click removed", _least(ease_without_click)),
     "itemknn": ClickScorer("rank of -log p of item neighbours, the click removed", _least(itemknn_without_click)),
@@ -141,7 +159,7 @@ SCORERS: Final[Mapping[str, ClickScorer]] = {
 
 def usable_scorers(view: ModelView, dataset: MultimodalDataset) -> dict[str, ClickScorer]:
     """Those whose needs are met."""
-    met = {"": True, "doubt": view.posterior is not None, "content": bool(dataset.features)}
+    met = {"": True, "doubt": view.evidence is not None, "content": bool(dataset.features)}
     return {name: scorer for name, scorer in SCORERS.items() if met[scorer.needs]}
 
 
@@ -170,5 +188,5 @@ def suspicion_of(name: str, clicks: Clicks) -> np.ndarray:
 
     Raises RecipeError for an unknown scorer, and for one that the system or the data cannot serve.
     """
-    check_scorer(name, clicks.dataset, has_terms=lambda: clicks.view.posterior is not None)
+    check_scorer(name, clicks.dataset, has_terms=lambda: clicks.view.evidence is not None)
     return np.clip(np.asarray(SCORERS[name].suspicion(clicks), dtype=np.float64), 0.0, 1.0)

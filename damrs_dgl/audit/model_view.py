@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from damrs_dgl.data.dataset import MultimodalDataset
-from damrs_dgl.models.base import RankingModel
+from damrs_dgl.models.base import ClickEvidence, RankingModel
 from damrs_dgl.progress import OnProgress
 from damrs_dgl.scoring import Scorer
 from damrs_dgl.selection import place_in_group
@@ -19,29 +18,23 @@ from damrs_dgl.training.sampling import PairSampler
 from damrs_dgl.user_items import UserItems
 
 NEGATIVES = 16  # items that each click is compared with
-TERMS = ("reliability", "contradiction", "posterior", "batch_posterior", "support")  # of `ClickEvidence`
 _BLOCK_SCORES = 2**22  # scores of a block of users in memory, 16 MiB
 
 
 @dataclass(frozen=True)
 class ModelView:
-    """What a model says of n clicks; float32 [n] each, None where the system has no such terms.
+    """What a model says of n clicks; float32 [n] each.
 
     score: y_ui.  percentile: the share of the items that the user has not met which score lower, in [0, 1].
     margin: sigma(y_ui - y_uj), averaged over items j that the user has not met.
-    reliability, contradiction, posterior, batch_posterior, relations, support [R, n]: `ClickEvidence`'s.
+    evidence: the model's own terms of doubt, on the CPU; None where the system has none.
     fold: of each click, int64 [n], where a model of its own judged each fold, with a scale of its own.
     """
 
     score: np.ndarray
     percentile: np.ndarray
     margin: np.ndarray
-    reliability: np.ndarray | None
-    contradiction: np.ndarray | None
-    posterior: np.ndarray | None
-    batch_posterior: np.ndarray | None
-    relations: tuple[str, ...]
-    support: np.ndarray | None
+    evidence: ClickEvidence | None = None
     fold: np.ndarray | None = None
 
 
@@ -78,10 +71,7 @@ def view_clicks(
         done += len(rows)
         if progress is not None:
             progress(done, len(clicks), "clicks")
-    terms: dict[str, Any] = dict.fromkeys(TERMS)
-    if evidence is not None:
-        terms = {name: getattr(evidence, name).cpu().numpy() for name in TERMS}
-    return ModelView(**found, **terms, relations=() if evidence is None else evidence.relations)
+    return ModelView(**found, evidence=None if evidence is None else evidence.cpu())
 
 
 @torch.no_grad()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pyarrow as pa
+from torch import Tensor
 
 from damrs_dgl.audit.content import ContentView
 from damrs_dgl.audit.links import CutLinks
 from damrs_dgl.audit.model_view import ModelView
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.graphs.schema import BEHAVIOR
+from damrs_dgl.models.base import ClickEvidence
 
 
 def interaction_table(
@@ -21,43 +23,42 @@ def interaction_table(
 
     voices: what the suspicion is the mean of, each a column `suspicion_by_NAME`.
     """
-    order = np.argsort(-suspicion, kind="stable")
-    most_for, most_against = _speaks(view)
+    order, evidence = np.argsort(-suspicion, kind="stable"), view.evidence
+    most_for, most_against = _speaks(evidence, len(order))
     users, items = dataset.train.users.numpy(), dataset.train.items.numpy()
 
-    def numbers(values: np.ndarray | None) -> pa.Array:
-        return pa.nulls(len(order), pa.float32()) if values is None else pa.array(values[order], pa.float32())
+    def own(term: Callable[[ClickEvidence], Tensor]) -> pa.Array:
+        return pa.nulls(len(order), pa.float32()) if evidence is None else pa.array(term(evidence).numpy()[order])
 
     return pa.table(
         {
             "user": _ids(users[order], dataset.user_ids),
             "item": _ids(items[order], dataset.item_ids),
             "suspicion": pa.array(suspicion[order], pa.float64()),
-            "posterior": numbers(view.posterior),
-            "f": numbers(view.reliability),
-            "g": numbers(view.contradiction),
+            "posterior": own(lambda evidence: evidence.posterior),
+            "f": own(lambda evidence: evidence.reliability),
+            "g": own(lambda evidence: evidence.contradiction),
             "speaks_for": pa.array(most_for[order], pa.string()).dictionary_encode(),
             "speaks_against": pa.array(most_against[order], pa.string()).dictionary_encode(),
-            "percentile": numbers(view.percentile),
+            "percentile": pa.array(view.percentile[order], pa.float32()),
             **{f"suspicion_by_{name}": pa.array(ranks[order], pa.float64()) for name, ranks in (voices or {}).items()},
         }
     )
 
 
-def _speaks(view: ModelView) -> tuple[np.ndarray, np.ndarray]:
+def _speaks(evidence: ClickEvidence | None, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The relations that speak most for and most against each click, object [n] each.
 
     None where no relation gives the pair more (or less) than an item that the user has not met, and for systems without
     relations.
     """
-    nothing = np.full(len(view.score), None, dtype=object)
-    if view.support is None:
-        return nothing, nothing.copy()
-    names = np.array(view.relations, dtype=object)
-    most_for, most_against = view.support.argmax(0), view.support.argmin(0)
-    found_for, found_against = names[most_for], names[most_against]
-    found_for[view.support.max(0) <= 0] = None
-    found_against[view.support.min(0) >= 0] = None
+    if evidence is None:
+        nothing = np.full(count, None, dtype=object)
+        return nothing, nothing
+    names, support = np.array(evidence.relations, dtype=object), evidence.support.numpy()
+    found_for, found_against = names[support.argmax(0)], names[support.argmin(0)]
+    found_for[support.max(0) <= 0] = None
+    found_against[support.min(0) >= 0] = None
     return found_for, found_against
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -91,6 +91,27 @@ class ClickEvidence:
     batch_posterior: Tensor
     relations: tuple[str, ...]
     support: Tensor
+
+    def cpu(self) -> ClickEvidence:
+        """The same on the CPU."""
+        return self._with(values.cpu() for values in self._tensors())
+
+    def take(self, clicks: Tensor) -> ClickEvidence:
+        """Of some of the clicks (`clicks` int64 [m]: their places), in that order."""
+        return self._with(values[..., clicks] for values in self._tensors())
+
+    @staticmethod
+    def joined(parts: Sequence[ClickEvidence]) -> ClickEvidence:
+        """Of several systems' clicks, one after the other; the systems have the same relations."""
+        tensors = zip(*(part._tensors() for part in parts), strict=True)
+        return parts[0]._with(torch.cat(values, dim=-1) for values in tensors)
+
+    def _tensors(self) -> tuple[Tensor, ...]:
+        return self.reliability, self.contradiction, self.posterior, self.batch_posterior, self.support
+
+    def _with(self, tensors: Iterable[Tensor]) -> ClickEvidence:
+        f, g, posterior, batch_posterior, support = tensors
+        return ClickEvidence(f, g, posterior, batch_posterior, self.relations, support)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 Metrics = dict[str, float]
@@ -29,6 +28,14 @@ class Schedule:
         """Whether an epoch's validation says something of the model; the last one's does, so that there is a best."""
         return epoch >= min(self.first_judged, self.epochs)
 
+    def in_turn(self, epoch: int) -> bool:
+        """Whether an epoch's validation comes in the course of the training."""
+        return epoch % self.evaluate_every == 0
+
+    def validates(self, epoch: int) -> bool:
+        """Whether an epoch ends with a validation: those in turn do, and the last one."""
+        return self.in_turn(epoch) or epoch == self.epochs
+
     def rate_factor(self, epoch: int) -> float:
         """What the learning rates are multiplied by in an epoch (from 1)."""
         return float(self.learning_rate_decay ** ((epoch - 1) / self.decay_epochs))
@@ -49,6 +56,20 @@ class Progress:
         """Of all epochs, validation among them."""
         return round(sum(row["seconds"] for row in self.history), 3)
 
+    def note(self, epoch: int, metrics: Metrics, schedule: Schedule) -> bool:
+        """Take in an epoch's validation; whether it is the best so far.
+
+        Only validations in turn use up patience, not the extra one after the last epoch: a training prolonged later
+        then ends as if it had been planned so long.
+        """
+        if not schedule.judges(epoch):
+            return False
+        if not self.best or metrics[schedule.monitor] > self.best[schedule.monitor]:
+            self.best, self.best_epoch, self.stale = metrics, epoch, 0
+            return True
+        self.stale += schedule.in_turn(epoch)
+        return False
+
     def finished(self, schedule: Schedule) -> bool:
         """Whether the schedule asks for no further epoch."""
         return self.epoch >= schedule.epochs or self.stale >= schedule.patience
@@ -66,15 +87,13 @@ class Progress:
 
     def _ends(self, schedule: Schedule) -> bool | None:
         """Whether a training from scratch ends with this history; None where it would have another."""
-        best, stale, column, ended = -math.inf, 0, f"validation_{schedule.monitor}", False
-        for position, row in enumerate(self.history, start=1):
-            in_turn = position % schedule.evaluate_every == 0
-            if ended or (column in row) != (in_turn or position == schedule.epochs):
+        replayed, monitor, ended = Progress(), schedule.monitor, False
+        for epoch, row in enumerate(self.history, start=1):
+            validated = f"validation_{monitor}" in row
+            if ended or validated != schedule.validates(epoch):
                 return None
-            if schedule.judges(position):
-                if column in row and row[column] > best:
-                    best, stale = row[column], 0
-                elif in_turn:
-                    stale += 1
-            ended = position >= schedule.epochs or stale >= schedule.patience
+            replayed.epoch = epoch
+            if validated:
+                replayed.note(epoch, {monitor: row[f"validation_{monitor}"]}, schedule)
+            ended = replayed.finished(schedule)
         return ended

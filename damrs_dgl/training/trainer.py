@@ -114,9 +114,8 @@ class Trainer:
         with matmul_precision(self.matmul_precision):
             row = {"epoch": float(epoch), **self._learn(epoch)}
         row["train_seconds"] = time.perf_counter() - started
-        in_turn = epoch % self.schedule.evaluate_every == 0
-        if in_turn or epoch == self.schedule.epochs:
-            self._judge(epoch, row, in_turn=in_turn)
+        if self.schedule.validates(epoch):
+            self._judge(epoch, row)
         row["seconds"] = time.perf_counter() - started
         self.progress.epoch = epoch
         self.progress.history.append(row)
@@ -182,27 +181,18 @@ class Trainer:
             fix="lower training.learning_rate or the weight of that term, then `fit` again",
         )
 
-    def _judge(self, epoch: int, row: dict[str, float], *, in_turn: bool = False) -> None:
-        """Validate; keep the weights if they are the best so far.
-
-        Only validations in turn use up patience, not the extra one after the last epoch: a training prolonged later
-        then ends as if it had been planned so long.
-        """
+    def _judge(self, epoch: int, row: dict[str, float]) -> None:
+        """Validate; keep the weights if they are the best so far."""
         self.model.eval()
         metrics = self.validate()
         row.update({f"validation_{name}": value for name, value in metrics.items()})
-        monitor = self.schedule.monitor
-        if not self.schedule.judges(epoch):
+        if not self.progress.note(epoch, metrics, self.schedule):
             return
-        if not self.progress.best or metrics[monitor] > self.progress.best[monitor]:
-            weights = self.model.state_dict()
-            if self.store:
-                self.store.save_best(weights, {"best_epoch": epoch, "validation": metrics})
-            else:
-                self._best_weights = {name: value.clone() for name, value in weights.items()}
-            self.progress.best, self.progress.best_epoch, self.progress.stale = metrics, epoch, 0
-        elif in_turn:
-            self.progress.stale += 1
+        weights = self.model.state_dict()
+        if self.store:
+            self.store.save_best(weights, {"best_epoch": epoch, "validation": metrics})
+        else:
+            self._best_weights = {name: value.clone() for name, value in weights.items()}
 
     def _save_last(self) -> None:
         if self.store:

@@ -11,6 +11,7 @@ from damrs_dgl.audit.folds import cross_fitted, fold_of_clicks, without_clicks
 from damrs_dgl.audit.model_view import ModelView
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.errors import DataError
+from damrs_dgl.models.base import ClickEvidence
 from tests.models.builders import tiny_dataset
 
 DATA = tiny_dataset(users=30)
@@ -32,14 +33,19 @@ def test_a_fold_never_sees_its_own_clicks() -> None:
         assert kept.fingerprint() != DATA.fingerprint()
         met.extend(clicks.tolist())
         places = clicks.numpy().astype(np.float32)
-        nothing = dict.fromkeys(("reliability", "contradiction", "posterior", "batch_posterior"))
-        return ModelView(places, places, places, **nothing, relations=("a",), support=np.stack([places, -places]))
+        f = clicks.float()
+        evidence = ClickEvidence(f, f + 1, f + 2, f + 3, ("a", "b"), torch.stack([f, -f]))
+        return ModelView(places, places, places, evidence)
 
     view = cross_fitted(DATA, fold, look)
     assert sorted(met) == list(range(len(DATA.train)))
     assert view.score.tolist() == list(range(len(DATA.train)))  # each where it belongs
-    assert view.support is not None and np.array_equal(view.support, np.stack([view.score, -view.score]))
-    assert view.posterior is None and view.fold is not None and view.fold.tolist() == fold.tolist()
+    own = view.evidence
+    assert own is not None and own.relations == ("a", "b")
+    for added, values in enumerate((own.reliability, own.contradiction, own.posterior, own.batch_posterior)):
+        assert values.tolist() == [place + added for place in range(len(DATA.train))]
+    assert np.array_equal(own.support, np.stack([view.score, -view.score]))
+    assert view.fold is not None and view.fold.tolist() == fold.tolist()
 
 
 def test_each_user_loses_an_even_share() -> None:
