@@ -28,10 +28,10 @@ def sampled_softmax(positive_scores: Tensor, candidate_scores: Tensor, own: Tens
 
 
 def squared_norm(*rows: Tensor) -> Tensor:
-    """Half the squared norm of the batch's embedding rows (each [B, d]) over B: ||Theta||^2 of Eq. 8."""
+    """Half the squared norm of all `rows` ([n, d]) over the first one's n, the batch's pairs: ||Theta||^2 of Eq. 8."""
     return torch.stack([part.square().sum() for part in rows]).sum() / (2 * rows[0].shape[0])
 
 
 def norm_sum(*rows: Tensor) -> Tensor:
-    """Sum of the Frobenius norms of ``rows`` (each [B, d]) over B: the norms are not squared, as in MMRec's EmbLoss."""
+    """Sum of the Frobenius norms of all `rows` ([n, d]) over the first one's n: not squared, as in MMRec's EmbLoss."""
     return torch.stack([torch.linalg.vector_norm(part) for part in rows]).sum() / rows[0].shape[0]

@@ -1,4 +1,4 @@
-"""What a system is: its keys, its vectors or scores, its loss. Trainer, stages and recipes know this page alone.
+"""What a system is: its keys, its vectors or scores, its loss. Trainer and stages know of a system what stands here.
 
 A new system is one file: a `ModelConfig` with its keys and a `RankingModel` registered under a name. A training step
 of it is `training_step`, what ranks is `embeddings`; everything else has a default.
@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from damrs_dgl.errors import SystemFault, fault_of
-from damrs_dgl.models.configs import Backbone, ModelConfig, TableConfig, WrapperConfig
-from damrs_dgl.models.optimizers import Adam
-from damrs_dgl.models.passes import Batch, ClickEvidence, Embeddings, Encoded, ModelInputs
-from damrs_dgl.models.ranges import Range, Space
+from damrs_dgl.models.core.configs import Backbone, ModelConfig, TableConfig, WrapperConfig
+from damrs_dgl.models.core.optimizers import Adam
+from damrs_dgl.models.core.passes import Batch, ClickEvidence, Embeddings, Encoded, ModelInputs
+from damrs_dgl.models.core.ranges import Range, Space
 from damrs_dgl.progress import OnProgress
 from damrs_dgl.scoring import DotProduct, Scorer
 
@@ -58,7 +58,7 @@ class RankingModel(nn.Module):
     logged_only: names of terms that are a second player's: logged, and no part of the loss.
     is_random: its numbers depend on the seed; studies compute one that is not for a single seed.
     search_space, grid: what `tune` tries, `{"section.key": Range(...) or (value, ...)}`; a grid has lists alone.
-        Where there is none, learning rate and regularisation are tried (`models.spaces`).
+        Where there is none, learning rate and regularisation are tried (`models.core.spaces`).
 
     State that outlives an epoch is a parameter or a buffer: checkpoints hold those and nothing else.
     """

@@ -14,9 +14,9 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, mo
 from torch import Tensor, nn
 
 from damrs_dgl.models.base import ClosedFormModel, Embeddings, ModelConfig, ModelInputs, RankingModel
-from damrs_dgl.models.ranges import LEARNING_RATES, Space
+from damrs_dgl.models.core.ranges import LEARNING_RATES, Space
+from damrs_dgl.models.core.tables import canonical_model, make_config, preset_values
 from damrs_dgl.models.registry import find_model, register
-from damrs_dgl.models.tables import canonical_model, make_config, preset_values
 from damrs_dgl.progress import OnProgress
 from damrs_dgl.scoring import DotProduct, Scorer
 

@@ -13,11 +13,11 @@ from torch.nn.functional import embedding
 
 from damrs_dgl.losses.bpr import norm_sum
 from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, TableConfig, TableModel, pair_scores
+from damrs_dgl.models.core.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.dropout import dropout
 from damrs_dgl.models.layers.propagation import UserItemConvolution
 from damrs_dgl.models.layers.rows import unit_rows
-from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 
 

@@ -12,7 +12,7 @@ from torch.nn.functional import embedding_bag
 
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import ClosedFormModel, ModelConfig, ModelInputs
-from damrs_dgl.models.ranges import Range, Space
+from damrs_dgl.models.core.ranges import Range, Space
 from damrs_dgl.models.registry import register
 from damrs_dgl.progress import OnProgress, silent
 from damrs_dgl.scoring import Scorer

@@ -16,10 +16,10 @@ from torch.nn.functional import embedding, leaky_relu
 from damrs_dgl.graphs.schema import INTERACTED_BY
 from damrs_dgl.losses.bpr import bpr
 from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, TableConfig, TableModel, pair_scores
+from damrs_dgl.models.core.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.edges import DGLEdges, TorchEdges, make_edges
 from damrs_dgl.models.layers.rows import mean_squares, unit_rows
-from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 
 

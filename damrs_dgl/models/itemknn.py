@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from damrs_dgl.models.base import ClosedFormModel, ModelConfig, ModelInputs
+from damrs_dgl.models.core.ranges import Range, Space
 from damrs_dgl.models.layers.content import unit_content
 from damrs_dgl.models.layers.item_item import (
     ItemItemScorer,
@@ -22,7 +23,6 @@ from damrs_dgl.models.layers.item_item import (
     largest_entries,
     row_blocks,
 )
-from damrs_dgl.models.ranges import Range, Space
 from damrs_dgl.models.registry import register
 from damrs_dgl.progress import OnProgress
 from damrs_dgl.scoring import Scorer

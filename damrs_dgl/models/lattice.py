@@ -11,9 +11,9 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from damrs_dgl.models.base import Encoded, ModelConfig, ModelInputs
+from damrs_dgl.models.core.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.layers.neighbors import Edges, merged
 from damrs_dgl.models.layers.structure import LearnedStructure
-from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 from damrs_dgl.models.structure import StructureConfig, StructureModel
 

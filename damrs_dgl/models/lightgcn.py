@@ -9,8 +9,8 @@ from pydantic import Field
 
 from damrs_dgl.models.base import Encoded, ModelConfig, ModelInputs
 from damrs_dgl.models.bpr import BPRConfig, BPRModel
+from damrs_dgl.models.core.ranges import AUTHORS, AUTHORS_TRAINING, LEARNING_RATES, Range, Space
 from damrs_dgl.models.layers.propagation import UserItemConvolution
-from damrs_dgl.models.ranges import AUTHORS, AUTHORS_TRAINING, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from damrs_dgl.models.base import ModelConfig
 from damrs_dgl.models.bpr import BPRConfig, BPRModel
-from damrs_dgl.models.ranges import AUTHORS, AUTHORS_TRAINING, LEARNING_RATES, Range, Space
+from damrs_dgl.models.core.ranges import AUTHORS, AUTHORS_TRAINING, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 
 

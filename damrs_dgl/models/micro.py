@@ -13,10 +13,10 @@ from torch.nn.functional import embedding, normalize
 
 from damrs_dgl.losses.contrast import symmetric_info_nce
 from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs
+from damrs_dgl.models.core.ranges import LEARNING_RATES, Range, Space
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.neighbors import Edges, merged
 from damrs_dgl.models.layers.structure import LearnedStructure
-from damrs_dgl.models.ranges import LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 from damrs_dgl.models.structure import StructureConfig, StructureModel
 

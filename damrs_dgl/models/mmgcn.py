@@ -12,10 +12,10 @@ from torch.nn.functional import embedding, leaky_relu
 
 from damrs_dgl.losses.bpr import bpr
 from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, TableConfig, TableModel, pair_scores
+from damrs_dgl.models.core.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.propagation import BipartiteConvolution
 from damrs_dgl.models.layers.rows import chosen_rows, mean_squares, rows_of, unit_rows
-from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 from damrs_dgl.settings import Name
 

@@ -13,9 +13,9 @@ from torch.nn.functional import embedding
 from damrs_dgl.losses.contrast import info_nce
 from damrs_dgl.models.base import Batch, Encoded, ModelInputs
 from damrs_dgl.models.bpr import BPRConfig, BPRModel
+from damrs_dgl.models.core.ranges import AUTHORS, AUTHORS_TRAINING, LEARNING_RATES, Range, Space
 from damrs_dgl.models.layers.propagation import UserItemConvolution
 from damrs_dgl.models.layers.views import ObservedPairs, ThinnedGraph, drop_edges, drop_nodes, mean_of_layers
-from damrs_dgl.models.ranges import AUTHORS, AUTHORS_TRAINING, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 from damrs_dgl.settings import Share
 

@@ -14,9 +14,9 @@ from damrs_dgl.losses.bpr import norm_sum
 from damrs_dgl.losses.contrast import info_nce
 from damrs_dgl.models.base import Batch, Embeddings, Encoded, ModelInputs
 from damrs_dgl.models.bpr import BPRConfig, BPRModel
+from damrs_dgl.models.core.ranges import AUTHORS, AUTHORS_TRAINING, LEARNING_RATES, Range, Space
 from damrs_dgl.models.layers.propagation import UserItemConvolution
 from damrs_dgl.models.layers.views import mean_of_layers
-from damrs_dgl.models.ranges import AUTHORS, AUTHORS_TRAINING, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 
 

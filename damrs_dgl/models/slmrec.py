@@ -14,9 +14,9 @@ from torch.nn.functional import embedding
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.losses.contrast import info_nce, softmax_contrast
 from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, TableConfig, TableModel
+from damrs_dgl.models.core.ranges import AUTHORS, Range, Space
 from damrs_dgl.models.layers.content import Projection, unit_content
 from damrs_dgl.models.layers.propagation import UserItemConvolution
-from damrs_dgl.models.ranges import AUTHORS, Range, Space
 from damrs_dgl.models.registry import register
 from damrs_dgl.settings import Name
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs
 from damrs_dgl.models.bpr import BPRConfig, BPRModel
+from damrs_dgl.models.core.ranges import AUTHORS, AUTHORS_TRAINING, LEARNING_RATES, Range, Space
 from damrs_dgl.models.layers.content import Projection, raw_content, unit_content
 from damrs_dgl.models.layers.rows import rows_of
-from damrs_dgl.models.ranges import AUTHORS, AUTHORS_TRAINING, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 
 

@@ -20,7 +20,7 @@ from damrs_dgl.files import read_json
 from damrs_dgl.graphs.build import load_graph
 from damrs_dgl.graphs.schema import ITEM, item_relations
 from damrs_dgl.models.base import ClosedFormModel, RankingModel
-from damrs_dgl.models.systems import floor_systems, whole_system
+from damrs_dgl.models.core.systems import floor_systems, whole_system
 from damrs_dgl.recipe import recipe_text, written_text
 from damrs_dgl.report.commands import audit_command, study_commands
 from damrs_dgl.report.html import write_report
@@ -28,6 +28,7 @@ from damrs_dgl.report.inputs import ReportInputs, Row, audit_tables, read_table,
 from damrs_dgl.report.item_vectors import VectorView, vector_views
 from damrs_dgl.report.pictures import PictureFolder
 from damrs_dgl.run import RunDirectory, change_text
+from damrs_dgl.scoring import DotProduct
 from damrs_dgl.stages.audit import ClickJudge, audit_parts
 from damrs_dgl.stages.describe import summary_of
 from damrs_dgl.stages.evaluate import current_metrics
@@ -216,10 +217,8 @@ def _stages_of(
 
 
 def _item_vectors(model: RankingModel) -> Tensor | None:
-    try:
-        return model.embeddings().items
-    except TypeError:  # it has no user and item vectors
-        return None
+    scorer = model.scorer()
+    return scorer.item_emb if isinstance(scorer, DotProduct) else None
 
 
 def _commands(workspace: Workspace, inputs: ReportInputs) -> list[str]:

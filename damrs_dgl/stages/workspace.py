@@ -24,8 +24,8 @@ from damrs_dgl.factory import load_dataset, pick_device, restored_model
 from damrs_dgl.graphs.build import BuiltGraph
 from damrs_dgl.locking import RunBusyError
 from damrs_dgl.manifest import FORMAT_VERSION
+from damrs_dgl.models.core.systems import floor_systems
 from damrs_dgl.models.layers.propagation import uses_dgl
-from damrs_dgl.models.systems import floor_systems
 from damrs_dgl.provenance import evaluation_parts, fit_parts, graphs_parts, member_parts, result_parts
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.run import RunDirectory, artefact_key

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from damrs_dgl.errors import DamrsError, InternalError, RunError, TrainingError
-from damrs_dgl.models.ranges import Range, Values
+from damrs_dgl.models.core.ranges import Range, Values
 from damrs_dgl.search_space import SearchSpace
 from damrs_dgl.studies.search import Search, Trial
 from damrs_dgl.studies.trials import Outcome, Pruned, TrialResult, Verdict

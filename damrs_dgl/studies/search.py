@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from damrs_dgl.errors import DamrsError
-from damrs_dgl.models.ranges import Values
+from damrs_dgl.models.core.ranges import Values
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.studies.study import Cell, changes_of
 from damrs_dgl.studies.trials import Outcome, Pruned, TrialResult, Verdict

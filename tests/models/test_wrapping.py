@@ -9,7 +9,7 @@ import torch
 
 from damrs_dgl.models import registry
 from damrs_dgl.models.base import RankingModel, TableConfig
-from damrs_dgl.models.tables import make_config
+from damrs_dgl.models.core.tables import make_config
 from tests.models.builders import build, make_batch, tiny_dataset
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from damrs_dgl.errors import DamrsError, RunError, TrainingError
-from damrs_dgl.models.ranges import Range
+from damrs_dgl.models.core.ranges import Range
 from damrs_dgl.search_space import SearchSpace
 from damrs_dgl.studies.search import GridSearch, Search, Trial, best_of, grid_points, state_of
 from damrs_dgl.studies.trials import Outcome, Pruned, TrialResult, Verdict

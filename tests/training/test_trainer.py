@@ -15,7 +15,7 @@ from torch import Tensor
 from damrs_dgl.errors import RecipeError, TrainingError
 from damrs_dgl.factory import SplitEvaluator, scorer_of
 from damrs_dgl.models.base import Batch, ClosedFormModel, Embeddings
-from damrs_dgl.models.optimizers import Adam
+from damrs_dgl.models.core.optimizers import Adam
 from damrs_dgl.training.schedule import Progress, Schedule
 from damrs_dgl.training.setup import schedule_of
 from damrs_dgl.training.trainer import Trainer

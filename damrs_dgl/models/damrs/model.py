@@ -19,13 +19,13 @@ from damrs_dgl.models.base import (
     ModelInputs,
     RankingModel,
 )
+from damrs_dgl.models.core.ranges import LEARNING_RATES, Range, Space
 from damrs_dgl.models.damrs.ablation import ABLATIONS
 from damrs_dgl.models.damrs.config import DAMRSConfig
 from damrs_dgl.models.damrs.evidence import click_evidence
 from damrs_dgl.models.damrs.objective import alignment_terms, ranking_terms, relation_share
 from damrs_dgl.models.damrs.variants import VARIANTS, Representations, mean_over_relations
 from damrs_dgl.models.layers.propagation import make_relation
-from damrs_dgl.models.ranges import LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import find_model, register
 
 

@@ -17,9 +17,9 @@ from damrs_dgl.losses.denoised_cross_entropy import (
     like_likelihood,
 )
 from damrs_dgl.models.base import Backbone, Batch, ModelConfig, ModelInputs, pair_scores
+from damrs_dgl.models.core.optimizers import Adam
+from damrs_dgl.models.core.ranges import Range, Space
 from damrs_dgl.models.denoising.wrapper import DenoisingConfig, DenoisingWrapper
-from damrs_dgl.models.optimizers import Adam
-from damrs_dgl.models.ranges import Range, Space
 from damrs_dgl.models.registry import register
 
 HELPER_RATE = 1e-3  # learning rate of the helpers' own Adams, as in the original

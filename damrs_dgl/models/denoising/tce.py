@@ -11,8 +11,8 @@ from torch import Tensor
 
 from damrs_dgl.losses.denoised_cross_entropy import truncated_cross_entropy
 from damrs_dgl.models.base import Backbone, Batch, ModelConfig, ModelInputs
+from damrs_dgl.models.core.ranges import Range, Space
 from damrs_dgl.models.denoising.wrapper import DenoisingConfig, DenoisingWrapper
-from damrs_dgl.models.ranges import Range, Space
 from damrs_dgl.models.registry import register
 
 

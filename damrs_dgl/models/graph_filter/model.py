@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from damrs_dgl.models.base import ClosedFormModel, Embeddings, ModelConfig, ModelInputs
+from damrs_dgl.models.core.ranges import Range, Space
 from damrs_dgl.models.graph_filter.config import CHOICES, GraphFilterConfig
 from damrs_dgl.models.graph_filter.parts import FilterParts
 from damrs_dgl.models.graph_filter.search import Point, coordinate_search
 from damrs_dgl.models.layers.item_item import Factors, ItemItemScorer, as_buffers, from_buffers
-from damrs_dgl.models.ranges import Range, Space
 from damrs_dgl.models.registry import register
 from damrs_dgl.progress import OnProgress, silent
 from damrs_dgl.scoring import DotProduct, Scorer

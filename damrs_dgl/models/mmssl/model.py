@@ -13,6 +13,8 @@ from torch.nn.functional import embedding
 from damrs_dgl.losses.bpr import bpr, squared_norm
 from damrs_dgl.losses.contrast import symmetric_info_nce
 from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, TableModel, pair_scores
+from damrs_dgl.models.core.optimizers import Adam
+from damrs_dgl.models.core.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.dropout import dropout
 from damrs_dgl.models.layers.propagation import BipartiteConvolution
@@ -21,8 +23,6 @@ from damrs_dgl.models.mmssl.attention import ModalityAttention
 from damrs_dgl.models.mmssl.config import MMSSLConfig
 from damrs_dgl.models.mmssl.critic import Critic, critic_loss, real_rows, similarity_rows
 from damrs_dgl.models.mmssl.learned_graph import NONE, learned_convolution, nearest_unseen
-from damrs_dgl.models.optimizers import Adam
-from damrs_dgl.models.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 from damrs_dgl.user_items import UserItems
 

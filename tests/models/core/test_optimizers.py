@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn.functional import embedding
 
-from damrs_dgl.models.optimizers import Adam
+from damrs_dgl.models.core.optimizers import Adam
 
 
 def tables() -> list[torch.nn.Parameter]:
@@ -107,7 +107,7 @@ def test_restoring_leaves_nothing_of_before(count: int) -> None:
 
 def test_training_does_not_load_torchs_compiler() -> None:
     code = (
-        "import sys, torch; from damrs_dgl.models.optimizers import Adam;"
+        "import sys, torch; from damrs_dgl.models.core.optimizers import Adam;"
         "p = torch.nn.Parameter(torch.ones(3)); a = Adam([p], lr=0.1); a.zero_grad(); p.sum().backward(); a.step();"
         "sys.exit('torch._dynamo' in sys.modules)"
     )

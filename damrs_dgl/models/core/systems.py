@@ -12,8 +12,8 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from damrs_dgl.models.base import WrapperConfig
+from damrs_dgl.models.core.tables import canonical_model, fill, preset_values
 from damrs_dgl.models.registry import DEFAULT_MODEL, find_backbone, find_model, models
-from damrs_dgl.models.tables import canonical_model, fill, preset_values
 from damrs_dgl.toml import toml_value
 
 BACKBONE: Final = "backbone"  # the system that the recipe's own wraps, whichever that is
