@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from damrs_dgl.report.groups_figure import span_text
+from damrs_dgl.evaluation.labels import span_text
 from damrs_dgl.report.inputs import Row, is_number
 
 _SEARCH = re.compile(r"(?P<kind>optuna|grid), seed (?P<seed>\d+), (?P<space>.+)", re.DOTALL)  # as `tune` tells it

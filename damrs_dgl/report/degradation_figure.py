@@ -9,8 +9,8 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from damrs_dgl.errors import DataError
+from damrs_dgl.evaluation.labels import HEADLINE, metric_label
 from damrs_dgl.report.drawing import (
-    METRIC_LABELS,
     PALETTE,
     new_figure,
     noise_labels,
@@ -33,7 +33,7 @@ def degradation_figure(
     rows: Sequence[Mapping[str, Any]],
     path: str | Path,
     *,
-    metric_labels: Mapping[str, str] = METRIC_LABELS,
+    metrics: Sequence[str] = HEADLINE,
     title: str = "Test quality as noise grows",
     subtitle: str | None = None,
 ) -> Path:
@@ -45,24 +45,24 @@ def degradation_figure(
         their mean with a band of its standard error (s / sqrt(n), n - 1 in s). Models and noises keep the order they
         first appear in.
     path: the file to write, whole or not at all.
-    metric_labels: the metrics to draw, in order, and how the axes call them.
+    metrics: which to draw, in order.
     title, subtitle: above the panels; the subtitle says what a reader must know, e.g. "synthetic data".
 
     Returns ``path``. Raises ``DataError`` for no rows or a row without a needed key, and ``StorageError`` where the
     file cannot be written.
     """
-    _check(rows, metric_labels)
+    _check(rows, metrics)
     noises, models = (_distinct(rows, key) for key in ("noise", "model"))
-    figure = new_figure(_PANEL_WIDTH * len(metric_labels), _PANEL_HEIGHT * len(noises) + 1.1)
-    panels = figure.subplots(len(noises), len(metric_labels), squeeze=False, sharex=True, sharey="col")
+    figure = new_figure(_PANEL_WIDTH * len(metrics), _PANEL_HEIGHT * len(noises) + 1.1)
+    panels = figure.subplots(len(noises), len(metrics), squeeze=False, sharex=True, sharey="col")
     ratios = sorted({100 * float(row["ratio"]) for row in rows})
     for noise, panel_row in zip(noises, panels, strict=True):
         name, axis = noise_labels(noise)
-        for (metric, label), axes in zip(metric_labels.items(), panel_row, strict=True):
+        for metric, axes in zip(metrics, panel_row, strict=True):
             own = [row for row in rows if str(row["noise"]) == noise]
             _draw_panel(axes, own, models, metric)
             axes.set_title(fill(name, _TITLE_LETTERS), fontsize=10)
-            axes.set_ylabel(f"Test {label}")
+            axes.set_ylabel(f"Test {metric_label(metric)}")
             axes.set_xlabel(axis)
             axes.set_xticks(ratios, [f"{ratio:g}" for ratio in ratios])
             axes.tick_params(labelbottom=True, labelleft=True)
@@ -73,11 +73,11 @@ def degradation_figure(
     return save_png(figure, path)
 
 
-def _check(rows: Sequence[Mapping[str, Any]], metric_labels: Mapping[str, str]) -> None:
+def _check(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> None:
     if not rows:
         raise DataError("there is nothing to draw: no rows", where="degradation figure")
     for number, row in enumerate(rows):
-        missing = [key for key in ("model", "noise", "ratio", *metric_labels) if key not in row]
+        missing = [key for key in ("model", "noise", "ratio", *metrics) if key not in row]
         if missing:
             raise DataError(f"row {number} has no {', '.join(missing)}", where="degradation figure")
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-METRIC_LABELS = {"recall@20": "Recall@20", "ndcg@20": "NDCG@20"}
-
 # Okabe and Ito's palette, told apart with any colour vision; the yellow, too pale for a line on white, is left out.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DPI = 150

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from damrs_dgl.errors import DataError
+from damrs_dgl.evaluation.labels import metric_label, span_text
 from damrs_dgl.report.drawing import PALETTE, new_figure, save_png, style_axes, write_legend, write_titles
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def groups_figure(rows: Sequence[Mapping[str, Any]], path: str | Path, *, metric
     for by, axes in zip(panels, all_axes, strict=True):
         _draw_panel(axes, [row for row in drawn if row["by"] == by], systems, metric)
     note = "; ".join(part for part in (subtitle, "line: one standard error over users") if part)
-    write_titles(figure, f"{_label(metric)} on test, by group", note)
+    write_titles(figure, f"{metric_label(metric)} on test, by group", note)
     write_legend(figure, all_axes[0])
     return save_png(figure, path)
 
@@ -70,7 +71,7 @@ def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], systems: Sequence
     axes.set_xticks(range(len(groups)), [_group_label(first[group]) for group in groups], fontsize=8)
     axes.set_title("Users by activity" if by == "users" else "Items to be found, by popularity", fontsize=10)
     axes.set_xlabel(f"interactions of {'a user' if by == 'users' else 'an item'}, {counted}")
-    axes.set_ylabel(_label(metric))
+    axes.set_ylabel(metric_label(metric))
     axes.set_ylim(bottom=0)
     style_axes(axes)
 
@@ -80,16 +81,3 @@ def _group_label(row: Mapping[str, Any]) -> str:
     name, bounds = row["group"], span_text(row["low"], row["high"])
     named = name if name == bounds else f"{name}\n{bounds}"
     return f"{named}\n{row['users']:,} users"
-
-
-def span_text(low: int, high: int | None) -> str:
-    """The numbers from `low` to `high` in words; None: no bound. A group that has no other name is called so."""
-    if high is None:
-        return f"{low} and more"
-    return f"{low}" if low == high else f"{low} to {high}"
-
-
-def _label(metric: str) -> str:
-    name, _, k = metric.partition("@")
-    text = {"ndcg": "NDCG", "map": "MAP"}.get(name, name[:1].upper() + name[1:].replace("_", " "))
-    return f"{text}@{k}"

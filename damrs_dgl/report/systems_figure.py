@@ -8,8 +8,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from damrs_dgl.errors import DataError
+from damrs_dgl.evaluation.labels import HEADLINE, metric_label
 from damrs_dgl.report.drawing import (
-    METRIC_LABELS,
     PALETTE,
     new_figure,
     save_png,
@@ -29,7 +29,7 @@ def systems_figure(
     rows: Sequence[Mapping[str, Any]],
     path: str | Path,
     *,
-    metric_labels: Mapping[str, str] = METRIC_LABELS,
+    metrics: Sequence[str] = HEADLINE,
     title: str = "Test quality of systems",
     subtitle: str | None = None,
 ) -> Path:
@@ -39,7 +39,7 @@ def systems_figure(
     ----------
     rows: dicts with "system", "seed" and the metrics; several seeds of a system become their mean with a bar of its
         standard error to both sides. "paper_<metric>" is drawn beside it where a row has it.
-    path: the file to write, whole or not at all.  metric_labels: the metrics to draw, and how they are called.
+    path: the file to write, whole or not at all.  metrics: which to draw, in order.
     title, subtitle: above the panels.
 
     Returns ``path``. Raises ``DataError`` for no rows.
@@ -47,11 +47,11 @@ def systems_figure(
     if not rows:
         raise DataError("there is nothing to draw: no rows", where="figure of systems")
     systems = list(dict.fromkeys(str(row["system"]) for row in rows))
-    figure = new_figure(_PANEL_WIDTH * len(metric_labels) + 1.2, _ROW_HEIGHT * len(systems) + 1.9)
-    panels = figure.subplots(1, len(metric_labels), sharey=True, squeeze=False)[0]
-    for axes, (metric, label) in zip(panels, metric_labels.items(), strict=True):
+    figure = new_figure(_PANEL_WIDTH * len(metrics) + 1.2, _ROW_HEIGHT * len(systems) + 1.9)
+    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    for axes, metric in zip(panels, metrics, strict=True):
         _draw_panel(axes, rows, systems, metric)
-        axes.set_xlabel(f"Test {label}")
+        axes.set_xlabel(f"Test {metric_label(metric)}")
         style_axes(axes, hidden=("top", "right", "left"), grid="both")
     panels[0].set_yticks(range(len(systems)), systems)
     panels[0].set_ylim(len(systems) - 0.5, -0.5)

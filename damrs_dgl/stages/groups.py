@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from damrs_dgl.evaluation.labels import span_text
 from damrs_dgl.files import write_csv
 from damrs_dgl.report.groups_figure import groups_figure
 from damrs_dgl.report.sections.groups import COLUMNS
@@ -20,7 +21,6 @@ from damrs_dgl.studies.groups import (
     groups_at,
     item_counts,
     popularity_thirds,
-    span_text,
 )
 from damrs_dgl.studies.judging import Judge, floor_label, trained_floor
 

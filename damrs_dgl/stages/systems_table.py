@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from damrs_dgl.evaluation.labels import HEADLINE, metric_label
 from damrs_dgl.files import write_csv
-from damrs_dgl.report.drawing import METRIC_LABELS
 from damrs_dgl.report.systems_figure import systems_figure
 from damrs_dgl.report.tables import Marked
 from damrs_dgl.stages.shown_table import show_table
@@ -18,7 +18,7 @@ from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.studies.results import PER_USER_K, CellResult
 from damrs_dgl.studies.statistics import Marks, Pair, best_and_second
 from damrs_dgl.studies.study import Cell, Outcome
-from damrs_dgl.studies.systems import HEADLINE, beside_accuracy, pair_rows, pairs_of, results_of, system_rows
+from damrs_dgl.studies.systems import beside_accuracy, pair_rows, pairs_of, results_of, system_rows
 
 _SIGNS = {1: " **", 2: " *"}  # in the terminal's table
 
@@ -87,8 +87,8 @@ def _show_systems(
     format: str | None,
 ) -> None:
     """A row per system: the mean over seeds with its standard error, the best and second best marked, the paper's."""
-    columns = ["system", "seeds", *(f"test {METRIC_LABELS[metric]}" for metric in HEADLINE)]
-    columns += [f"paper {METRIC_LABELS[metric]}" for metric in HEADLINE] if paper else []
+    columns = ["system", "seeds", *(f"test {metric_label(metric)}" for metric in HEADLINE)]
+    columns += [f"paper {metric_label(metric)}" for metric in HEADLINE] if paper else []
     table = [_row(system, runs, marks, paper, plain=format is None) for system, runs in results.items()]
     show_table(workspace.console, title, columns, table, format)
     if format is not None or sum(map(bool, results.values())) < 2:  # nothing was tested
@@ -126,7 +126,7 @@ def _show_pairs(workspace: Workspace, pairs: Sequence[Pair], system: str) -> Non
         table.append([other, f"{sign * found.difference:+.4f}", f"{low:+.4f} to {high:+.4f}", pair.corrected])
     if table:
         columns = ["against", "difference", "95 % interval", "p (Wilcoxon, Holm)"]
-        workspace.console.table(f"{system}: test {METRIC_LABELS[metric]} over users", columns, table)
+        workspace.console.table(f"{system}: test {metric_label(metric)} over users", columns, table)
 
 
 def _row(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.errors import DataError
+from damrs_dgl.evaluation.labels import span_text
 from damrs_dgl.studies.judging import Judgement
 from damrs_dgl.user_items import UserItems
 
@@ -61,13 +62,6 @@ def groups_at(cuts: Sequence[int], by: str) -> list[Group]:
     bounds = [0, *cuts]
     groups = [Group(by, span_text(low, high - 1), low, high) for low, high in pairwise(bounds)]
     return [*groups, Group(by, span_text(cuts[-1], None), cuts[-1], None)]
-
-
-def span_text(low: int, high: int | None) -> str:
-    """The numbers from `low` to `high`, both among them, in words; None: no bound."""
-    if high is None:
-        return f"{low} and more"
-    return f"{low}" if high == low else f"{low} to {high}"
 
 
 def popularity_thirds(popularity: Tensor) -> list[Group]:

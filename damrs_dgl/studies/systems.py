@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from damrs_dgl.errors import DamrsError, RecipeError
+from damrs_dgl.evaluation.labels import HEADLINE
 from damrs_dgl.models.core.systems import BACKBONE, check_system
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.studies.results import PER_USER_K, CellResult
 from damrs_dgl.studies.statistics import Pair, compare_pairs
 from damrs_dgl.studies.study import Cell, Outcome
-
-HEADLINE = ("recall@20", "ndcg@20")
 
 
 def systems_of(recipe: Recipe[Any], asked: Sequence[str]) -> list[str]:

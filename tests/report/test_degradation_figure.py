@@ -77,7 +77,7 @@ def test_one_seed_has_no_band_and_a_model_may_lack_a_noise(tmp_path: Path, drawn
         for row in make_rows(("visual", "audio"), seeds=(7,))
         if (row["model"], row["noise"]) != ("model 1", "audio")
     ]
-    degradation_figure(rows, tmp_path / "a.png", metric_labels={"ndcg@20": "NDCG"})
+    degradation_figure(rows, tmp_path / "a.png", metrics=["ndcg@20"])
     (figure,) = drawn
     assert not any(axes.collections for axes in figure.axes)
     assert [axes.get_title() for axes in figure.axes] == ["Swapped visual content", "Swapped audio content"]

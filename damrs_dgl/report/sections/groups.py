@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from damrs_dgl.evaluation.labels import metric_label, span_text
 from damrs_dgl.report.blocks import Figure, Figures, Paragraph, Section, Table
 from damrs_dgl.report.charts import Bar, ranked_bars
-from damrs_dgl.report.groups_figure import span_text
 from damrs_dgl.report.inputs import ReportInputs, Row, is_number
-from damrs_dgl.report.sections.metrics import headline, label_of
+from damrs_dgl.report.sections.metrics import headline
 from damrs_dgl.report.sections.systems import system_of
 
 COLUMNS = ("by", "group", "low", "high", "counted", "system", "metric", "value", "standard_error", "users")
@@ -42,7 +42,7 @@ def _chart(by: str, metric: str, rows: Sequence[Row], system: str) -> Figure | N
     ]
     order = list(dict.fromkeys(bar.group for bar in bars))
     bars.sort(key=lambda bar: order.index(bar.group))  # the table goes system by system
-    return ranked_bars(f"By {by}: {label_of(metric)}", bars, value_label=label_of(metric)) if bars else None
+    return ranked_bars(f"By {by}: {metric_label(metric)}", bars, value_label=metric_label(metric)) if bars else None
 
 
 def _group(row: Row) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from damrs_dgl.evaluation.labels import metric_label
 from damrs_dgl.report.blocks import Block, Figures, Paragraph, Section, Table
 from damrs_dgl.report.charts import Bar, ranked_bars
 from damrs_dgl.report.inputs import ReportInputs
-
-LABELS = {"recall": "Recall", "ndcg": "NDCG", "precision": "Precision", "map": "MAP"}
 
 
 def metrics_section(inputs: ReportInputs) -> Section | None:
@@ -56,19 +55,13 @@ def floor_of(metrics: Mapping[str, Any], part: str = "test") -> dict[str, dict[s
     return {name: dict(found[part]) for name, found in floor.items() if part in found}
 
 
-def label_of(metric: str) -> str:
-    """How a table names a metric: "recall@20" as "Recall@20"."""
-    name, at, k = metric.partition("@")
-    return f"{LABELS.get(name, name)}{at}{k}"
-
-
 def _beside(
     inputs: ReportInputs, test: Mapping[str, float], floor: Mapping[str, Mapping[str, float]], metric: str
 ) -> Any:
     bars = [Bar(f"{inputs.system} (this run)", test[metric], strong=True)]
     bars += [Bar(name, values[metric]) for name, values in floor.items() if metric in values]
     bars.sort(key=lambda bar: -bar.value)
-    return ranked_bars(f"Test {label_of(metric)}", bars, value_label=label_of(metric))
+    return ranked_bars(f"Test {metric_label(metric)}", bars, value_label=metric_label(metric))
 
 
 def _table(
@@ -86,10 +79,8 @@ def _table(
     strong = set()
     for name in names:
         strong.add(len(rows))
-        rows.append([LABELS.get(name, name), system, *(values.get(f"{name}@{k}") for k in ks)])
-        rows += [
-            [LABELS.get(name, name), other, *(found.get(f"{name}@{k}") for k in ks)] for other, found in floor.items()
-        ]
+        rows.append([metric_label(name), system, *(values.get(f"{name}@{k}") for k in ks)])
+        rows += [[metric_label(name), other, *(found.get(f"{name}@{k}") for k in ks)] for other, found in floor.items()]
     return Table(
         title, ["metric", "system", *(f"@{k}" for k in ks)], rows, folded, frozenset(strong) if floor else frozenset()
     )

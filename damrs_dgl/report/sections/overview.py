@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from statistics import fmean
 
+from damrs_dgl.evaluation.labels import metric_label
 from damrs_dgl.graphs.agreement import tells
 from damrs_dgl.report.blocks import Block, Findings, Paragraph, Section, Tiles
 from damrs_dgl.report.inputs import ReportInputs, is_number
-from damrs_dgl.report.sections.metrics import floor_of, headline, label_of
+from damrs_dgl.report.sections.metrics import floor_of, headline
 
 _COMMANDS = {
     "compare": "compare (systems side by side)",
@@ -23,7 +24,9 @@ def overview_section(inputs: ReportInputs) -> Section:
     summary, metrics = inputs.summary, inputs.metrics
     tiles = []
     if metrics is not None:
-        tiles = [(f"test {label_of(name)}", f"{metrics['test'][name]:.4f}", "") for name in headline(metrics["test"])]
+        tiles = [
+            (f"test {metric_label(name)}", f"{metrics['test'][name]:.4f}", "") for name in headline(metrics["test"])
+        ]
     tiles += [
         ("users", f"{summary['users']:,}", f"{summary['observations'] / max(summary['users'], 1):.1f} clicks each"),
         ("items", f"{summary['items']:,}", f"{summary['observations'] / max(summary['items'], 1):.1f} clicks each"),
@@ -63,7 +66,7 @@ def _against_floor(inputs: ReportInputs) -> str:
     metric = next(iter(headline(test)), None)
     if metric is None:
         return f"{system} was evaluated."
-    own = f"{system} reaches a test {label_of(metric)} of {test[metric]:.4f}"
+    own = f"{system} reaches a test {metric_label(metric)} of {test[metric]:.4f}"
     floor = {name: found for name, found in floor_of(inputs.metrics).items() if metric in found and name != system}
     if not floor:
         return f"{own}."

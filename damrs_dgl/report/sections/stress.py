@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from damrs_dgl.evaluation.labels import metric_label
 from damrs_dgl.report.blocks import Figure, Figures, Paragraph, Section
 from damrs_dgl.report.charts import Series, line_chart
 from damrs_dgl.report.drawing import noise_labels
 from damrs_dgl.report.inputs import ReportInputs, Row, is_number
-from damrs_dgl.report.sections.metrics import headline, label_of
+from damrs_dgl.report.sections.metrics import headline
 from damrs_dgl.report.sections.systems import mean_and_error, system_of
 
 
@@ -46,4 +47,6 @@ def _chart(rows: Sequence[Row], noise: str, metric: str, systems: Sequence[str])
         return None
     name, axis = noise_labels(noise)
     marks = [(ratio, f"{ratio:g}") for ratio in ratios]
-    return line_chart(f"{name}: {label_of(metric)}", series, x_label=axis, y_label=label_of(metric), x_ticks=marks)
+    return line_chart(
+        f"{name}: {metric_label(metric)}", series, x_label=axis, y_label=metric_label(metric), x_ticks=marks
+    )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
+from damrs_dgl.evaluation.labels import metric_label
 from damrs_dgl.report.blocks import Block, Figures, Paragraph, Section, Table
 from damrs_dgl.report.charts import Bar, ranked_bars
 from damrs_dgl.report.drawing import standard_error
 from damrs_dgl.report.inputs import ReportInputs, Row, is_number
-from damrs_dgl.report.sections.metrics import headline, label_of
+from damrs_dgl.report.sections.metrics import headline
 
 _LEVEL = 0.05  # below which a corrected p-value counts, as in the tables of `compare`
 
@@ -52,7 +53,7 @@ def _section(inputs: ReportInputs, name: str, title: str, *, strong: str, sort: 
             Bar(system, *mean_and_error(found), strong=system == strong) for system, found in values.items() if found
         ]
         bars = sorted(bars, key=lambda bar: -bar.value) if sort else bars
-        figures.append(ranked_bars(f"Test {label_of(metric)}", bars, value_label=label_of(metric)))
+        figures.append(ranked_bars(f"Test {metric_label(metric)}", bars, value_label=metric_label(metric)))
     seeds = max(len(own) for own in of.values())
     spread = (
         f"Means over up to {seeds} seeds; whiskers: one standard error." if seeds > 1 else "One seed: no spread known."
@@ -95,5 +96,5 @@ def _numbers(of: dict[str, list[Row]]) -> Table:
             mean, error = mean_and_error(values) if values else (0.0, 0.0)
             cells.append((f"{mean:.4f}" + (f" ± {error:.4f}" if error else "")) if values else None)
         rows.append([system, len(own), *cells, *(own[0].get(key) for key in published)])
-    papers = [f"paper: {label_of(key.removeprefix('paper_'))}" for key in published]
-    return Table("All metrics", ["system", "seeds", *map(label_of, metrics), *papers], rows, folded=True)
+    papers = [f"paper: {metric_label(key.removeprefix('paper_'))}" for key in published]
+    return Table("All metrics", ["system", "seeds", *map(metric_label, metrics), *papers], rows, folded=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from damrs_dgl.evaluation.labels import metric_label
 from damrs_dgl.report.blocks import Cell, Paragraph, Section, Table
 from damrs_dgl.report.inputs import ReportInputs, Row, is_number
-from damrs_dgl.report.sections.metrics import label_of
 
 _MOST_TRIALS = 20
 
@@ -21,7 +21,7 @@ def tuning_section(inputs: ReportInputs) -> Section | None:
         f"The first {len(best)} of {len(rows)} trials; chosen on validation. Where a key has none, the recipe's own "
         "value holds. tune.csv has all scores."
     )
-    columns = ["trial", "state", *keys, f"validation {label_of(inputs.monitor)}", "epochs", "seconds"]
+    columns = ["trial", "state", *keys, f"validation {metric_label(inputs.monitor)}", "epochs", "seconds"]
     table = Table("Trials", columns, [_trial(row, keys, score) for row in best], names=frozenset({"state", "search"}))
     return Section("tune", "The search for settings", [Paragraph(text), table])
 

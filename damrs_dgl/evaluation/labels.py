@@ -1,0 +1,24 @@
+"""What metrics and groups are called where people read of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+HEADLINE: Final = ("recall@20", "ndcg@20")  # what tables and figures of several systems show
+_CAPITALS: Final = {"ndcg": "NDCG", "map": "MAP"}
+
+
+def metric_label(metric: str) -> str:
+    """A metric's name in words: "recall@20" as "Recall@20", "average_popularity@10" as "Average popularity@10"."""
+    name, at, k = metric.partition("@")
+    return f"{_CAPITALS.get(name, name[:1].upper() + name[1:].replace('_', ' '))}{at}{k}"
+
+
+def span_text(low: int, high: int | None) -> str:
+    """The numbers from `low` to `high`, both among them, in words; None: no bound.
+
+    A group of users or items that has no other name is called so.
+    """
+    if high is None:
+        return f"{low} and more"
+    return f"{low}" if high == low else f"{low} to {high}"
