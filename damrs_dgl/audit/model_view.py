@@ -14,7 +14,7 @@ from damrs_dgl.models.base import ClickEvidence, RankingModel
 from damrs_dgl.progress import OnProgress
 from damrs_dgl.scoring import Scorer
 from damrs_dgl.selection import place_in_group
-from damrs_dgl.training.sampling import PairSampler
+from damrs_dgl.training.sampling import UnknownItems
 from damrs_dgl.user_items import UserItems
 
 NEGATIVES = 16  # items that each click is compared with
@@ -130,9 +130,9 @@ def _unmet_items(
     dataset: MultimodalDataset, users: Tensor, items: Tensor, count: int, generator: torch.Generator
 ) -> Tensor:
     """`count` uniform items [n, count] that each click's user has not met; the click's own where there is none."""
-    sampler = PairSampler(dataset.train, dataset.num_items, batch_size=1, num_negatives=0, device=torch.device("cpu"))
+    unknown = UnknownItems(dataset.train.keys(dataset.num_items).unique(), dataset.num_items)
     drawn = items[:, None].repeat(1, count)
-    some = (sampler.unknown_counts[users] > 0).nonzero().flatten()
+    some = (unknown.counts[users] > 0).nonzero().flatten()
     for column in range(count):
-        drawn[some, column] = sampler.negatives(users[some], generator)
+        drawn[some, column] = unknown.draw(users[some], generator)
     return drawn

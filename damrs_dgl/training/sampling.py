@@ -22,12 +22,42 @@ def no_extra(
     return {}
 
 
+class UnknownItems:
+    """The items that each user has not interacted with, drawn from uniformly.
+
+    A draw is one random number and one binary search, however much of the catalogue the user knows: if the known items
+    are k_0 < k_1 < ..., then k_p - p items below k_p are unknown, so the r-th unknown item (from 0) is r + the number
+    of p with k_p - p <= r.
+
+    Parameters
+    ----------
+    keys: the known pairs, user * |I| + item, int64 [n] ascending, each once.
+    num_items: |I|.
+
+    Attributes
+    ----------
+    counts: how many items each user does not know, int64 [users up to the last one with a pair].
+    """
+
+    def __init__(self, keys: Tensor, num_items: int) -> None:
+        users = torch.div(keys, num_items, rounding_mode="floor")
+        known = torch.bincount(users)
+        self.num_items = num_items
+        self.counts = num_items - known
+        self._first = known.cumsum(0) - known
+        # user * (I + 1) + how many items below the pair's are unknown to the user: ascending, as the keys are.
+        self._keys = self._first[users].add_(users).add_(keys).sub_(torch.arange(len(keys)))
+
+    def draw(self, users: Tensor, generator: torch.Generator) -> Tensor:
+        """One uniform unknown item per user [B], all of whom have one."""
+        uniform = torch.rand(len(users), generator=generator, dtype=torch.float64)
+        place = (uniform * self.counts[users]).long()  # which of the user's unknown items, from 0
+        found = torch.searchsorted(self._keys, users * (self.num_items + 1) + place, right=True)
+        return place + found - self._first[users]
+
+
 class PairSampler:
     """Shuffled observations in batches, each with a uniform item that its user has not interacted with in training.
-
-    A negative takes one draw and one binary search, however much of the catalogue its user knows: if a user's known
-    items are k_0 < k_1 < ..., then k_p - p items below k_p are unknown, so the r-th unknown item (from 0) is r + the
-    number of p with k_p - p <= r.
 
     Parameters
     ----------
@@ -53,13 +83,8 @@ class PairSampler:
         device: torch.device,
     ) -> None:
         keys, place = torch.unique(train.users * num_items + train.items, return_inverse=True)
-        users = torch.div(keys, num_items, rounding_mode="floor")
-        known = torch.bincount(users)
-        self.unknown_counts = num_items - known
-        self.first_pairs = known.cumsum(0) - known
-        # user * (I + 1) + how many items below the pair's are unknown to the user: ascending, as the keys are.
-        self.unknown_keys = self.first_pairs[users].add_(users).add_(keys).sub_(torch.arange(len(keys)))
-        usable = self.unknown_counts[users] > 0
+        self.unknown = UnknownItems(keys, num_items)
+        usable = self.unknown.counts[torch.div(keys, num_items, rounding_mode="floor")] > 0
         all_pairs = num_negatives == 0 or bool(usable.all())
         self.keys = keys if all_pairs else keys[usable]
         self.weights: Tensor | None = None
@@ -94,7 +119,7 @@ class PairSampler:
             keys = self.keys[chosen]
             users = torch.div(keys, self.num_items, rounding_mode="floor")
             positive = keys - users * self.num_items
-            negative = self.negatives(users, generator) if self.num_negatives else None
+            negative = self.unknown.draw(users, generator) if self.num_negatives else None
             extra = self.extra(users, positive, negative, generator)
             yield Batch(
                 self._send(users),
@@ -106,10 +131,3 @@ class PairSampler:
 
     def _send(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, non_blocking=True)
-
-    def negatives(self, users: Tensor, generator: torch.Generator) -> Tensor:
-        """One uniform unknown item per user [B], all of whom have one."""
-        uniform = torch.rand(len(users), generator=generator, dtype=torch.float64)
-        place = (uniform * self.unknown_counts[users]).long()  # which of the user's unknown items, from 0
-        found = torch.searchsorted(self.unknown_keys, users * (self.num_items + 1) + place, right=True)
-        return place + found - self.first_pairs[users]

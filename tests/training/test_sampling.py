@@ -91,7 +91,7 @@ def test_negatives_are_uniform() -> None:
     sampler = make_sampler([(user, item) for user, items in known.items() for item in items], 10)
     critical = {4: 18.47, 7: 24.32, 8: 26.12}
     for user, items in known.items():
-        drawn = torch.bincount(sampler.negatives(torch.full((20_000,), user), seeded(user)), minlength=10)
+        drawn = torch.bincount(sampler.unknown.draw(torch.full((20_000,), user), seeded(user)), minlength=10)
         unknown = [item for item in range(10) if item not in items]
         assert not drawn[items].any()
         if len(unknown) == 1:
