@@ -16,14 +16,13 @@ import importlib.metadata
 import inspect
 import pkgutil
 import re
-from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 import damrs_dgl.models
 from damrs_dgl.errors import DamrsError
-from damrs_dgl.models.base import ModelConfig, RankingModel
+from damrs_dgl.models.base import ModelConfig, RankingModel, WrapperConfig
 
 ENTRY_POINTS = "damrs_dgl.models"
 DEFAULT_MODEL = "damrs"
@@ -128,13 +127,14 @@ def reads_content(config: ModelConfig) -> bool:
     return any(find_model(part.name).reads_content or part.asks_for_content() for _, part in config.parts())
 
 
-def backbone_config_class(table: Mapping[str, Any]) -> type[ModelConfig]:
-    """`config_class` of the backbone in a wrapper's table."""
-    return config_class(table["backbone"])
-
-
 def config_class(table: object) -> type[ModelConfig]:
-    """The class that a [model] table is checked by. Raises ValueError for a name that is no system."""
+    """The class that a [model] table is checked by; a wrapper's holds the class of its backbone's keys.
+
+    Raises ValueError for a name that is no system.
+    """
     if not isinstance(table, dict) or not isinstance(table.get("name"), str):
         raise ValueError("model.name is missing or no string")
-    return find_model(table["name"]).Config.for_table(table)
+    keys = find_model(table["name"]).Config
+    if issubclass(keys, WrapperConfig):
+        return cast("type[ModelConfig]", keys.__class_getitem__(config_class(table.get("backbone"))))
+    return keys

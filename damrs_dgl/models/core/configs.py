@@ -25,11 +25,6 @@ class ModelConfig(Section):
     name: str = Field(min_length=1, description="The system")
 
     @classmethod
-    def for_table(cls, table: Mapping[str, Any]) -> type[ModelConfig]:
-        """The class that a [model] table of this system is checked by; a wrapper's depends on its backbone."""
-        return cls
-
-    @classmethod
     def preset_values(cls, table: Mapping[str, Any]) -> dict[str, object]:
         """The values that the preset which a [model] table chooses gives to keys that the recipe leaves out."""
         chosen = table.get(cls.PRESET_KEY, next(iter(cls.PRESETS), None))
@@ -78,7 +73,10 @@ Backbone = TypeVar("Backbone", bound=ModelConfig)
 
 
 class WrapperConfig(ModelConfig, Generic[Backbone]):
-    """The keys of a system that is wrapped round another; `backbone` holds that other's keys, its name among them."""
+    """The keys of a system that is wrapped round another; `backbone` holds that other's keys, its name among them.
+
+    A wrapper's own keys extend `WrapperConfig[Backbone]`.
+    """
 
     DEFAULT_BACKBONE: ClassVar[str] = "lightgcn"
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from damrs_dgl.models.base import Backbone, ModelConfig, WrapperConfig
-from damrs_dgl.models.registry import backbone_config_class, find_model
+from damrs_dgl.models.base import Backbone, WrapperConfig
+from damrs_dgl.models.registry import find_model
 from damrs_dgl.settings import Count
 
 # The regulariser's weight by backbone: the paper gives none (chosen on TikTok's validation split for each plain
@@ -126,10 +126,6 @@ class DAMRSConfig(WrapperConfig[Backbone]):
         description="When the graded item sets are computed anew: the anchors' at each step, or all items' every epoch "
         "or so many epochs; all is the less work where there are fewer items than steps x anchors",
     )
-
-    @classmethod
-    def for_table(cls, table: Mapping[str, Any]) -> type[ModelConfig]:
-        return cast("type[ModelConfig]", cls.__class_getitem__(backbone_config_class(table)))
 
     @classmethod
     def preset_values(cls, table: Mapping[str, Any]) -> dict[str, object]:

@@ -22,7 +22,7 @@ from damrs_dgl.models.base import (
     WrapperConfig,
     pair_scores,
 )
-from damrs_dgl.models.registry import backbone_config_class, find_model
+from damrs_dgl.models.registry import find_model
 from damrs_dgl.scoring import Scorer
 
 
@@ -32,11 +32,6 @@ class DenoisingConfig(WrapperConfig[Backbone]):
     regularization: float = Field(
         default=0.0, ge=0, description="Weight of MMRec's unsquared norms of the batch's vectors"
     )
-
-    @classmethod
-    def for_table(cls, table: Any) -> type[ModelConfig]:
-        found: type[ModelConfig] = cls.__class_getitem__(backbone_config_class(table))  # type: ignore[assignment]
-        return found
 
 
 class DenoisingWrapper(RankingModel):

@@ -14,7 +14,7 @@ from damrs_dgl.graphs.schema import item_relations
 from damrs_dgl.models.base import ModelInputs
 from damrs_dgl.models.core.tables import make_config
 from damrs_dgl.models.damrs.variants import AUTHORS, PAPER, VARIANTS, mean_over_relations
-from damrs_dgl.models.registry import find_model
+from damrs_dgl.models.registry import config_class, find_model
 from tests.models.builders import CPU, build, make_batch, tiny_dataset
 from tests.models.dense import dense_adjacency, row_normalized
 
@@ -138,6 +138,6 @@ def test_a_denoising_loss_round_it_keeps_the_alignments() -> None:
 def test_keys_that_are_made_without_a_recipe_are_those_of_the_default_variant() -> None:
     backbone = {"name": "lightgcn"}
     made = make_config({"name": "damrs", "backbone": backbone}).model_dump(exclude={"backbone", "regularization"})
-    plain = find_model("damrs").Config.for_table({"name": "damrs", "backbone": backbone})
-    direct = plain.model_validate({"name": "damrs", "backbone": backbone})
+    table = {"name": "damrs", "backbone": backbone}
+    direct = config_class(table).model_validate(table)
     assert direct.model_dump(exclude={"backbone", "regularization"}) == made
