@@ -70,6 +70,9 @@ def parts_from_ids(
     if labels is None:
         times = None if timestamps is None else timestamps[rows]
         split = ratio_split(user_codes, item_codes, timestamps=times, seed=seed)
+        if not split.any():
+            what = f"no user has the three interactions that it takes to hold one out, of {len(rows):,} in all"
+            raise DataError(what, where=where, fix="give more interactions, or a column `split`")
     else:
         split = labels[rows]
     clean = clean_splits(user_codes, item_codes, split, user_ids=user_ids, item_ids=all_items, where=where)

@@ -48,9 +48,9 @@ class EASE(ClosedFormModel):
     def __init__(self, inputs: ModelInputs, config: EASEConfig) -> None:
         super().__init__()
         if inputs.num_items > config.max_items:
-            gigabytes = 4 * inputs.num_items**2 / 1e9
+            kept = 4 * inputs.num_items**2 / 1e9
             raise RecipeError(
-                f"EASE for {inputs.num_items:,} items keeps {gigabytes:.1f} GB and takes {_MATRICES * gigabytes:.1f} GB"
+                f"EASE for {inputs.num_items:,} items keeps {kept:.2g} GB and takes {_MATRICES * kept:.2g} GB"
                 f" while it is computed; the limit is {config.max_items:,} items",
                 where="model.max_items",
                 fix="raise it where the memory is there, or take graph_filter",

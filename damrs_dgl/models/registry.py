@@ -105,11 +105,18 @@ def find_model(name: object) -> type[RankingModel]:
 
 def _imported(name: str) -> type[RankingModel]:
     module, _, attribute = name.partition(":")
+    cure = "write package.module:Class"
     try:
-        return _system(getattr(importlib.import_module(module), attribute))
-    except Exception as error:  # whatever another's module does when it is imported
+        try:
+            offered = importlib.import_module(module)
+        except Exception as error:  # whatever another's module does when it is imported
+            there = not (isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."))
+            cure = f"mend {module}" if there else cure
+            raise
+        return _system(getattr(offered, attribute))
+    except Exception as error:
         kind = "" if isinstance(error, (ImportError, AttributeError, ValueError)) else f"{type(error).__name__}: "
-        raise ValueError(f'"{name}" cannot be used ({kind}{error}); write package.module:Class') from error
+        raise ValueError(f'"{name}" cannot be used ({kind}{error}); {cure}') from error
 
 
 def find_backbone(name: object) -> type[RankingModel]:

@@ -87,7 +87,7 @@ def _fit(workspace: Workspace, refusal: DamrsError | None, tracking: Tracking) -
         run.record("history", workspace.fit_parts, run.history)
         monitor, best = trainer.schedule.monitor, trainer.progress.best
         console.notice(f"fit: {_epochs(trainer)}, validation {monitor} {best[monitor]:.4f} ({run.history})")
-        doubt = early_best(trainer.progress.best_epoch, trainer.progress.epoch)
+        doubt = early_best(trainer.progress.best_epoch, trainer.progress.epoch, trainer.schedule.epochs)
         if doubt:
             console.warning(f"fit: {doubt}")
     workspace.fitted = Fitted(trainer.model, trainer.progress)

@@ -42,14 +42,16 @@ def load_weights(store: CheckpointStore) -> tuple[dict[str, Tensor], Progress]:
     return weights, progress
 
 
-def early_best(best_epoch: int, epochs: int) -> str | None:
+def early_best(best_epoch: int, epochs: int, most: int) -> str | None:
     """What to say of a training whose first epoch stayed its best; None of another, and of a closed form.
 
-    A start that knows something, the spectral one, is followed by a dip, which too little patience takes for the end.
+    most: training.epochs. A start that knows something, the spectral one, is followed by a dip, which too few epochs,
+    or too little patience, take for the end.
     """
     if best_epoch > 1 or epochs <= 1:
         return None
+    longer = "training.epochs" if epochs >= most else "training.patience"
     return (
         f"its first epoch is the best of {epochs}: it may have stopped in a dip; "
-        "raise training.patience or lower training.learning_rate"
+        f"raise {longer} or lower training.learning_rate"
     )

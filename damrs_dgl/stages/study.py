@@ -37,7 +37,10 @@ def run_study(workspace: Workspace, name: str, cells: Sequence[Cell], *, jobs: i
     with workspace.console.progress(name, trainings, lines_of="trainings") as bar, bar.heartbeat():
         outcomes = run_cells(study, cells, jobs=jobs, adopt=adopt, watch=_ConsoleWatch(workspace.console, bar, name))
     results = {cell: outcome for cell, outcome in outcomes.items() if isinstance(outcome, CellResult)}
-    doubts = {cell: doubt for cell, run in results.items() if (doubt := early_best(run.best_epoch, run.epochs))}
+    most = {cell: study.recipe_of(cell).training.epochs for cell in results}
+    doubts = {
+        cell: doubt for cell, run in results.items() if (doubt := early_best(run.best_epoch, run.epochs, most[cell]))
+    }
     if doubts:
         first, doubt = next(iter(doubts.items()))
         more = trainings_of({cell: results[cell] for cell in doubts}) - 1

@@ -35,8 +35,9 @@ def make_trainer(
     """The trainer of a freshly initialised model, made with the keys `config`.
 
     judge: the validation metrics of a model.  generator: what the model was drawn from, and its training goes on with.
-    The systems inside the model have trainers of their own, each drawing from the seed's beginning as it would alone,
-    with checkpoints in `members/<name>` of the store's folder.
+    The systems inside the model have trainers of their own. Each draws from the seed's beginning, whatever stands
+    beside it, so that its batches are not those of the same system alone, whose tables were drawn before. Checkpoints
+    are in `members/<name>` of the store's folder.
     """
     if dataset.train.weights is not None:
         check_weighs_clicks(type(model))

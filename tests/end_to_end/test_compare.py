@@ -311,8 +311,10 @@ def test_a_page_leaves_out_a_table_of_other_settings(tiny: CommandLine) -> None:
 
 def test_a_training_that_did_not_improve_is_told(tiny: CommandLine) -> None:
     still = ("-o", "training.learning_rate=1e-12", "-o", "training.patience=2", "-o", "training.epochs=9")
-    doubt = "its first epoch is the best of 3: it may have stopped in a dip"
+    doubt = "its first epoch is the best of 3: it may have stopped in a dip; raise training.patience"
     assert f"fit: {doubt}" in tiny.ok(*still, "fit").err
+    said = tiny.ok(*still, "-o", "training.epochs=3", "-o", "training.seed=1", "fit").err
+    assert f"fit: {doubt.replace('patience', 'epochs')} or lower" in said
     said = tiny.ok(*still, "compare", "--models", "mf").err
     assert f"compare: mf, seed 0: {doubt}" in said
     assert said.count("first epoch") == 1  # what is computed has one epoch alone

@@ -80,7 +80,7 @@ def expected_scores(data: MultimodalDataset, **keys: Any) -> np.ndarray:
         {"content": 0.7, "cross": 0.4},
         {"linear": 0.0, "cross": 0.4},
         {"linear": 0.3, "polynomial": (0.71, 0.1, -0.01), "cross": 0.2, "user_exponent": -0.35},
-        {"linear": 0.0, "lowpass": 0.0, "content": 1.0, "cross": 1.0},
+        {"linear": 0.0, "lowpass": 0.0, "content": 1.0},
     ],
     ids=str,
 )

@@ -31,6 +31,12 @@ def fitted(data: MultimodalDataset | None = None, **keys: Any) -> ClosedFormMode
     return model
 
 
+@pytest.fixture(scope="module")
+def data() -> MultimodalDataset:
+    shop = synthetic_shop(users=60, items=50, clicks_per_user=8, styles=4, dims={"visual": 5, "textual": 4}, seed=0)
+    return shop.dataset
+
+
 def all_scores(model: ClosedFormModel) -> np.ndarray:
     scorer = model.scorer()
     return scorer.scores(torch.arange(scorer.num_users)).numpy()
@@ -70,7 +76,7 @@ def test_the_judge_sees_the_values_that_it_judges() -> None:
     assert model.tune(judge)["user_exponent"] == -0.85
     assert 13 <= len(judged) <= 18
     for values, scores in judged.items():
-        keys = {name: round(value, 6) for name, value in zip(CHOICES, values, strict=True)}
+        keys = {name: round(value, 6) for name, value in zip(CHOICES, values, strict=True) if name != "rank"}
         assert np.array_equal(scores, all_scores(fitted(**keys, search=False)))
 
 
@@ -80,6 +86,19 @@ def test_without_search_nothing_is_judged(keys: dict[str, Any]) -> None:
     before = all_scores(model)
     assert not model.tune(lambda: pytest.fail("judged"))
     assert np.array_equal(all_scores(model), before)
+
+
+def test_fewer_singular_vectors_are_the_leading_ones(data: MultimodalDataset) -> None:
+    model = build("graph_filter", data, rank=40)
+    assert isinstance(model, ClosedFormModel)
+    model.fit_closed_form()
+    assert model.tune(distance_to(model, {"rank": 32}))["rank"] == 32
+    chosen = {name: model.get_buffer(name).item() for name in CHOICES}
+    direct = build("graph_filter", data, search=False, **{name: round(value, 6) for name, value in chosen.items()})
+    assert isinstance(direct, ClosedFormModel)
+    direct.fit_closed_form()
+    assert model.history_factors.shape == (50, 32)
+    assert np.allclose(all_scores(model), all_scores(direct), atol=1e-3)
 
 
 def test_where_no_score_is_a_number_the_start_stays() -> None:
@@ -92,15 +111,16 @@ def test_where_no_score_is_a_number_the_start_stays() -> None:
 @pytest.mark.parametrize(
     "keys, has_content, expected",
     [
-        ({}, True, {"user_exponent", "candidate_exponent", "lowpass", "content"}),
-        ({}, False, {"user_exponent", "candidate_exponent", "lowpass"}),
-        ({"content": 0.0}, True, {"user_exponent", "candidate_exponent", "lowpass"}),
+        ({}, True, {"user_exponent", "candidate_exponent", "lowpass", "content", "rank"}),
+        ({"rank": 32}, True, {"user_exponent", "candidate_exponent", "lowpass", "content"}),
+        ({}, False, {"user_exponent", "candidate_exponent", "lowpass", "rank"}),
+        ({"content": 0.0}, True, {"user_exponent", "candidate_exponent", "lowpass", "rank"}),
         ({"lowpass": 0.0}, True, {"user_exponent", "candidate_exponent", "content"}),
         ({"lowpass": 0.0, "scaled": "lowpass"}, True, {"user_exponent", "content"}),
-        ({"linear": 0.0, "content": 0.0}, True, {"candidate_exponent"}),
+        ({"linear": 0.0, "content": 0.0}, True, {"candidate_exponent", "rank"}),
         ({"linear": 0.0, "lowpass": 0.0}, True, {"candidate_exponent"}),
-        ({"linear": 0.0}, False, {"candidate_exponent"}),
-        ({"polynomial": [0.0]}, False, {"candidate_exponent"}),
+        ({"linear": 0.0}, False, {"candidate_exponent", "rank"}),
+        ({"polynomial": [0.0]}, False, {"candidate_exponent", "rank"}),
     ],
     ids=lambda value: str(sorted(value)) if isinstance(value, set) else str(value),
 )
@@ -141,12 +161,6 @@ def trainer_of(data: MultimodalDataset, keys: dict[str, object]) -> Trainer:
     recipe = with_values(load_recipe("demo"), {"graphs.k": 5, "evaluation.ks": (20,), **keys})
     graph = build_recipe_graph(recipe, data).graph
     return prepare_training(recipe, data, graph, device=torch.device("cpu"))
-
-
-@pytest.fixture(scope="module")
-def data() -> MultimodalDataset:
-    shop = synthetic_shop(users=60, items=50, clicks_per_user=8, styles=4, dims={"visual": 5, "textual": 4}, seed=0)
-    return shop.dataset
 
 
 def test_training_searches_and_writes_down_what_it_chose(data: MultimodalDataset) -> None:

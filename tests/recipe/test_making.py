@@ -115,7 +115,6 @@ def test_the_same_key_of_wrapper_and_backbone_is_the_wrapper_s() -> None:
         ("model.dim=8", "model.backbone=mf", "model.backbone.dim", 8),
         ("model.dim=8", "model.backbone.name=mf", "model.backbone.dim", 8),
         ("model.num_layers=4", "model.name=lightgcn", "model.num_layers", 4),  # the backbone itself
-        ("model.regularization=0.3", "model.name=mf", "model.regularization", 0.3),
         ("model.gamma=4", "model.backbone=vbpr", "model.gamma", 4.0),  # the wrapper stays as it is
         ("model.dim=8", "model.name=damrs", "model.backbone.dim", 8),  # no other system at all
         ("training.epochs=7", "model.name=mf", "training.epochs", 7),
@@ -125,6 +124,17 @@ def test_another_system_keeps_the_keys_that_it_shares(first: str, switch: str, k
     assert demo(first, switch).value(key) == value
     name, new = switch.split("=")
     assert with_values(demo(first), {name: new}).value(key) == value
+
+
+def test_a_key_of_the_same_name_and_another_meaning_is_not_taken_over() -> None:
+    assert as_system(demo("model.regularization=0.3"), "mf").model.regularization == 1e-4
+    plain = demo("model.name=mf", "model.regularization=0.3", "model.dim=8")
+    assert as_system(plain, "lightgcn").model.regularization == 0.3
+    assert as_system(plain, "ease").model.regularization == 200
+    assert as_system(plain, "bm3").model.regularization == 0.1 and as_system(plain, "bm3").model.dim == 8
+    contrast = demo("model.name=sgl", "model.temperature=0.7")
+    assert as_system(contrast, "simgcl").model.temperature == 0.7
+    assert as_system(contrast, "slmrec").model.temperature == 0.2
 
 
 @pytest.mark.parametrize("wrong", ["vbrp", "ease"])
@@ -212,3 +222,11 @@ def test_a_class_of_one_s_own_by_its_place() -> None:
     assert '"os:path" cannot be used (it is no RankingModel)' in line
     (line,) = recipe_mistakes("demo", ["model.name=no_such_module:Model"])
     assert "No module named 'no_such_module'" in line and "write package.module:Class" in line
+
+
+@pytest.mark.parametrize("source", ["import no_such_module", "def (", "raise RuntimeError('early')", "{}.x"])
+def test_a_module_that_fails_is_to_be_mended(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_system.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    (line,) = recipe_mistakes("demo", ["model.name=broken_system:Model"])
+    assert '"broken_system:Model" cannot be used (' in line and line.endswith("; mend broken_system")

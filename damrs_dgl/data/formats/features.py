@@ -136,12 +136,16 @@ def _stack_lists(column: pa.ChunkedArray, where: str) -> np.ndarray:
     lists = column.combine_chunks()
     value_type = lists.type.value_type
     if not _is_number(value_type):
-        raise DataError(f"lists of {value_type}, expected numbers", where=where)
+        raise DataError(
+            f"lists of {value_type}, expected numbers", where=where, fix="write each item's vector as a list of numbers"
+        )
     present = lists.is_valid().to_numpy(zero_copy_only=False)
     filled = lists.drop_null()
     flat = filled.flatten()
     if len(filled) == 0:
-        raise DataError("all vectors are null", where=where)
+        raise DataError(
+            "all vectors are null", where=where, fix="give a vector to some item, or leave the modality out"
+        )
     lengths = filled.value_lengths().to_numpy(zero_copy_only=False)
     width = int(lengths[0])
     if not lengths.any():
@@ -149,7 +153,9 @@ def _stack_lists(column: pa.ChunkedArray, where: str) -> np.ndarray:
     if (lengths != width).any():
         row = int(np.flatnonzero(lengths != width)[0])
         raise DataError(
-            f"vectors of different lengths: {width} at first, {lengths[row]} at the vector {row + 1:,}", where=where
+            f"vectors of different lengths: {width} at first, {lengths[row]} at the vector {row + 1:,}",
+            where=where,
+            fix="give all items as many numbers",
         )
     dtype = np.float16 if value_type == pa.float16() else np.float32
     if present.all() and flat.null_count == 0 and value_type in (pa.float16(), pa.float32()):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, Final
 
-from damrs_dgl.models.base import WrapperConfig
+from damrs_dgl.models.base import ModelConfig, WrapperConfig
 from damrs_dgl.models.core.tables import canonical_model, fill, preset_values
 from damrs_dgl.models.registry import DEFAULT_MODEL, find_backbone, find_model, models
 from damrs_dgl.toml import toml_value
@@ -208,7 +208,10 @@ def _owner(row: str) -> str | None:
 
 
 def switch_model(own: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The [model] table of another system: the keys that it shares with the present one keep their values.
+    """The [model] table of another system: the keys that mean the same in the present one keep their values.
+
+    A key means the same where both systems describe it in the same words: `regularization` is BPR's weight in many
+    systems, and a ridge a million times as large in EASE.
 
     `own`: in canonical form. Asked for the system wrapped inside, that system's whole table comes back. Another wrapper
     keeps the backbone; a wrapper round a plain system moves that system's keys into its default backbone. A blend puts
@@ -219,9 +222,14 @@ def switch_model(own: Mapping[str, Any], name: str) -> dict[str, Any]:
     if inside := find_model(own["name"]).Config.given_back(own, name.lower()):
         return dict(inside)
     backbone, config = own.get(BACKBONE, {}), find_model(name).Config
-    shared = {**backbone, **own}
-    kept = {key: value for key, value in shared.items() if key in config.model_fields and key != BACKBONE}
-    kept.pop(config.PRESET_KEY, None)
+    kept: dict[str, Any] = {}
+    for table in filter(None, (backbone, own)):
+        shared = _meanings(find_model(table["name"]).Config) & _meanings(config)
+        kept |= {key: table[key] for key, _ in shared if key in table and key not in (BACKBONE, config.PRESET_KEY)}
     if issubclass(config, WrapperConfig):
         kept[BACKBONE] = dict(backbone) if backbone else switch_model(own, config.DEFAULT_BACKBONE)
     return {**kept, **config.taken_over(own), "name": name}
+
+
+def _meanings(config: type[ModelConfig]) -> set[tuple[str, str | None]]:
+    return {(key, field.description) for key, field in config.model_fields.items()}

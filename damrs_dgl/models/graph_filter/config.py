@@ -16,6 +16,7 @@ CHOICES: Mapping[str, tuple[float, ...]] = {  # in the order in which they are s
     "candidate_exponent": (0.2, 0.3, 0.4, 0.5),
     "lowpass": (0.1, 0.3, 0.6, 1.0),
     "content": (0.0, 0.1, 0.2, 0.3, 0.6),
+    "rank": (32, 64, 128),  # below the recipe's
 }
 
 
@@ -25,7 +26,8 @@ class GraphFilterConfig(ModelConfig):
     The defaults were chosen on the validation splits of TikTok, Baby, Sports, ML-1M, Last.fm and the synthetic shop
     together: on each they reach 91 to 99 % of the Recall@20 of settings chosen for it alone. What differs most from one
     to another is `candidate_exponent` (0.2 to 0.5) and `user_exponent` (0 where all users are busy, -1 where few are),
-    which `search` chooses for the data set at hand.
+    which `search` chooses for the data set at hand, and on small data sets `rank`: as many singular vectors as there
+    are items leave each history as it is.
     """
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
@@ -74,7 +76,7 @@ class GraphFilterConfig(ModelConfig):
         description="q: how much a co-click of a busy user counts, d_u^q; C_q is rescaled to the sum of C_-1",
     )
     lowpass: Weight = Field(default=0.6, description="Weight of the projection on the leading singular vectors")
-    rank: Count = Field(default=256, le=4096, description="How many singular vectors")
+    rank: Count = Field(default=256, le=4096, description="How many singular vectors; with search at most so many")
     content: Weight = Field(default=0.3, description="Weight of the content graph A")
     cross: Weight = Field(default=0.0, description="Weight of the content neighbours of co-clicked items, and back")
     history_exponent: Exponent = Field(default=0.0, description="a: a popular item of the history counts d_i^-a")
@@ -84,7 +86,7 @@ class GraphFilterConfig(ModelConfig):
     )
     search: bool = Field(
         default=True,
-        description="Choose user_exponent, lowpass, content and candidate_exponent on validation, from their values on",
+        description="Choose user_exponent, candidate_exponent, lowpass, content, rank on validation, from their values",
     )
     top_n: Count = Field(default=1000, description="Entries kept per row of what is not low-pass")
 
@@ -92,7 +94,12 @@ class GraphFilterConfig(ModelConfig):
     def _something_left(self) -> GraphFilterConfig:
         if not (self.has_co_clicks or self.lowpass or self.content):
             raise ValueError("linear (or polynomial), lowpass and content are all 0, which leaves no filter")
+        if self.cross and not (self.has_co_clicks or self.lowpass):
+            raise ValueError("cross joins content to co-clicks and the low-pass part, whose weights are both 0")
         return self
+
+    def asks_for_content(self) -> bool:
+        return not (self.has_co_clicks or self.lowpass)
 
     @property
     def has_co_clicks(self) -> bool:
@@ -106,6 +113,7 @@ class GraphFilterConfig(ModelConfig):
         """
         content = bool(self.content) and has_content
         found = dict(CHOICES)
+        found["rank"] = tuple(value for value in found["rank"] if value < self.rank)
         if not self.has_co_clicks:
             del found["user_exponent"]
             found["content"] = tuple(value for value in found["content"] if value)  # else no dot product becomes one
@@ -113,6 +121,8 @@ class GraphFilterConfig(ModelConfig):
             del found["candidate_exponent"]
         if not (self.lowpass and (self.has_co_clicks or content)):
             del found["lowpass"]
+        if not (self.lowpass and found["rank"]):
+            del found["rank"]
         if not (content and (self.has_co_clicks or self.lowpass)):
             del found["content"]
         return found

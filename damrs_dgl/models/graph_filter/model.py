@@ -42,7 +42,7 @@ class GraphFilter(ClosedFormModel):
     of ML-1M, whose items meet nearly all others, 1000 a row keep 0.82 and cost 0.0003 of 0.246 of Recall@20. Where
     linear and content are 0 the system is a dot product of vectors of width k (2 k with cross).
 
-    With `search`, q, b, lowpass and content are chosen on validation (`tune`): 11 to 23 filters are judged. What
+    With `search`, q, b, lowpass, content and k are chosen on validation (`tune`): 11 to 28 filters are judged. What
     was chosen stands in buffers, in the training's history, and in `repr`.
 
     O(co-clicks + E k) to compute, I top_n + 2 I k numbers to keep, nothing |I| x |I|. In a search V_k and A are

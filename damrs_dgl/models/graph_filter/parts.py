@@ -23,9 +23,9 @@ class FilterParts:
 
     inputs: of the system.  interactions: R [U, I].  room: bytes that may be kept for C_q (layers/filters.py).
 
-    All configurations have the same `rank`. The singular vectors and the content graph are computed once; C_q with all
-    its entries when q is new and there is no room for it, its shortened rows when q or b are, the sparse part when
-    anything but `lowpass` is.
+    The first configuration has the highest `rank`. The singular vectors and the content graph are computed once; C_q
+    with all its entries when q is new and there is no room for it, its shortened rows when q or b are, the sparse part
+    when anything but `lowpass` and `rank` is.
     """
 
     def __init__(self, inputs: ModelInputs, interactions: sp.csr_matrix, *, room: int) -> None:
@@ -48,7 +48,7 @@ class FilterParts:
 
     def sparse(self, config: GraphFilterConfig, done: Callable[[int], None]) -> SparsePart:
         """F without its low-pass part; `done` is told how many rows there are so far."""
-        key = config.model_copy(update={"lowpass": 0.0})
+        key = config.model_copy(update={"lowpass": 0.0, "rank": 1})
         if self._last_sparse is None or self._last_sparse[0] != key:
             together, kept = self._together(config) if config.has_co_clicks else (None, 1.0)
             parts, share, rows = [], KeptShare(), 0
@@ -64,12 +64,12 @@ class FilterParts:
         return content_matrix(self.inputs.graph)
 
     def _basis(self, rank: int) -> np.ndarray:
-        """V_k [I, k]."""
+        """V_k [I, k], the leading ones of those of the first rank that was asked for."""
         if self._vectors is None:
             train, inputs = self.inputs.dataset.train, self.inputs
             spectrum = truncated_svd(train.users, train.items, inputs.num_users, inputs.num_items, rank)
             self._vectors = spectrum.items.numpy()
-        return self._vectors
+        return self._vectors[:, :rank]
 
     def _item_scales(self, config: GraphFilterConfig, *, lowpass: bool) -> tuple[np.ndarray, np.ndarray]:
         """D_i^-a and D_i^b as float32 [I] each; ones where they do not hold for that part."""
