@@ -62,7 +62,8 @@ def new_bars(stderr: rich.console.Console) -> rich.progress.Progress:
                 seconds = None if ends_at is None else ends_at - time.monotonic()
             else:
                 seconds = task.time_remaining
-            return Text("" if seconds is None else f"{clock(seconds)} left", style="progress.remaining")
+            known = seconds is not None and (seconds > 0 or "ends_at" not in task.fields)
+            return Text(f"{clock(seconds or 0)} left" if known else "", style="progress.remaining")
 
     class Fields(ProgressColumn):
         """What was last said of the work; cut where the terminal is too narrow, so that counts and times are whole."""

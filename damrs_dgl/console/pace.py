@@ -52,7 +52,9 @@ class Lines:
             return ""
         if self._expects:
             so_far = f"  {clock(now - self._began)} so far"
-            return so_far if self._ends_at is None else f"{so_far}, about {clock(self._ends_at - now)} left"
+            if self._ends_at is None or self._ends_at <= now:  # what was expected is over, and nothing is known
+                return so_far
+            return f"{so_far}, about {clock(self._ends_at - now)} left"
         if made <= 0:
             return ""
         seconds = round((now - self._began) / made * (self._total - self._done))

@@ -123,9 +123,9 @@ def find_backbone(name: object) -> type[RankingModel]:
     """`find_model` of a system that is to be wrapped. Raises ValueError for one that cannot be, too."""
     found = find_model(name)
     if not found.can_be_wrapped:
-        raise ValueError(f'no system can be wrapped round "{name}"')
+        raise ValueError(f'no system can be wrapped round "{name}"; choose one with user and item vectors, such as mf')
     if found.embeddings is RankingModel.embeddings and found.encode is RankingModel.encode:
-        raise ValueError(f'"{name}" has no user and item vectors, only scores: no system can be wrapped round it')
+        raise ValueError(f'"{name}" has no user and item vectors, only scores, and cannot be wrapped; choose another')
     return found
 
 

@@ -26,8 +26,6 @@ from damrs_dgl.stages.fit import fit
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.training.setup import check_weighs_clicks
 
-SHOWN = ("recall@20", "ndcg@20")
-
 
 def drop_suspects(
     workspace: Workspace, share: float, *, restart: bool = False, track: Sequence[str] = ()
@@ -165,11 +163,12 @@ def _pairs(dataset: MultimodalDataset, clicks: Interactions) -> pa.Table:
 
 
 def _compare(workspace: Workspace, before: dict[str, Any], after: dict[str, Any], how: str) -> None:
+    ks = workspace.recipe.evaluation.ks
+    k = 20 if 20 in ks else ks[-1]
     rows = []
     for split in ("validation", "test"):
-        for name in before[split]:
-            if name in SHOWN or len(before[split]) < len(SHOWN):
-                change = after[split][name] / before[split][name] - 1 if before[split][name] else 0.0
-                rows.append([split, name, before[split][name], after[split][name], f"{change:+.1%}"])
+        for name in (f"recall@{k}", f"ndcg@{k}"):
+            change = after[split][name] / before[split][name] - 1 if before[split][name] else 0.0
+            rows.append([split, name, before[split][name], after[split][name], f"{change:+.1%}"])
     title = f"{workspace.recipe.name}: all clicks alike, and {how}{workspace.synthetic_note}"
     workspace.console.table(title, ["split", "metric", "all alike", how, "change"], rows)

@@ -91,7 +91,7 @@ def _show_systems(
     columns += [f"paper {metric_label(metric)}" for metric in HEADLINE] if paper else []
     table = [_row(system, runs, marks, paper, plain=format is None) for system, runs in results.items()]
     show_table(workspace.console, title, columns, table, format)
-    if format is not None or sum(map(bool, results.values())) < 2:  # nothing was tested
+    if sum(map(bool, results.values())) < 2:  # nothing was tested
         return
     marked = any(mark.best for mark in marks.values())
     said = "** best, * second best" if marked else "no system is marked best"
@@ -123,7 +123,8 @@ def _show_pairs(workspace: Workspace, pairs: Sequence[Pair], system: str) -> Non
         found = pair.comparison
         sign, other = (1, pair.second) if pair.first == system else (-1, pair.first)
         low, high = sorted((sign * found.low, sign * found.high))
-        table.append([other, f"{sign * found.difference:+.4f}", f"{low:+.4f} to {high:+.4f}", pair.corrected])
+        signed = [f"{round(value, 4) + 0.0:+.4f}" for value in (sign * found.difference, low, high)]  # 0, not -0
+        table.append([other, signed[0], f"{signed[1]} to {signed[2]}", pair.corrected])
     if table:
         columns = ["against", "difference", "95 % interval", "p (Wilcoxon, Holm)"]
         workspace.console.table(f"{system}: test {metric_label(metric)} over users", columns, table)

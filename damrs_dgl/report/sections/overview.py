@@ -86,18 +86,22 @@ def _against_floor(inputs: ReportInputs) -> str:
 
 
 def _under_stress(inputs: ReportInputs) -> str | None:
-    """What the most noise that was tried costs this system."""
+    """Which noise of those that were tried costs this system most, as the table of the study has it."""
     rows = [row for row in inputs.tables.get("stress", ()) if (row.get("model") or row.get("system")) == inputs.system]
-    drops = [row for row in rows if is_number(row.get("drop_recall@20")) and row.get("ratio")]
-    if not drops:
+    reached: dict[tuple[str, float], list[float]] = {}
+    for row in rows:
+        if is_number(row.get("recall@20")) and is_number(row.get("ratio")):
+            reached.setdefault((row["noise"], row["ratio"]), []).append(row["recall@20"])
+    means = {key: fmean(values) for key, values in reached.items()}
+    clean = {noise: mean for (noise, ratio), mean in means.items() if not ratio and mean}
+    lost = {key: 1 - mean / clean[key[0]] for key, mean in means.items() if key[1] and key[0] in clean}
+    if not lost:
         return None
-    by_noise: dict[tuple[str, float], list[float]] = {}
-    for row in drops:
-        by_noise.setdefault((row["noise"], row["ratio"]), []).append(row["drop_recall@20"])
-    means = {key: fmean(values) for key, values in by_noise.items()}
-    noise, ratio = max(means, key=lambda key: means[key])
-    lost = f"{means[noise, ratio]:.1%} of its Recall@20"
-    return f"Of the noise that was tried, {ratio:.0%} of {noise} costs it most: {lost}."
+    noise, ratio = worst = max(lost, key=lambda key: lost[key])
+    if lost[worst] <= 0:
+        return f"None of the noise that was tried costs {inputs.system} any of its Recall@20."
+    share = f"{lost[worst]:.1%} of its Recall@20"
+    return f"Of the noise that was tried, {ratio:.0%} of {noise} costs {inputs.system} most: {share}."
 
 
 def _missing(inputs: ReportInputs) -> list[str]:
