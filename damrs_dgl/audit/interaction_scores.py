@@ -143,8 +143,10 @@ SCORERS: Final[Mapping[str, ClickScorer]] = {
         "1 - s(x): the probability that an item new to the user is liked more", _one_minus(lambda view: view.margin)
     ),
     "loss": ClickScorer("1 - s(score), over folds its rank: the order of the training loss, which T-CE cuts", _loss),
-    "ease": ClickScorer("rank of -log p of EASE, the click removed", _least(ease_without_click)),
-    "itemknn": ClickScorer("rank of -log p of item neighbours, the click removed", _least(itemknn_without_click)),
+    "ease": ClickScorer("rank of how low EASE scores it, the click removed", _least(ease_without_click)),
+    "itemknn": ClickScorer(
+        "rank of how low item neighbours score it, the click removed", _least(itemknn_without_click)
+    ),
     "popularity": ClickScorer("rank of the item's unpopularity, the click removed", _least(popularity_without_click)),
     "content": ClickScorer(
         "rank of the content's distance to the user's other items", _least(content_fit_without_click), "content"
