@@ -40,12 +40,13 @@ class BPRModel(TableModel):
         terms = {"feedback": bpr(pair_scores(users, positive), pair_scores(users, negative))}
         terms |= self.auxiliary_losses(batch, encoded)
         if self.config.regularization:
-            terms["regularization"] = self.config.regularization * self._regularizer(
+            terms["regularization"] = self.config.regularization * self.regularizer(
                 batch, encoded, users, positive, negative
             )
         return terms
 
-    def _regularizer(self, batch: Batch, encoded: Encoded, users: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    def regularizer(self, batch: Batch, encoded: Encoded, users: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        """The norm that `regularization` weighs, a scalar; `users`, `positive`, `negative`: the batch's rows."""
         if self.config.norm == "unsquared":
             return norm_sum(users, positive, negative)
         if encoded.user_input is encoded.users and encoded.item_input is encoded.items:

@@ -139,7 +139,7 @@ class SimGCL(BPRModel):
         anchors, candidates = (rows + (view[nodes] - rows.detach()) for view in views)
         return self.config.contrast_weight * info_nce(anchors, candidates, temperature=self.config.temperature)
 
-    def _regularizer(self, batch: Batch, encoded: Encoded, users: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    def regularizer(self, batch: Batch, encoded: Encoded, users: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         if self.config.norm == "unsquared":
             return norm_sum(users, positive)
-        return super()._regularizer(batch, encoded, users, positive, negative)
+        return super().regularizer(batch, encoded, users, positive, negative)

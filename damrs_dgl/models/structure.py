@@ -63,5 +63,5 @@ class StructureModel(BPRModel):
             items = product(items)
         return items
 
-    def _regularizer(self, batch: Batch, encoded: Encoded, users: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    def regularizer(self, batch: Batch, encoded: Encoded, users: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         return (norm_sum if self.config.norm == "unsquared" else squared_norm)(users, positive, negative)

@@ -15,7 +15,7 @@ from damrs_dgl.data.left_out import leave_out_file
 from damrs_dgl.errors import DataError
 from damrs_dgl.factory import excluded_pairs, known_interactions, load_dataset
 from damrs_dgl.recipe import load_recipe
-from damrs_dgl.stages.drop_suspects import most_suspect
+from damrs_dgl.stages.suspects import most_suspect
 from tests.cli_runner import CommandLine
 from tests.models.builders import tiny_dataset
 

@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 
 from damrs_dgl.data import read_mmrec, read_mmssl, read_tables
 from damrs_dgl.data.formats.npy import open_npy
+from damrs_dgl.data.formats.user_list import read_ids
 from damrs_dgl.errors import DamrsError, unexpected
 from damrs_dgl.recipe import load_recipe
-from damrs_dgl.stages.recommend import read_ids
 from tests.fuzz.mutations import EXTREMES, spoiled
 
 SECONDS = 10  # for one file; a reader needs milliseconds

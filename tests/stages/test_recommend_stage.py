@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from damrs_dgl.data.formats.user_list import read_ids
 from damrs_dgl.errors import DataError
 from damrs_dgl.evaluation.ranking import Ranking
-from damrs_dgl.stages.recommend import read_ids, recommendation_table
+from damrs_dgl.stages.recommend import recommendation_table
 
 
 @pytest.mark.parametrize(
