@@ -7,10 +7,8 @@ after the items have changed places at random, which says what chance alone woul
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,13 +16,12 @@ from scipy import sparse
 from torch import Tensor
 
 from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.graphs.agreement_words import is_saturated
 from damrs_dgl.graphs.sampled_neighbors import affordable_sample, sample_items, sampled_neighbors
 from damrs_dgl.graphs.similarity import CosineTable
 
 _PERMUTATIONS = 5
 _GATHERED = 2**22  # users of items that are looked at in one go
-_SATURATED = 0.5  # of pairs by chance; above it shares of pairs leave no room for a lift
-_LITTLE, _MUCH = 1.2, 2.0  # lifts; between them content is a weak witness. A rule of thumb, not a test
 Edges = tuple[np.ndarray, np.ndarray]  # items and their neighbours, int64 [E]
 
 
@@ -156,7 +153,7 @@ def _of_modality(
     edges = trained_edges(chosen, neighbors, users_of)
     nothing = (None, None, None)
     co_consumed, shared = _against_chance(edges, users_of, seed) if len(edges[0]) else (nothing, nothing)
-    value, chance, _ = shared if _saturated(co_consumed[1]) else co_consumed
+    value, chance, _ = shared if is_saturated(co_consumed[1]) else co_consumed
     return ContentAgreement(
         mean_similarity=table.mean,
         missing=int((~present).sum()),
@@ -211,55 +208,3 @@ def _with_any_content(dataset: MultimodalDataset) -> Tensor:
 
 def _labelled(progress: Callable[[int, int, str], None], name: str) -> Callable[[int, int], None]:
     return lambda done, total: progress(done, total, name)
-
-
-def _saturated(chance: object) -> bool:
-    """Whether so many pairs of items have a user in common that the share of those that do tells little."""
-    return isinstance(chance, float) and chance > _SATURATED
-
-
-def telling_measure(values: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Which facts tell: `co_consumed` with its chance and spread, or `shared` where nearly all pairs share a user."""
-    if _saturated(values.get("co_consumed_by_chance")):
-        return "shared", "shared_by_chance", "shared_spread"
-    return "co_consumed", "co_consumed_by_chance", "chance_spread"
-
-
-def measure_texts(values: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """What tells and its chance, as shares, or as cosines: "24.8%" or "cosine 0.062"; None where it is not known."""
-    name, by_chance, _ = telling_measure(values)
-    pair = values.get(name), values.get(by_chance)
-    form = "{:.1%}" if name == "co_consumed" else "cosine {:.3f}"
-    first, second = (form.format(value) if isinstance(value, float) else None for value in pair)
-    return first, second
-
-
-def tells(values: Mapping[str, Any]) -> Literal["nothing known", "hardly", "a little", "much"]:
-    """How much a modality tells of what people choose together, by `ContentAgreement`'s facts and a rule of thumb."""
-    value, chance, spread = (values.get(name) for name in telling_measure(values))
-    if not (isinstance(value, float) and isinstance(chance, float) and isinstance(spread, float)):
-        return "nothing known"
-    lift: float = values["lift"] if isinstance(values.get("lift"), float) else math.inf
-    if value <= chance + 3 * spread or lift < _LITTLE:
-        return "hardly"
-    return "a little" if lift < _MUCH else "much"
-
-
-def verdict(modality: str, found: ContentAgreement | Mapping[str, Any]) -> str:
-    """What the numbers mean, in one plain sentence."""
-    values: Mapping[str, Any] = found if isinstance(found, Mapping) else vars(found)
-    told = tells(values)
-    if told == "nothing known":
-        return f"{modality}: too few of its neighbours have training users to say whether it can help"
-    found_text, chance_text = measure_texts(values)
-    if telling_measure(values)[0] == "shared":
-        fact = f"users of items with similar {modality} content are alike by {found_text}, {chance_text} by"
-    else:
-        fact = f"items with similar {modality} content share a user in {found_text} of cases, {chance_text} by"
-    times = f", {values['lift']:.1f} times" if isinstance(values.get("lift"), float) and told != "hardly" else ""
-    says, advice = {
-        "hardly": ("hardly tells", "do not expect it to help"),
-        "a little": ("tells a little of", "it may help"),
-        "much": ("tells much of", "it can help"),
-    }[told]
-    return f"{modality}: {says} what people choose together ({fact} chance{times}); {advice}"

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from damrs_dgl.files import write_json
-from damrs_dgl.graphs.agreement import ContentAgreement, content_agreement, measure_texts, verdict
+from damrs_dgl.graphs.agreement import ContentAgreement, content_agreement
+from damrs_dgl.graphs.agreement_words import measure_texts, verdict
 from damrs_dgl.stages.workspace import Workspace
 
 
@@ -42,7 +43,7 @@ def summary_of(workspace: Workspace) -> dict[str, Any]:
     summary["synthetic"] = workspace.is_synthetic
     summary["mean_similarity"] = {name: agreement.mean_similarity for name, agreement in found.items()}
     summary["content"] = {name: asdict(agreement) for name, agreement in found.items()}
-    summary["verdicts"] = [verdict(name, agreement) for name, agreement in found.items()]
+    summary["verdicts"] = [verdict(name, vars(agreement)) for name, agreement in found.items()]
     summary["findings"] = [vars(finding) for finding in dataset.findings]
     _store(workspace, summary)
     return summary

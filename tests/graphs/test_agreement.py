@@ -10,7 +10,8 @@ import torch
 
 from damrs_dgl.data import MultimodalDataset
 from damrs_dgl.data.parts import ModalityFeatures
-from damrs_dgl.graphs.agreement import content_agreement, tells, verdict
+from damrs_dgl.graphs.agreement import content_agreement
+from damrs_dgl.graphs.agreement_words import tells, verdict
 from damrs_dgl.graphs.sampled_neighbors import affordable_sample, sample_items, sampled_neighbors
 from damrs_dgl.graphs.similarity import CosineTable
 
@@ -93,10 +94,10 @@ def test_missing_and_duplicated_rows_are_counted() -> None:
 def test_content_that_tells_the_kind_is_told_from_content_that_does_not() -> None:
     told = content_agreement(shop(), k=4)
     assert told["pictures"].lift is not None and told["pictures"].lift > 3
-    assert "it can help" in verdict("pictures", told["pictures"])
-    assert "do not expect it to help" in verdict("sounds", told["sounds"])
+    assert "it can help" in verdict("pictures", vars(told["pictures"]))
+    assert "do not expect it to help" in verdict("sounds", vars(told["sounds"]))
     swapped = content_agreement(shop(related=False), k=4)["pictures"]
-    assert "do not expect it to help" in verdict("pictures", swapped)
+    assert "do not expect it to help" in verdict("pictures", vars(swapped))
     assert swapped.chance_spread is not None and swapped.chance_spread > 0
 
 
@@ -119,7 +120,7 @@ def test_dense_data_are_judged_by_how_alike_the_users_are() -> None:
     assert found["kind"].lift == pytest.approx(found["kind"].shared / found["kind"].shared_by_chance)  # type: ignore[operator]
     assert (tells(vars(found["kind"])), tells(vars(found["none"]))) == ("a little", "hardly")
     assert "users of items with similar kind content are alike by cosine 1.000, cosine 0." in verdict(
-        "kind", found["kind"]
+        "kind", vars(found["kind"])
     )
 
 
@@ -165,4 +166,4 @@ def test_without_a_trained_pair_nothing_is_claimed() -> None:
     )
     found = content_agreement(dataset)["pictures"]
     assert (found.co_consumed, found.lift) == (None, None)
-    assert "too few" in verdict("pictures", found)
+    assert "too few" in verdict("pictures", vars(found))

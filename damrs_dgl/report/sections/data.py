@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from damrs_dgl.graphs.agreement import measure_texts
+from damrs_dgl.graphs.agreement_words import measure_texts
 from damrs_dgl.report.blocks import Block, Figure, Figures, Findings, Paragraph, Section, Table
 from damrs_dgl.report.charts import bar_chart
 from damrs_dgl.report.inputs import ReportInputs

@@ -6,7 +6,7 @@ import math
 from statistics import fmean
 
 from damrs_dgl.evaluation.labels import metric_label
-from damrs_dgl.graphs.agreement import tells
+from damrs_dgl.graphs.agreement_words import tells
 from damrs_dgl.report.blocks import Block, Findings, Paragraph, Section, Tiles
 from damrs_dgl.report.inputs import ReportInputs, is_number
 from damrs_dgl.report.sections.metrics import floor_of, headline
