@@ -15,7 +15,7 @@ from damrs_dgl.graphs.behavior import behavior_neighbors
 from damrs_dgl.graphs.schema import BEHAVIOR
 from damrs_dgl.graphs.semantic import semantic_neighbors
 from damrs_dgl.graphs.similarity import CosineTable
-from damrs_dgl.progress import OnProgress
+from damrs_dgl.progress import OnProgress, silent
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def view_content(
     k: int = 10,
     candidates: str = "auto",
     approximate_above: int = 200_000,
-    progress: OnProgress | None = None,
+    progress: OnProgress = silent,
 ) -> ContentView:
     """Compare each modality's content with the neighbours that the other modalities, and the users, give an item.
 

@@ -14,7 +14,7 @@ from damrs_dgl.graphs.behavior import behavior_neighbors
 from damrs_dgl.graphs.schema import BEHAVIOR, ITEM, item_relations
 from damrs_dgl.graphs.semantic import semantic_neighbors
 from damrs_dgl.graphs.similarity import CosineTable
-from damrs_dgl.progress import OnProgress
+from damrs_dgl.progress import OnProgress, silent
 
 OWN_MEAN = "below the mean of its own modality (Eq. 1)"
 OTHER_MEAN = "below the mean of another modality (Eq. 1)"
@@ -54,7 +54,7 @@ def cut_links(
     behavior_similarity: str,
     candidates: str = "auto",
     approximate_above: int = 200_000,
-    progress: OnProgress | None = None,
+    progress: OnProgress = silent,
 ) -> CutLinks:
     """What Eq. 1 and 2 took from the k nearest neighbours of each item; the arguments are those of `build_graph`.
 

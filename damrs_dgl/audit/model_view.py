@@ -11,7 +11,7 @@ from torch import Tensor
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.models.base import ClickEvidence, RankingModel
-from damrs_dgl.progress import OnProgress
+from damrs_dgl.progress import OnProgress, silent
 from damrs_dgl.scoring import Scorer
 from damrs_dgl.selection import place_in_group
 from damrs_dgl.training.sampling import UnknownItems
@@ -46,7 +46,7 @@ def view_clicks(
     *,
     generator: torch.Generator,
     negatives: int = NEGATIVES,
-    progress: OnProgress | None = None,
+    progress: OnProgress = silent,
 ) -> ModelView:
     """What a model says of some of the training clicks (`clicks` int64 [n], their places in `dataset.train`).
 
@@ -69,8 +69,7 @@ def view_clicks(
         for name, values in _view_block(scorer, seen, users[rows], items[rows], negatives).items():
             found[name][rows.numpy()] = values.numpy()
         done += len(rows)
-        if progress is not None:
-            progress(done, len(clicks), "clicks")
+        progress(done, len(clicks), "clicks")
     return ModelView(**found, evidence=None if evidence is None else evidence.cpu())
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import RecipeError
-from damrs_dgl.progress import OnProgress
+from damrs_dgl.progress import OnProgress, silent
 
 _BLOCK_VALUES = 500_000  # co-occurring pairs of a block; each thread has one in memory
 _LABEL = "behaviour graph"
@@ -43,7 +43,7 @@ def behavior_neighbors(
     k: int = 10,
     min_count: int = 2,
     similarity: str = "count",
-    progress: OnProgress | None = None,
+    progress: OnProgress = silent,
 ) -> BehaviorNeighbors:
     """The k items that co-occur most often with each item, among at least `min_count` users, and a self-loop (Eq. 2).
 
@@ -76,8 +76,7 @@ def behavior_neighbors(
         for (_, stop), (best, dropped) in zip(blocks, threads.map(count, blocks), strict=True):
             found.append(best)
             below_min_count += dropped
-            if progress is not None:
-                progress(stop, num_items, _LABEL)
+            progress(stop, num_items, _LABEL)
     rows, neighbors, weights = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.argsort(rows * num_items + neighbors)
     return BehaviorNeighbors(

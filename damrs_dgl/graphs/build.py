@@ -20,7 +20,7 @@ from damrs_dgl.graphs.behavior import BehaviorNeighbors, behavior_neighbors
 from damrs_dgl.graphs.interactions import EdgeLists, interaction_edges
 from damrs_dgl.graphs.schema import BEHAVIOR, ITEM, USER, WEIGHT
 from damrs_dgl.graphs.semantic import SemanticNeighbors, search_method, semantic_neighbors
-from damrs_dgl.progress import OnProgress
+from damrs_dgl.progress import OnProgress, silent
 
 # DGL checks little of what it reads, and a file cut short can load as another graph. So a seal follows its bytes
 # (which it does not look at): this mark and the SHA-256 of all that precedes it.
@@ -56,7 +56,7 @@ def build_graph(
     approximate_above: int = 200_000,
     block_size: int = 2048,
     device: torch.device | str = "cpu",
-    progress: OnProgress | None = None,
+    progress: OnProgress = silent,
 ) -> BuiltGraph:
     """All relations of a data set as one ``dgl.heterograph`` with int32 ids (graphs/schema.py names them).
 

@@ -13,7 +13,7 @@ from damrs_dgl.errors import RecipeError
 from damrs_dgl.graphs.approximate.candidates import candidate_neighbors
 from damrs_dgl.graphs.exact import Pruned, exact_neighbors
 from damrs_dgl.graphs.similarity import CosineTable
-from damrs_dgl.progress import OnProgress
+from damrs_dgl.progress import OnProgress, silent
 
 _LABEL = "content graphs"
 CANDIDATES = ("auto", "exact", "projected", "faiss")
@@ -49,7 +49,7 @@ def semantic_neighbors(
     approximate_above: int = 200_000,
     block_size: int = 2048,
     device: torch.device | str = "cpu",
-    progress: OnProgress | None = None,
+    progress: OnProgress = silent,
 ) -> SemanticNeighbors:
     """The k most similar items of every item, in every modality, with cosine above 0 (Eq. 1).
 
@@ -81,8 +81,7 @@ def semantic_neighbors(
     num_items = len(in_any)
 
     def on_part(done: int, total: int) -> None:
-        if progress is not None:
-            progress(done, total, _LABEL)
+        progress(done, total, _LABEL)
 
     method = search_method(candidates, num_items, approximate_above)
     if method == "exact":

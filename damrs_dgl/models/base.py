@@ -17,7 +17,7 @@ from damrs_dgl.models.core.configs import Backbone, ModelConfig, TableConfig, Wr
 from damrs_dgl.models.core.optimizers import Adam
 from damrs_dgl.models.core.passes import Batch, ClickEvidence, Embeddings, Encoded, ModelInputs
 from damrs_dgl.models.core.ranges import Range, Space
-from damrs_dgl.progress import OnProgress
+from damrs_dgl.progress import OnProgress, silent
 from damrs_dgl.scoring import DotProduct, Scorer
 
 __all__ = [
@@ -192,11 +192,11 @@ class ClosedFormModel(RankingModel):
     can_be_wrapped: ClassVar[bool] = False
     is_random: ClassVar[bool] = False
 
-    def fit_closed_form(self, progress: OnProgress | None = None) -> None:
+    def fit_closed_form(self, progress: OnProgress = silent) -> None:
         """Compute the system's state from the data set and graph that it was built with."""
         raise TypeError(f"{type(self).__name__} has no closed form")
 
-    def tune(self, judge: Callable[[], float], progress: OnProgress | None = None) -> Mapping[str, float]:
+    def tune(self, judge: Callable[[], float], progress: OnProgress = silent) -> Mapping[str, float]:
         """Choose what validation is to choose, after `fit_closed_form`; `judge` gives the monitored score as it is.
 
         Returns the values chosen, by name, for the history of the training.

@@ -17,7 +17,7 @@ from damrs_dgl.models.base import ClosedFormModel, Embeddings, ModelConfig, Mode
 from damrs_dgl.models.core.ranges import LEARNING_RATES, Space
 from damrs_dgl.models.core.tables import canonical_model, make_config, preset_values
 from damrs_dgl.models.registry import find_model, register
-from damrs_dgl.progress import OnProgress
+from damrs_dgl.progress import OnProgress, silent
 from damrs_dgl.scoring import DotProduct, Scorer
 
 DEFAULT_MEMBERS: Mapping[str, Mapping[str, Any]] = {"damrs": {"name": "damrs"}, "filter": {"name": "graph_filter"}}
@@ -145,13 +145,13 @@ class Blend(ClosedFormModel):
         parts = (cast(RankingModel, part) for part in self.parts)
         return dict(zip(self.config.members, parts, strict=True))
 
-    def fit_closed_form(self, progress: OnProgress | None = None) -> None:
+    def fit_closed_form(self, progress: OnProgress = silent) -> None:
         """Take up the members as they are now."""
         self.parts.eval()
         with torch.no_grad():
             self._scorers = [member.scorer() for member in self.members().values()]
 
-    def tune(self, judge: Callable[[], float], progress: OnProgress | None = None) -> dict[str, float]:
+    def tune(self, judge: Callable[[], float], progress: OnProgress = silent) -> dict[str, float]:
         """Keep the weights of the grid that `judge` likes best; of equals the one nearest to even weights."""
         tried: list[tuple[float, float, Tensor]] = []
         for weights in simplex(len(self.parts), self.config.grid):

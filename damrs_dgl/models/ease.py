@@ -50,7 +50,7 @@ class EASE(ClosedFormModel):
         if inputs.num_items > config.max_items:
             kept = 4 * inputs.num_items**2 / 1e9
             raise RecipeError(
-                f"EASE for {inputs.num_items:,} items keeps {kept:.2g} GB and takes {_MATRICES * kept:.2g} GB"
+                f"EASE for {inputs.num_items:,} items keeps {kept:.1f} GB and takes {_MATRICES * kept:.1f} GB"
                 f" while it is computed; the limit is {config.max_items:,} items",
                 where="model.max_items",
                 fix="raise it where the memory is there, or take graph_filter",
@@ -59,21 +59,20 @@ class EASE(ClosedFormModel):
         self.device = inputs.device
         self.interactions = inputs.dataset.train.matrix(inputs.num_users, inputs.num_items)
 
-    def fit_closed_form(self, progress: OnProgress | None = None) -> None:
+    def fit_closed_form(self, progress: OnProgress = silent) -> None:
         """The weights [I, I] from the inverse of R^T R + lambda I, by Cholesky's factor, in one matrix of that size."""
-        report = progress or silent
-        report(0, 2, self.name)
+        progress(0, 2, self.name)
         gram = (self.interactions.T @ self.interactions).tocsr()
         matrix = torch.from_numpy(gram.toarray()).to(self.device)
         del gram
         matrix.diagonal().add_(self.config.regularization)
         matrix = torch.linalg.cholesky(matrix)
-        report(1, 2, self.name)
+        progress(1, 2, self.name)
         matrix = torch.cholesky_inverse(matrix)
         matrix.div_(-matrix.diagonal().clone())
         matrix.fill_diagonal_(0)
         self.register_buffer("weights", matrix)
-        report(2, 2, self.name)
+        progress(2, 2, self.name)
 
     def scorer(self) -> Scorer:
         self.weights = self.weights.to(self.device)  # what was loaded from a checkpoint is on the CPU

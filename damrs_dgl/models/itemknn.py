@@ -24,7 +24,7 @@ from damrs_dgl.models.layers.item_item import (
     row_blocks,
 )
 from damrs_dgl.models.registry import register
-from damrs_dgl.progress import OnProgress
+from damrs_dgl.progress import OnProgress, silent
 from damrs_dgl.scoring import Scorer
 from damrs_dgl.selection import largest
 from damrs_dgl.settings import Count, Weight
@@ -83,15 +83,14 @@ class ItemKNN(ClosedFormModel):
         self.interactions = inputs.dataset.train.matrix(inputs.num_users, inputs.num_items)
         self.weighted = damped(self.interactions, config.user_damping)
 
-    def fit_closed_form(self, progress: OnProgress | None = None) -> None:
+    def fit_closed_form(self, progress: OnProgress = silent) -> None:
         num_items = self.inputs.num_items
         blocks = self._behavior() if self.config.source == "behavior" else self._with_content()
         parts, done = [], 0
         for part in blocks:
             parts.append(part)
             done += part.shape[0]
-            if progress is not None:
-                progress(done, num_items, self.name)
+            progress(done, num_items, self.name)
         neighbors = sp.vstack(parts, format="csr")
         for name, value in as_buffers(neighbors.T.tocsr()).items():  # a row of the filter is an item of the history
             self.register_buffer(name, value)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from damrs_dgl.models.base import ClosedFormModel, Embeddings, ModelConfig, ModelInputs
 from damrs_dgl.models.registry import register
-from damrs_dgl.progress import OnProgress
+from damrs_dgl.progress import OnProgress, silent
 
 
 class PopularityConfig(ModelConfig):
@@ -31,11 +31,10 @@ class Popularity(ClosedFormModel):
         self.inputs = inputs
         self.config = config
 
-    def fit_closed_form(self, progress: OnProgress | None = None) -> None:
+    def fit_closed_form(self, progress: OnProgress = silent) -> None:
         counts = torch.bincount(self.inputs.dataset.train.items, minlength=self.inputs.num_items)
         self.register_buffer("item_degrees", counts.float().to(self.inputs.device))
-        if progress is not None:
-            progress(1, 1, self.name)
+        progress(1, 1, self.name)
 
     def embeddings(self) -> Embeddings:
         device = self.inputs.device  # what was loaded from a checkpoint is on the CPU

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from damrs_dgl.errors import TrainingError
 from damrs_dgl.models.base import ClosedFormModel, RankingModel, checked_terms
+from damrs_dgl.progress import OnProgress, silent
 from damrs_dgl.training.allocator import keep_freed_memory
 from damrs_dgl.training.checkpoint import RESTART, CheckpointStore
 from damrs_dgl.training.sampling import PairSampler
@@ -60,7 +61,7 @@ class Trainer:
         self.schedule = schedule
         self.store = store
         self.on_epoch: Callable[[Progress, Schedule], None] | None = None
-        self.on_closed_form: Callable[[int, int, str], None] | None = None
+        self.on_closed_form: OnProgress = silent
         self.members = members or {}
         self.matmul_precision = matmul_precision
         self.progress = Progress()

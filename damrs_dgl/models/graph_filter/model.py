@@ -90,20 +90,19 @@ class GraphFilter(ClosedFormModel):
         self.is_lowpass = not (config.has_co_clicks or config.content)
         self._parts: FilterParts | None = None
 
-    def fit_closed_form(self, progress: OnProgress | None = None) -> None:
-        report, total = progress or silent, self.inputs.num_items
-        report(0, total, _LABEL)
+    def fit_closed_form(self, progress: OnProgress = silent) -> None:
+        total = self.inputs.num_items
+        progress(0, total, _LABEL)
         parts = FilterParts(self.inputs, self.interactions, room=_ROOM if self.config.search else 0)
-        self._compute(parts, self.config, lambda done: report(done, total, _LABEL))
+        self._compute(parts, self.config, lambda done: progress(done, total, _LABEL))
         self._parts = parts if self.config.search else None  # until `tune` is done
-        report(total, total, _LABEL)
+        progress(total, total, _LABEL)
 
-    def tune(self, judge: Callable[[], float], progress: OnProgress | None = None) -> dict[str, float]:
+    def tune(self, judge: Callable[[], float], progress: OnProgress = silent) -> dict[str, float]:
         """Choose the values of `config.choices` by a coordinate search (search.py) from the recipe's."""
         parts, self._parts = self._parts, None
         if parts is None:
             return {}
-        report = progress or silent
 
         def score(values: Point) -> float:
             self._compute(parts, self.config.model_copy(update=values))
@@ -111,7 +110,7 @@ class GraphFilter(ClosedFormModel):
 
         choices = self.config.choices(has_content=bool(self.inputs.modalities))
         start = self.config.model_dump(include=set(choices))
-        best = coordinate_search(start, choices, score, lambda done, most: report(done, most, f"{_LABEL} search"))
+        best = coordinate_search(start, choices, score, lambda done, most: progress(done, most, f"{_LABEL} search"))
         self._compute(parts, self.config.model_copy(update=best))
         return best
 
