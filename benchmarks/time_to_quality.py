@@ -51,7 +51,8 @@ def measure(data: str, system: str, seed: int, target: float, extra: dict[str, o
         if recall >= target:
             raise Reached
 
-    trainer = prepare_training(recipe, dataset, graph, device=torch.device("cpu"), on_epoch=watch)
+    trainer = prepare_training(recipe, dataset, graph, device=torch.device("cpu"))
+    trainer.listeners.append(watch)
     try:
         trainer.fit()
         reached = False

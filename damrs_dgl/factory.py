@@ -6,7 +6,7 @@ these functions, everything below knows no recipe.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from damrs_dgl.models.registry import find_model
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.scoring import Scorer
 from damrs_dgl.training.checkpoint import CheckpointStore
-from damrs_dgl.training.schedule import Progress, Schedule
 from damrs_dgl.training.setup import make_trainer
 from damrs_dgl.training.trainer import Trainer
 from damrs_dgl.user_items import UserItems
@@ -169,13 +168,12 @@ def prepare_training(
     *,
     device: torch.device,
     store: CheckpointStore | None = None,
-    on_epoch: Callable[[Progress, Schedule], None] | None = None,
 ) -> Trainer:
     """A trainer with a freshly initialised model, everything random drawn from the recipe's seed."""
     generator = torch.Generator().manual_seed(recipe.training.seed)
     model = build_model(recipe, dataset, graph, generator=generator, device=device)
     evaluator = SplitEvaluator(recipe, dataset, "validation")
-    trainer = make_trainer(
+    return make_trainer(
         model,
         recipe.model,
         recipe.training,
@@ -186,5 +184,3 @@ def prepare_training(
         device=device,
         store=store,
     )
-    trainer.on_epoch = on_epoch
-    return trainer

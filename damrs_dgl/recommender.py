@@ -119,9 +119,10 @@ class Recommender(BaseEstimator):
             raise RecipeError(f"callback = {self.callback!r} cannot be called", where="Recommender", fix=fix)
         self._device = pick_device(self.device)
         graph = build_recipe_graph(recipe, dataset).graph
-        trainer = prepare_training(recipe, dataset, graph, device=self._device, on_epoch=self._report)
+        trainer = prepare_training(recipe, dataset, graph, device=self._device)
+        trainer.listeners.append(self._report)
         for name, member in trainer.members.items():
-            member.on_epoch = partial(self._report, member=name)
+            member.listeners.append(partial(self._report, member=name))
         self.progress_ = trainer.fit()
         self.recipe_, self.dataset_ = recipe, dataset
         self.data_fingerprint_ = dataset.fingerprint()

@@ -60,7 +60,7 @@ def _fit(workspace: Workspace, refusal: DamrsError | None, tracking: Tracking) -
     if workspace.recipe.training.start == "spectral" and not _starts_from_spectrum(trainer):
         console.notice(f'fit: {workspace.recipe.model.name} has no tables that training.start = "spectral" could fill')
     bar = console.progress("fit", trainer.schedule.epochs, lines_of="epoch")
-    trainer.on_epoch = _EpochReport(workspace, bar)
+    trainer.listeners.append(_EpochReport(workspace, bar))
     trainer.on_closed_form = bar.step
     report_members(trainer, console)
     trainer.resume()
@@ -110,25 +110,20 @@ def _epochs(trainer: Trainer) -> str:
 
 def _train(trainer: Trainer) -> None:
     """Train to the end of the schedule; what stops it says what is kept."""
-    report = trainer.on_epoch
     try:
         with signals_remembered() as arrived:
 
-            def on_epoch(progress: Progress, schedule: Schedule) -> None:
-                if report:
-                    report(progress, schedule)
+            def stop_if_asked(progress: Progress, schedule: Schedule) -> None:
                 if arrived:  # and it had no effect where it arrived
                     raise Stopped(number=arrived[0])
 
-            trainer.on_epoch = on_epoch
+            trainer.listeners.append(stop_if_asked)
             trainer.fit()
     except KeyboardInterrupt as stop:
         epoch = trainer.progress.epoch
         kept = f"after epoch {epoch}" if epoch else "before the first epoch was full"
         message = f"fit: stopped {kept}; the same command goes on from there"
         raise Stopped(message, number=signal_of(stop)) from None
-    finally:
-        trainer.on_epoch = report
 
 
 class _EpochReport:

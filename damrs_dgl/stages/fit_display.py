@@ -24,7 +24,7 @@ def report_members(trainer: Trainer, console: Console) -> None:
     members = trainer.members
     for number, (name, member) in enumerate(members.items(), start=1):
         report = _MemberReport(console, f"fit {name} ({number} of {len(members)})", member)
-        member.on_epoch = report
+        member.listeners.append(report)
         member.on_closed_form = report.on_step
 
 

@@ -47,14 +47,10 @@ class Tracking:
         training = TrackedTraining(workspace.recipe.name, key, workspace.run.path, settings)
         for name in self._names:
             self._open[name] = _opened(name, training, history)
-        before = trainer.on_epoch
+        trainer.listeners.append(self._on_epoch)
 
-        def on_epoch(progress: Progress, schedule: Schedule) -> None:
-            if before:
-                before(progress, schedule)
-            self._tell("epoch", progress.history[-1])
-
-        trainer.on_epoch = on_epoch
+    def _on_epoch(self, progress: Progress, schedule: Schedule) -> None:
+        self._tell("epoch", progress.history[-1])
 
     def finish(self, metrics: dict[str, Any]) -> None:
         """Write the test metrics of the best epoch."""

@@ -141,9 +141,9 @@ class TrialTrainer(CellTrainer):
     def _run(self, cell: Cell, report: Report) -> Outcome:
         trainer = self._trainer(cell)
         listener = _Listener(trainer.schedule.monitor, report)
-        trainer.on_epoch = listener
+        trainer.listeners.append(listener)
         for member in trainer.members.values():
-            member.on_epoch = listener.of_member
+            member.listeners.append(listener.of_member)
         try:
             listener(trainer.progress, trainer.schedule)
             progress = trainer.fit()

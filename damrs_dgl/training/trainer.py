@@ -36,7 +36,7 @@ class Trainer:
 
     Attributes that may be set
     --------------------------
-    on_epoch: called with the progress and the schedule after each epoch is safely stored.
+    listeners: each called, in turn, with the progress and the schedule after every epoch that is safely stored.
     on_closed_form: called with (done, total, label) while a closed form is computed.
     """
 
@@ -60,7 +60,7 @@ class Trainer:
         self.generator = generator
         self.schedule = schedule
         self.store = store
-        self.on_epoch: Callable[[Progress, Schedule], None] | None = None
+        self.listeners: list[Callable[[Progress, Schedule], None]] = []
         self.on_closed_form: OnProgress = silent
         self.members = members or {}
         self.matmul_precision = matmul_precision
@@ -121,8 +121,8 @@ class Trainer:
         self.progress.epoch = epoch
         self.progress.history.append(row)
         self._save_last()
-        if self.on_epoch:
-            self.on_epoch(self.progress, self.schedule)
+        for listener in self.listeners:
+            listener(self.progress, self.schedule)
 
     def _learn(self, epoch: int) -> dict[str, float]:
         """Change the model as one epoch does; returns the mean of each loss term and of their sum."""

@@ -156,7 +156,7 @@ def test_a_resumed_training_is_the_uninterrupted_one(
         return trainer
 
     first = begin()
-    first.on_epoch = stop
+    first.listeners.append(stop)
     if isinstance(first.model, ClosedFormModel):
         first.fit()
     else:

@@ -58,9 +58,9 @@ def make_trainer(
 ) -> Trainer:
     """A trainer with fresh weights; with a folder it keeps its checkpoints there (and has not resumed yet)."""
     store = CheckpointStore(folder, key) if folder else None
-    return prepare_training(
-        recipe(**changes), dataset(), graph(), device=torch.device(device), store=store, on_epoch=on_epoch
-    )
+    trainer = prepare_training(recipe(**changes), dataset(), graph(), device=torch.device(device), store=store)
+    trainer.listeners += [] if on_epoch is None else [on_epoch]
+    return trainer
 
 
 def without_times(progress: Progress) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def test_killed_between_the_best_weights_and_the_epoch(tmp_path: Path, monkeypat
         if progress.epoch == 2:
             monkeypatch.setattr(trainer.store, "save_last", killed)
 
-    trainer.on_epoch = on_epoch
+    trainer.listeners.append(on_epoch)
     with pytest.raises(Stopped):
         trainer.fit()
     assert trainer.store.load_best()[1]["best_epoch"] == 3  # one epoch ahead of the checkpoint
@@ -201,7 +201,7 @@ def test_a_table_that_breaks_stops_training(tmp_path: Path) -> None:
         if progress.epoch == 2:
             trainer._rates["model"] = math.inf
 
-    trainer.on_epoch = on_epoch
+    trainer.listeners.append(on_epoch)
     with pytest.raises(TrainingError, match=r"an embedding is no longer finite in epoch 3 \(epoch 2 is kept\)"):
         trainer.fit()
     again = make_trainer(tmp_path)
@@ -345,7 +345,7 @@ def test_every_optimiser_has_its_own_state(tmp_path: Path) -> None:
     whole = two_players()
     whole.fit()
     first = two_players(tmp_path)
-    first.on_epoch = stop_after(2)
+    first.listeners.append(stop_after(2))
     with pytest.raises(Stopped):
         first.fit()
     assert first.store is not None
