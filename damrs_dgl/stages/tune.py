@@ -13,14 +13,14 @@ from damrs_dgl.run import artefact_key, change_text
 from damrs_dgl.search_space import SearchSpace, check_space, own_space, recipe_values
 from damrs_dgl.stages.study import keeping
 from damrs_dgl.stages.workspace import Workspace, writing_stage
-from damrs_dgl.studies.optuna_search import OptunaSearch, require_optuna
 from damrs_dgl.studies.results import ResultStore
-from damrs_dgl.studies.search import GridSearch, Search, Trial, best_of
-from damrs_dgl.studies.searches import AskedTrials
 from damrs_dgl.studies.study import Study
-from damrs_dgl.studies.trials import TrialStore
-from damrs_dgl.studies.tuned import told_states, trial_rows, tuned_text
-from damrs_dgl.studies.tuning import TuneWatch, Tuning
+from damrs_dgl.studies.tune.asked_trials import AskedTrials
+from damrs_dgl.studies.tune.optuna_search import OptunaSearch, require_optuna
+from damrs_dgl.studies.tune.output import told_states, trial_rows, tuned_text
+from damrs_dgl.studies.tune.runner import TuneWatch, Tuning
+from damrs_dgl.studies.tune.search import GridSearch, Search, Trial, best_of
+from damrs_dgl.studies.tune.trials import TrialStore
 
 GRID, OPTUNA = "grid", "optuna"
 

@@ -11,7 +11,7 @@ from damrs_dgl.run import RunDirectory
 from damrs_dgl.sealed import soundness
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.studies.results import ResultStore
-from damrs_dgl.studies.trials import TrialStore
+from damrs_dgl.studies.tune.trials import TrialStore
 from damrs_dgl.training.checkpoint import load_tensors
 
 _NAMED = 3  # files without a checksum that are named

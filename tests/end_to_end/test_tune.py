@@ -17,10 +17,10 @@ import pytest
 from damrs_dgl.errors import TrainingError
 from damrs_dgl.factory import SplitEvaluator
 from damrs_dgl.recipe import load_recipe, with_values
-from damrs_dgl.studies.search import Trial
 from damrs_dgl.studies.study import Cell
-from damrs_dgl.studies.trials import Outcome, Report, TrialTrainer, Verdict
-from damrs_dgl.studies.tuning import Tuning
+from damrs_dgl.studies.tune.runner import Tuning
+from damrs_dgl.studies.tune.search import Trial
+from damrs_dgl.studies.tune.trials import Report, TrialOutcome, TrialTrainer, Verdict
 from tests.cli_runner import CommandLine, tiny_options
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +52,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
     cells: list[Cell] = []
     real = TrialTrainer._run
 
-    def run(trainer: TrialTrainer, cell: Cell, report: Report) -> Outcome:
+    def run(trainer: TrialTrainer, cell: Cell, report: Report) -> TrialOutcome:
         cells.append(cell)
         return real(trainer, cell, report)
 
@@ -124,7 +124,7 @@ def test_the_test_split_is_never_judged(small: CommandLine, monkeypatch: pytest.
 KILLED = """
 import os, signal, sys
 from damrs_dgl.cli import main
-from damrs_dgl.studies.optuna_search import OptunaSearch
+from damrs_dgl.studies.tune.optuna_search import OptunaSearch
 real = OptunaSearch.report
 def report(self, trial, epoch, score):
     verdict = real(self, trial, epoch, score)
@@ -157,7 +157,7 @@ def test_a_killed_search_goes_on_and_ends_the_same(small: CommandLine, trained: 
 def test_ctrl_c_keeps_finished_trials(small: CommandLine, trained: list[Cell], monkeypatch: pytest.MonkeyPatch) -> None:
     real = TrialTrainer._run
 
-    def stopped(trainer: TrialTrainer, cell: Cell, report: Report) -> Outcome:
+    def stopped(trainer: TrialTrainer, cell: Cell, report: Report) -> TrialOutcome:
         if len(trained) == 2:
             raise KeyboardInterrupt
         return real(trainer, cell, report)
@@ -183,7 +183,7 @@ def test_time_that_is_up_keeps_the_training(small: CommandLine, trained: list[Ce
 
 
 def test_a_trial_that_was_stopped_goes_on(small: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from damrs_dgl.studies.optuna_search import OptunaSearch
+    from damrs_dgl.studies.tune.optuna_search import OptunaSearch
 
     small.ok(*OPTUNA, "--trials", "2")
     whole = _rows(small.folder / "run")
@@ -323,7 +323,7 @@ def test_a_trial_that_fails_stops_no_other(
 ) -> None:
     real = TrialTrainer._run
 
-    def run(trainer: TrialTrainer, cell: Cell, report: Report) -> Outcome:
+    def run(trainer: TrialTrainer, cell: Cell, report: Report) -> TrialOutcome:
         if dict(cell.changes).get("model.regularization") == 0.01:
             trained.append(cell)
             raise error
@@ -343,7 +343,7 @@ def test_a_trial_that_fails_stops_no_other(
 
 
 def test_a_pruned_training_is_over(small: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from damrs_dgl.studies.optuna_search import OptunaSearch
+    from damrs_dgl.studies.tune.optuna_search import OptunaSearch
 
     def report(search: OptunaSearch, trial: Any, epoch: int, score: float) -> Verdict:
         return Verdict.PRUNE if trial.number == 1 and epoch == 2 else Verdict.GO_ON

@@ -10,8 +10,8 @@ import pytest
 from damrs_dgl.errors import DamrsError, RunError, TrainingError
 from damrs_dgl.models.core.ranges import Range
 from damrs_dgl.search_space import SearchSpace
-from damrs_dgl.studies.search import GridSearch, Search, Trial, best_of, grid_points, state_of
-from damrs_dgl.studies.trials import Outcome, Pruned, TrialResult, Verdict
+from damrs_dgl.studies.tune.search import GridSearch, Search, Trial, best_of, grid_points, state_of
+from damrs_dgl.studies.tune.trials import Pruned, TrialOutcome, TrialResult, Verdict
 
 LISTS = {"a.x": (1, 2, 3), "a.y": ("p", "q"), "a.z": (True, False)}
 
@@ -70,7 +70,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def _optuna(path: Path, count: int, *, space: SearchSpace = SPACE, seed: int = 0, name: str = "s") -> Search:
-    from damrs_dgl.studies.optuna_search import OptunaSearch
+    from damrs_dgl.studies.tune.optuna_search import OptunaSearch
 
     return OptunaSearch(path, name, space, count=count, seed=seed, recipe_params=None)
 
@@ -150,7 +150,7 @@ def test_a_trial_below_the_median_of_the_others_is_pruned(path: Path) -> None:
 
 def test_what_failed_by_chance_is_tried_again_and_what_always_fails_is_not(path: Path) -> None:
     search = _optuna(path, 2)
-    outcomes: list[Outcome] = [DamrsError("its process was killed"), TrainingError("not finite")]
+    outcomes: list[TrialOutcome] = [DamrsError("its process was killed"), TrainingError("not finite")]
     for outcome in outcomes:
         trial = search.next()
         assert trial is not None

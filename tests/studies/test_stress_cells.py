@@ -20,7 +20,7 @@ from damrs_dgl.studies.results import CellResult
 from damrs_dgl.studies.stress import plan_cells, stress_rows
 from damrs_dgl.studies.study import CLEAN, Cell, Study
 from damrs_dgl.studies.systems import systems_of
-from damrs_dgl.studies.trials import TrialResult, TrialStore, TrialTrainer, Verdict
+from damrs_dgl.studies.tune.trials import TrialResult, TrialStore, TrialTrainer, Verdict
 
 
 @pytest.mark.parametrize(

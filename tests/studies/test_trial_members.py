@@ -9,7 +9,7 @@ import torch
 from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.recipe import load_recipe
 from damrs_dgl.studies.study import Cell, Study
-from damrs_dgl.studies.trials import StoppedTrial, TrialTrainer, Verdict
+from damrs_dgl.studies.tune.trials import StoppedTrial, TrialTrainer, Verdict
 
 
 def test_members_are_asked_whether_time_is_left(tmp_path: Path) -> None:

@@ -6,16 +6,16 @@ import time
 from dataclasses import dataclass, field
 
 from damrs_dgl.errors import DamrsError, TrainingError
-from damrs_dgl.studies.search import Search, Trial
 from damrs_dgl.studies.study import Cell, Study
 from damrs_dgl.studies.time_left import TimeLeft
 from damrs_dgl.studies.training import one_thread
-from damrs_dgl.studies.trial_workers import TrialWorkers
-from damrs_dgl.studies.trials import (
-    Outcome,
+from damrs_dgl.studies.tune.search import Search, Trial
+from damrs_dgl.studies.tune.trial_workers import TrialWorkers
+from damrs_dgl.studies.tune.trials import (
     Pruned,
     Report,
     StoppedTrial,
+    TrialOutcome,
     TrialResult,
     TrialStore,
     TrialTrainer,
@@ -112,7 +112,7 @@ class Tuning:
         self.ran_out = self.ran_out or self.is_over
         return None
 
-    def _known(self, trial: Trial, cell: Cell) -> Outcome | None:
+    def _known(self, trial: Trial, cell: Cell) -> TrialOutcome | None:
         try:
             found = self.store.read(self.study.key(cell), self.study.recipe.training.monitor)
         except DamrsError as error:  # values that do not fit together
@@ -122,7 +122,7 @@ class Tuning:
                 self.search.report(trial, epoch, score)
         return found or self.search.pruned_before(trial)
 
-    def _end(self, trial: Trial, cell: Cell, outcome: Outcome, seconds: float) -> None:
+    def _end(self, trial: Trial, cell: Cell, outcome: TrialOutcome, seconds: float) -> None:
         if isinstance(outcome, StoppedTrial):
             self.ran_out = True
             return

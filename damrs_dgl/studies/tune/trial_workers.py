@@ -8,10 +8,10 @@ from types import TracebackType
 
 from damrs_dgl.errors import DamrsError, unexpected
 from damrs_dgl.studies.study import Cell, Study
-from damrs_dgl.studies.trials import Outcome, TrialTrainer, Verdict
+from damrs_dgl.studies.tune.trials import TrialOutcome, TrialTrainer, Verdict
 from damrs_dgl.studies.worker_process import WorkerProcess, end_workers, received
 
-Told = tuple[int, float | None] | Outcome  # what a `Report` is told, or what the trial came to
+Told = tuple[int, float | None] | TrialOutcome  # what a `Report` is told, or what the trial came to
 
 
 class _TrialWorker(WorkerProcess):

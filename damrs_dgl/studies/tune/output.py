@@ -9,8 +9,8 @@ from typing import Any
 
 from damrs_dgl.errors import DamrsError
 from damrs_dgl.recipe import Recipe, with_values, written_text
-from damrs_dgl.studies.search import Trial, best_of, state_of
-from damrs_dgl.studies.trials import Pruned, TrialResult
+from damrs_dgl.studies.tune.search import Trial, best_of, state_of
+from damrs_dgl.studies.tune.trials import Pruned, TrialResult
 from damrs_dgl.toml import toml_value
 
 _SUFFIX = "-tuned"

@@ -20,8 +20,8 @@ from typing import Any
 from damrs_dgl.errors import DamrsError, InternalError, RunError, TrainingError
 from damrs_dgl.models.core.ranges import Range, Values
 from damrs_dgl.search_space import SearchSpace
-from damrs_dgl.studies.search import Search, Trial
-from damrs_dgl.studies.trials import Outcome, Pruned, TrialResult, Verdict
+from damrs_dgl.studies.tune.search import Search, Trial
+from damrs_dgl.studies.tune.trials import Pruned, TrialOutcome, TrialResult, Verdict
 from damrs_dgl.toml import toml_value
 
 _UNPRUNED = 5  # finished trials before any is pruned
@@ -105,7 +105,7 @@ class OptunaSearch(Search):
         prune = trial.params and epoch >= self._patience and own.should_prune()
         return Verdict.PRUNE if prune else Verdict.GO_ON
 
-    def end(self, trial: Trial, outcome: Outcome) -> None:
+    def end(self, trial: Trial, outcome: TrialOutcome) -> None:
         from optuna.trial import TrialState
 
         own = self._active.pop(trial.number)
@@ -234,7 +234,7 @@ def _read(values: Values, stored: Any) -> Any:
     return stored if isinstance(values, Range) else next(value for value in values if toml_value(value) == stored)
 
 
-def _written(outcome: Outcome) -> dict[str, Any]:
+def _written(outcome: TrialOutcome) -> dict[str, Any]:
     if isinstance(outcome, TrialResult):
         return {"kind": "finished", **asdict(outcome)}
     if isinstance(outcome, Pruned):
@@ -245,7 +245,7 @@ def _written(outcome: Outcome) -> dict[str, Any]:
     return {"kind": kind, "what": outcome.what, "where": outcome.where, "fix": outcome.fix}
 
 
-def _read_outcome(written: dict[str, Any] | None) -> Outcome:
+def _read_outcome(written: dict[str, Any] | None) -> TrialOutcome:
     if written is None:
         return DamrsError("nothing is known of it")
     facts = {key: value for key, value in written.items() if key != "kind"}

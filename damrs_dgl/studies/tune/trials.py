@@ -63,7 +63,7 @@ class StoppedTrial:
     """A trial whose search ran out of time; its training is kept."""
 
 
-Outcome = TrialResult | Pruned | DamrsError | StoppedTrial
+TrialOutcome = TrialResult | Pruned | DamrsError | StoppedTrial
 Report = Callable[[int, float | None], Verdict]  # (epoch, monitored score; None: of a member, which is not judged)
 
 
@@ -126,19 +126,19 @@ def _believed(content: dict[str, Any]) -> TrialResult | TrainingError:
 class TrialTrainer(CellTrainer):
     """Trains trials, one after the other; what several of them need is made once."""
 
-    def run(self, cell: Cell, report: Report) -> tuple[Outcome, float]:
+    def run(self, cell: Cell, report: Report) -> tuple[TrialOutcome, float]:
         """What a trial came to, and the seconds that it took here; one that was stopped before goes on.
 
         `report` is told of every evaluation, of those before the stop too, and answers whether the trial goes on.
         """
         started = time.perf_counter()
         try:
-            outcome: Outcome = self._run(cell, report)
+            outcome: TrialOutcome = self._run(cell, report)
         except Exception as error:  # of whatever kind: it stops no other trial
             outcome = self._failure(cell, error)
         return outcome, time.perf_counter() - started
 
-    def _run(self, cell: Cell, report: Report) -> Outcome:
+    def _run(self, cell: Cell, report: Report) -> TrialOutcome:
         trainer = self._trainer(cell)
         listener = _Listener(trainer.schedule.monitor, report)
         trainer.listeners.append(listener)
@@ -148,7 +148,7 @@ class TrialTrainer(CellTrainer):
             listener(trainer.progress, trainer.schedule)
             progress = trainer.fit()
         except _Ended as end:
-            outcome: Outcome = StoppedTrial() if end.verdict is Verdict.STOP else _pruned(listener, trainer)
+            outcome: TrialOutcome = StoppedTrial() if end.verdict is Verdict.STOP else _pruned(listener, trainer)
         else:
             outcome = _finished(listener, progress)
         if not isinstance(outcome, StoppedTrial):

@@ -8,9 +8,9 @@ from typing import Any
 
 from damrs_dgl.errors import RunError
 from damrs_dgl.sealed import read_sealed, write_sealed
-from damrs_dgl.studies.search import Trial
 from damrs_dgl.studies.study import Study
-from damrs_dgl.studies.trials import TrialResult, TrialStore
+from damrs_dgl.studies.tune.search import Trial
+from damrs_dgl.studies.tune.trials import TrialResult, TrialStore
 
 _FIX = "`tune` counts this search alone; give the commands of earlier ones again, nothing is trained twice"
 
