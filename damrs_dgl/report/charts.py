@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from damrs_dgl.report.blocks import Figure, Table
-from damrs_dgl.report.drawing import shortened
+from damrs_dgl.report.figures.drawing import shortened
 from damrs_dgl.report.svg import (
     HEIGHT,
     SERIES,

@@ -7,7 +7,7 @@ from typing import Any
 
 from damrs_dgl.evaluation.labels import span_text
 from damrs_dgl.files import write_csv
-from damrs_dgl.report.groups_figure import groups_figure
+from damrs_dgl.report.figures.groups import groups_figure
 from damrs_dgl.report.sections.groups import COLUMNS
 from damrs_dgl.scoring import Scorer
 from damrs_dgl.stages.shown_table import show_table

@@ -8,7 +8,7 @@ from typing import Any
 
 from damrs_dgl.data.noise import corrupt
 from damrs_dgl.files import write_csv
-from damrs_dgl.report.degradation_figure import degradation_figure
+from damrs_dgl.report.figures.stress import degradation_figure
 from damrs_dgl.stages.shown_table import show_table
 from damrs_dgl.stages.study import (
     existing,

@@ -10,7 +10,7 @@ from typing import Any
 
 from damrs_dgl.evaluation.labels import HEADLINE, metric_label
 from damrs_dgl.files import write_csv
-from damrs_dgl.report.systems_figure import systems_figure
+from damrs_dgl.report.figures.systems import systems_figure
 from damrs_dgl.report.tables import Marked
 from damrs_dgl.stages.shown_table import show_table
 from damrs_dgl.stages.study import existing, finish, keeping, mean_text, of_seeds, show_failures, trainings_of

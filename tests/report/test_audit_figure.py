@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from damrs_dgl.report.audit_figure import audit_figure
+from damrs_dgl.report.figures.audit import audit_figure
 
 CLICKS = pa.table({"suspicion": [0.0, 0.5, 1.0]})
 CONTENT = pa.table({"modality": ["visual", "visual", "textual"], "agrees_with_behavior": [0.5, None, -2.0]})

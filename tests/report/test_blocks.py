@@ -9,7 +9,7 @@ from damrs_dgl.report.blocks import Figure, Figures, Picture, Section, Table, sh
 from damrs_dgl.report.blocks import shown as shown_cell
 from damrs_dgl.report.charts import Bar, Series, bar_chart, line_chart, ranked_bars
 from damrs_dgl.report.cloud import angle_chart, angle_density
-from damrs_dgl.report.drawing import shortened
+from damrs_dgl.report.figures.drawing import shortened
 from damrs_dgl.report.html import render_page
 from damrs_dgl.report.svg import Scale, element, mark, number, padded, ticks
 

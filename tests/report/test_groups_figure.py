@@ -9,7 +9,7 @@ import matplotlib.image
 import pytest
 
 from damrs_dgl.errors import DataError
-from damrs_dgl.report.groups_figure import _group_label, groups_figure
+from damrs_dgl.report.figures.groups import _group_label, groups_figure
 
 
 def rows(systems: tuple[str, ...] = ("damrs", "popularity")) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from damrs_dgl.errors import DataError
-from damrs_dgl.report.systems_figure import systems_figure
+from damrs_dgl.report.figures.systems import systems_figure
 
 ROWS: list[dict[str, Any]] = [
     {"system": "a", "seed": 0, "recall@20": 0.1, "ndcg@20": 0.05, "paper_recall@20": 0.2, "paper_ndcg@20": 0.1},

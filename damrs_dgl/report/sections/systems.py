@@ -8,7 +8,7 @@ from statistics import fmean
 from damrs_dgl.evaluation.labels import metric_label
 from damrs_dgl.report.blocks import Block, Figures, Paragraph, Section, Table
 from damrs_dgl.report.charts import Bar, ranked_bars
-from damrs_dgl.report.drawing import standard_error
+from damrs_dgl.report.figures.drawing import standard_error
 from damrs_dgl.report.inputs import ReportInputs, Row, is_number
 from damrs_dgl.report.sections.metrics import headline
 

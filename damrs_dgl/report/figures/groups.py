@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from damrs_dgl.errors import DataError
 from damrs_dgl.evaluation.labels import metric_label, span_text
-from damrs_dgl.report.drawing import PALETTE, new_figure, save_png, style_axes, write_legend, write_titles
+from damrs_dgl.report.figures.drawing import PALETTE, new_figure, save_png, style_axes, write_legend, write_titles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from damrs_dgl.errors import DataError
 from damrs_dgl.evaluation.labels import HEADLINE, metric_label
-from damrs_dgl.report.drawing import (
+from damrs_dgl.report.figures.drawing import (
     PALETTE,
     new_figure,
     save_png,

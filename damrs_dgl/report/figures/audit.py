@@ -10,7 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from damrs_dgl.report.drawing import PALETTE, TEXT_GREY, new_figure, save_png, shortened, style_axes, write_titles
+from damrs_dgl.report.figures.drawing import (
+    PALETTE,
+    TEXT_GREY,
+    new_figure,
+    save_png,
+    shortened,
+    style_axes,
+    write_titles,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from damrs_dgl.errors import DataError
 from damrs_dgl.evaluation.labels import HEADLINE, metric_label
-from damrs_dgl.report.drawing import (
+from damrs_dgl.report.figures.drawing import (
     PALETTE,
     new_figure,
     noise_labels,

@@ -1,0 +1,1 @@
+"""The PNG figures of studies and of the audit."""
