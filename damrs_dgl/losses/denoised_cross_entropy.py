@@ -62,5 +62,5 @@ def like_likelihood(scores: Tensor, labels: Tensor, observed_if_liked: Tensor, *
 
 
 def _log(score: Tensor) -> Tensor:
-    """ln(sigmoid(s) + epsilon): finite, with its gradient, for any s."""
+    """ln(sigmoid(s) + epsilon), as in DeCA's code: never below ln epsilon, and flat where s is (-11.5)."""
     return torch.log(torch.sigmoid(score) + EPSILON)
