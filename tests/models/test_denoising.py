@@ -1,17 +1,16 @@
-"""T-CE, R-CE and DeCA against slow float64 forms written from the papers, and their special cases."""
+"""The losses of T-CE, R-CE and DeCA, and T-CE and R-CE round a system, against slow float64 forms from the papers."""
 
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from damrs_dgl.losses.denoised_cross_entropy import (
-    EPSILON,
     bernoulli_divergence,
     cross_entropy,
     dislike_likelihood,
@@ -19,7 +18,7 @@ from damrs_dgl.losses.denoised_cross_entropy import (
     reweighted_cross_entropy,
     truncated_cross_entropy,
 )
-from damrs_dgl.models.denoising.deca import DeCA
+from damrs_dgl.models.base import Batch, RankingModel
 from damrs_dgl.models.denoising.tce import TCE
 from tests.models.builders import build, make_batch, tiny_dataset
 
@@ -32,8 +31,8 @@ def sigmoid(score: float) -> float:
 
 
 def log(score: float) -> float:
-    """ln(sigmoid + epsilon), as DeCA's code takes every logarithm."""
-    return math.log(sigmoid(score) + EPSILON)
+    """ln(sigmoid + 1e-5), as DeCA's code takes every logarithm."""
+    return math.log(sigmoid(score) + 1e-5)
 
 
 def test_truncation_drops_the_observed_pairs_of_largest_loss() -> None:
@@ -105,102 +104,50 @@ def test_losses_are_finite_with_their_gradients(score: float) -> None:
     assert torch.isfinite(loss) and scores.grad is not None and torch.isfinite(scores.grad).all()
 
 
-def reference_deca_step(model: DeCA, users: Tensor, positive: Tensor, negative: Tensor, *, dislike: bool) -> float:
-    """The whole loss of a step from dense tables, pair by pair."""
-    config, total = model.config, 0.0
-    backbone = model.backbone
-    for items, label in ((positive, 1.0), (negative, 0.0)):
-        for user, item in zip(users.tolist(), items.tolist(), strict=True):
-            s = float(backbone.user_table[user] @ backbone.item_table[item])  # type: ignore[index, operator]
-            q = float(model.agreement.user_table[user] @ model.agreement.item_table[item])
-            helper = model.dislike if dislike else model.like
-            h = float(helper.user_table[user] @ helper.item_table[item])
-            p, pq = sigmoid(s), sigmoid(q)
-            kl_qp = pq * (log(q) - log(s)) + (1 - pq) * (log(-q) - log(-s))
-            kl_pq = p * (log(s) - log(q)) + (1 - p) * (log(-s) - log(-q))
-            kappa = config.balance * kl_qp + (1 - config.balance) * kl_pq
-            if dislike:
-                term = -(1 - p) * log(h) if label else -(1 - p) * log(-h) + config.positive_penalty * p
-            else:
-                term = -p * log(h) + config.negative_penalty * (1 - p) if label else -p * log(-h)
-            total += (kappa + term) / len(users)
-    return total
+def pair_losses(model: RankingModel, batch: Batch) -> list[float]:
+    """Plain cross-entropy of each observed and then each sampled pair."""
+    users, items = (table.detach() for table in model.embeddings())
+    pairs = zip(batch.users.repeat(2).tolist(), batch.pair_items.tolist(), strict=True)
+    scores = [float(users[u] @ items[i]) for u, i in pairs]
+    half = len(scores) // 2
+    return [-math.log(sigmoid(s)) for s in scores[:half]] + [-math.log(sigmoid(-s)) for s in scores[half:]]
 
 
-@pytest.mark.parametrize("dislike", [True, False])
-def test_deca_round_mf_against_the_reference(dislike: bool) -> None:
+def test_truncation_rises_evenly_with_the_pairs_seen_until_the_ramps_epochs_are_over() -> None:
+    """eps(t) = min(eps_max t / T, eps_max) with T = 0.8 epochs of 55 pairs: of a step's 2 x 12 pairs (1 - eps) stay."""
     data = tiny_dataset(())
-    model = build("deca", data, backbone="mf", dim=4, helper_dim=3, balance=0.3)
-    assert isinstance(model, DeCA)
-    model = model.double()
-    if not dislike:
-        model.steps += 1
-    batch = make_batch(data, model=model)
-    assert batch.negative_items is not None
-    loss = torch.stack(list(model.training_step(batch).values())).sum()
-    expected = reference_deca_step(model, batch.users, batch.positive_items, batch.negative_items, dislike=dislike)
-    assert loss.item() == pytest.approx(expected, rel=1e-9)
-    loss.backward()
-    trained = {name for name, value in model.named_parameters() if value.grad is not None and value.grad.any()}
-    part = "dislike" if dislike else "like"
-    assert {name.split(".")[0] for name in trained} == {"backbone", "agreement", part} and len(trained) == 6
-
-
-def test_deca_takes_turns_and_starts_with_observed_pairs() -> None:
-    data = tiny_dataset(())
-    model = build("deca", data, backbone="mf", dim=4, helper_dim=3)
-    optimizers = model.configure_optimizers(0.01)
-    before = {name: value.detach().clone() for name, value in model.named_parameters()}
-    model.optimize(make_batch(data), optimizers)
-    moved = {name.split(".")[0] for name, value in model.named_parameters() if not torch.equal(value, before[name])}
-    assert moved == {"backbone", "agreement", "dislike"}
-    model.optimize(make_batch(data), optimizers)
-    moved = {name.split(".")[0] for name, value in model.named_parameters() if not torch.equal(value, before[name])}
-    assert moved == {"backbone", "agreement", "dislike", "like"}
-
-
-def test_decas_pretrained_form_agrees_with_its_own_past() -> None:
-    data = tiny_dataset(())
-    model = build("deca", data, backbone="mf", dim=4, agreement="pretrained", pretrain_epochs=2)
-    assert isinstance(model, DeCA)
-    generator = torch.Generator().manual_seed(0)
-    optimizers = model.configure_optimizers(0.05)
-    assert set(optimizers) == {"model", "dislike", "like"}
-    for epoch in (1, 2, 3):
-        model.on_epoch_start(epoch, generator)
-        assert bool(model.pretrained) == (epoch == 3)
-        if epoch == 3:
-            assert torch.equal(model.agreed_users, model.backbone.embeddings().users.detach())
-        terms = model.optimize(make_batch(data, seed=epoch), optimizers)
-        assert all(torch.isfinite(value) for value in terms.values())
-
-
-def test_decas_pretraining_is_plain_and_regularised_and_counts_no_step() -> None:
-    data = tiny_dataset(())
-    model = build("deca", data, backbone="mf", dim=4, agreement="pretrained", pretrain_epochs=1, weight_decay=0.3)
-    assert isinstance(model, DeCA)
-    model.on_epoch_start(1, torch.Generator().manual_seed(0))
-    batch = make_batch(data)
-    users, items = model.embeddings()
-    s = (users[batch.users.repeat(2)] * items[batch.pair_items]).sum(1)
-    labels = torch.cat([torch.ones(12), torch.zeros(12)])
-    plain = 2 * cross_entropy(s, labels).mean()  # mean over the observed pairs plus mean over as many sampled ones
-    expected = plain + 0.3 / (2 * data.num_users) * (users.square().sum() + items.square().sum())
-    terms = model.optimize(batch, model.configure_optimizers(0.01))
-    assert sum(terms.values()).item() == pytest.approx(expected.item())
-    assert int(model.steps) == 0  # so that the first step after it denoises observed pairs
-    model.on_epoch_start(2, torch.Generator().manual_seed(0))
-    model.optimize(batch, model.configure_optimizers(0.01))
-    assert int(model.steps) == 1
-
-
-def test_truncation_rises_by_pairs_and_is_kept() -> None:
-    data = tiny_dataset(())
-    model = build("tce", data, backbone="mf", dim=4, ramp_epochs=2.0, drop_rate=0.4)
+    assert len(data.train) == 55
+    model = build("tce", data, backbone="mf", dim=4, ramp_epochs=0.8, drop_rate=0.4).double()
     assert isinstance(model, TCE)
-    optimizers = model.configure_optimizers(0.01)
-    model.optimize(make_batch(data), optimizers)
-    assert int(model.pairs_seen) == 12 and int(model.state_dict()["pairs_seen"]) == 12
+    dropped = []
+    for step in range(6):
+        batch = make_batch(data, seed=step)
+        rate = min(Fraction(12 * step, 44), Fraction(1)) * Fraction(2, 5)
+        kept = math.floor((1 - rate) * 24)
+        losses = pair_losses(model, batch)
+        expected = (sum(sorted(losses[:12])[: kept - 12]) + sum(losses[12:])) / kept
+        assert model.training_step(batch)["feedback"].item() == pytest.approx(expected, rel=1e-9)
+        dropped.append(24 - kept)
+    assert dropped == [0, 3, 6, 8, 10, 10]
+    assert int(model.state_dict()["pairs_seen"]) == 72  # so that a resumed training goes on from there
+
+
+@pytest.mark.parametrize("name", ["tce", "rce", "deca"])
+def test_the_norm_is_that_of_users_and_of_observed_and_sampled_items(name: str) -> None:
+    """lambda / B (||u_B|| + ||i_B|| + ||j_B||), value and gradient; no term at weight 0."""
+    data = tiny_dataset(())
+    model = build(name, data, backbone="mf", dim=4, regularization=0.3).double()
+    batch = make_batch(data, 12)
+    assert batch.negative_items is not None
+    users, items = model.embeddings()
+    parts = (users[batch.users], items[batch.positive_items], items[batch.negative_items])
+    expected = 0.3 / 12 * torch.stack([part.square().sum().sqrt() for part in parts]).sum()
+    found = model.training_step(batch)["regularization"]
+    assert found.item() == pytest.approx(expected.item(), rel=1e-9)
+    for mine, theirs in zip(*(torch.autograd.grad(v, [users, items]) for v in (found, expected)), strict=True):
+        assert torch.allclose(mine.to_dense(), theirs, rtol=1e-7, atol=1e-12)
+    plain = build(name, data, backbone="mf", dim=4)
+    assert "regularization" not in plain.training_step(batch)
 
 
 @pytest.mark.parametrize("name", ["tce", "rce"])
