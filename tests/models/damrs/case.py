@@ -14,7 +14,6 @@ from damrs_dgl.factory import build_recipe_graph, prepare_training
 from damrs_dgl.graphs.schema import item_relations
 from damrs_dgl.models.base import Batch
 from damrs_dgl.models.damrs.objective import alignment_terms, ranking_terms
-from damrs_dgl.models.damrs.variants import VARIANTS
 from damrs_dgl.recipe import load_recipe, with_values
 from tests.models.damrs import reference
 from tests.models.damrs.reference import Settings, Vectors
@@ -54,8 +53,7 @@ class Case:
         self.authors = authors
         self.settings = s = Settings(gap=authors, inputs=not authors, everything=authors)
         if variant == "recommended":  # the authors' but for what was chosen on validation
-            chosen = VARIANTS[variant]
-            s.inputs, s.everything = chosen.regularize_inputs, chosen.all_candidates
+            s.inputs, s.everything = True, False
         self.data = synthetic_shop(**SIZES, seed=5).dataset
         values: dict[str, object] = {
             "model.variant": variant,

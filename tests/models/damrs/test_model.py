@@ -11,9 +11,10 @@ import torch
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.graphs.build import build_graph
 from damrs_dgl.graphs.schema import item_relations
+from damrs_dgl.losses.denoised_bpr import denoised_bpr, weighted_bpr
 from damrs_dgl.models.base import ModelInputs
 from damrs_dgl.models.core.tables import make_config
-from damrs_dgl.models.damrs.variants import AUTHORS, PAPER, VARIANTS, mean_over_relations
+from damrs_dgl.models.damrs.variants import AUTHORS, PAPER, VARIANTS, fuse_mean, fuse_sum, mean_over_relations
 from damrs_dgl.models.registry import config_class, find_model
 from tests.models.builders import CPU, build, make_batch, tiny_dataset
 from tests.models.dense import dense_adjacency, row_normalized
@@ -62,6 +63,24 @@ def test_variants() -> None:
     for name in VARIANTS:
         model: Any = build("damrs", dim=4, variant=name)
         assert model.variant is VARIANTS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "shared", "all_candidates", "regularize_inputs"),
+    [
+        ("paper", (fuse_mean, False, False, denoised_bpr, True, 0.0), False, True),
+        ("authors", (fuse_sum, True, True, weighted_bpr, False, 1e-9), True, False),
+        ("recommended", (fuse_sum, True, True, weighted_bpr, False, 1e-9), False, True),
+    ],
+)
+def test_what_each_variant_does(
+    name: str, shared: tuple[object, ...], *, all_candidates: bool, regularize_inputs: bool
+) -> None:
+    """The recommended one is the authors', but for its dissimilar items and its regulariser, which are the paper's."""
+    v = VARIANTS[name]
+    found = (v.fuse, v.normalized_relations, v.unbiased_variance, v.feedback, v.softmax_preference, v.log_epsilon)
+    assert found == shared
+    assert (v.all_candidates, v.regularize_inputs) == (all_candidates, regularize_inputs)
 
 
 def test_it_needs_a_relation_to_work_with() -> None:
