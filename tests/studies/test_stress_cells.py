@@ -20,6 +20,7 @@ from damrs_dgl.studies.results import CellResult
 from damrs_dgl.studies.stress import plan_cells, stress_rows
 from damrs_dgl.studies.study import CLEAN, Cell, Study
 from damrs_dgl.studies.systems import systems_of
+from damrs_dgl.studies.training import CellTrainer
 from damrs_dgl.studies.tune.trials import TrialResult, TrialStore, TrialTrainer, Verdict
 
 
@@ -132,6 +133,25 @@ def test_every_mean_of_a_study_is_over_the_same_users(tmp_path: Path) -> None:
     outcomes = run_cells(study, cells, jobs=1)
     found = [outcome.per_user()["user"] for outcome in outcomes.values() if isinstance(outcome, CellResult)]
     assert [list(one) for one in found] == [list(range(40))] * 3
+
+
+def test_a_cell_is_the_same_whatever_was_trained_before_it(tmp_path: Path) -> None:
+    """Noise is made from the clean data, and never on top of the noise of the cell before."""
+    data = synthetic_shop(users=60, items=30).dataset
+    recipe = load_recipe("demo", ["model.name=lightgcn", "model.dim=4", "training.epochs=1"])
+
+    def trainer(folder: str) -> CellTrainer:
+        return CellTrainer(Study(recipe, data, tmp_path / folder, torch.device("cpu")))
+
+    cells = [
+        Cell("lightgcn", noise="feedback", ratio=0.5),
+        Cell("lightgcn", noise="feedback-removed", ratio=0.5),
+        Cell("lightgcn"),
+    ]
+    together = trainer("together")
+    for number, cell in enumerate(cells):
+        after_others, alone = together.train(cell), trainer(f"alone{number}").train(cell)
+        assert (after_others.validation, after_others.test) == (alone.validation, alone.test), cell
 
 
 def test_a_trial_takes_the_whole_curve_of_a_cell(tmp_path: Path) -> None:
