@@ -172,6 +172,18 @@ def test_what_is_remembered_and_what_is_expected_give_the_time_left(
     ]
 
 
+@pytest.mark.parametrize("over_since", [0.0, 25.0])
+def test_no_time_left_is_told_where_what_was_expected_is_over(
+    over_since: float, clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Console().progress("compare", 10, lines_of="trainings") as bar:
+        bar.expect(60.0)
+        clock[0] = 60.0 + over_since
+        bar.advance(1, last="mf")
+    so_far = "1:25" if over_since else "1:00"
+    assert capsys.readouterr().err == f"compare: trainings 1/10  last mf  {so_far} so far\n"
+
+
 def test_a_heartbeat_writes_lines_while_nothing_advances(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,19 @@ def test_the_suspects_are_left_out_and_nothing_else(fitted: CommandLine) -> None
     assert graph["edges"]["interacts"] == len(dataset.train)
 
 
+def test_both_runs_stand_side_by_side_at_the_longest_list_where_there_is_none_of_20(fitted: CommandLine) -> None:
+    lists = ("-o", "evaluation.ks=[5, 10]", "-o", "training.monitor=recall@10")
+    fitted.ok(*lists, "fit", "audit")
+    out = fitted.ok(*lists, "fit", "--drop-suspects", "0.1").out
+    table = out[out.index("all clicks alike, and without") :].splitlines()[2:6]
+    run = fitted.folder / "run"
+    before, after = (json.loads((at / "metrics.json").read_text()) for at in (run, run / "without-suspects-0.1"))
+    wanted = [(split, name) for split in ("validation", "test") for name in ("recall@10", "ndcg@10")]
+    assert [row.split()[:4] for row in table] == [
+        [split, name, f"{before[split][name]:.4f}", f"{after[split][name]:.4f}"] for split, name in wanted
+    ]
+
+
 def test_the_new_run_goes_on_and_never_shows_what_was_left_out(fitted: CommandLine) -> None:
     fitted.ok("audit")
     fitted.ok("fit", "--drop-suspects", "0.2")
