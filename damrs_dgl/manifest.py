@@ -15,7 +15,7 @@ from damrs_dgl.errors import RunError
 from damrs_dgl.files import read_json, storage_error
 from damrs_dgl.sealed import unsealed, write_sealed
 
-FORMAT_VERSION = 4  # of the artefacts; raised when what a stage writes changes its meaning
+FORMAT_VERSION = 5  # of the artefacts; raised when what a stage writes changes its meaning
 _FIX = "delete it (graphs and metrics are then made anew, a training is kept), or choose another --run"
 
 

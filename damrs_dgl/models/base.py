@@ -1,4 +1,4 @@
-"""What a system is: its keys, its vectors or scores, its loss. Trainer and stages know of a system what stands here.
+"""What a system is: its keys, its vectors or scores, its loss. Trainer and stages know no more of one, and `core/`.
 
 A new system is one file: a `ModelConfig` with its keys and a `RankingModel` registered under a name. A training step
 of it is `training_step`, what ranks is `embeddings`; everything else has a default.

@@ -140,8 +140,8 @@ def config_class(table: object) -> type[ModelConfig]:
     Raises ValueError for a name that is no system.
     """
     if not isinstance(table, dict) or not isinstance(table.get("name"), str):
-        raise ValueError("model.name is missing or no string")
+        raise ValueError("the name of a system is missing or no string")
     keys = find_model(table["name"]).Config
-    if issubclass(keys, WrapperConfig):
+    if issubclass(keys, WrapperConfig) and keys.__pydantic_generic_metadata__["parameters"]:  # of any backbone
         return cast("type[ModelConfig]", keys.__class_getitem__(config_class(table.get("backbone"))))
     return keys

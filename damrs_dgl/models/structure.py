@@ -21,6 +21,9 @@ class StructureConfig(BPRConfig):
     norm: Literal["squared", "unsquared"] = Field(
         default="squared", description="Regulariser of what ranks: squares, or MMRec's unsquared norms"
     )
+    regularization: float = Field(
+        default=1e-4, ge=0, description="Weight of the regulariser of what ranks; usual 0 to 1"
+    )
     num_layers: int = Field(default=2, ge=0, le=10, description="Layers of user-item propagation")
     structure_layers: int = Field(default=1, ge=1, le=10, description="Layers of item-item propagation")
     k: int = Field(default=10, ge=1, le=1000, description="Neighbours per item in each graph, itself among them")

@@ -41,7 +41,7 @@ def with_values(recipe: AnyRecipe, changes: Mapping[str, object]) -> AnyRecipe:
 
 
 def as_system(recipe: AnyRecipe, name: str) -> AnyRecipe:
-    """The recipe for another system, ablation row or its backbone (`core.systems`). RecipeError for no such name."""
+    """The recipe for another system, ablation row or its backbone (`models.core`). RecipeError for no such name."""
     return _made_of(table_of_system, recipe, name)
 
 

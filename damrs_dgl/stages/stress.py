@@ -8,7 +8,7 @@ from typing import Any
 
 from damrs_dgl.data.noise import corrupt
 from damrs_dgl.files import write_csv
-from damrs_dgl.report.figures.stress import degradation_figure
+from damrs_dgl.report.figures.stress import stress_figure
 from damrs_dgl.stages.shown_table import show_table
 from damrs_dgl.stages.study import (
     existing,
@@ -58,7 +58,7 @@ def stress(
         write_csv(run.stress_table, rows)
         if sound:
             subtitle = f"{workspace.recipe.name}{workspace.synthetic_note}, {of_seeds(count)}"
-            degradation_figure(sound, run.stress_plot, subtitle=subtitle)
+            stress_figure(sound, run.stress_plot, subtitle=subtitle)
         else:
             run.stress_plot.unlink(missing_ok=True)  # an earlier study's
     _show(workspace, rows, format)

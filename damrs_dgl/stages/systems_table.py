@@ -68,6 +68,10 @@ def finish_systems(
     return rows
 
 
+_PASTED = "bold: best, underlined: second best"
+_LEGENDS: Mapping[str | None, str] = {None: "** best, * second best", "md": _PASTED, "latex": _PASTED}
+
+
 def _draw(workspace: Workspace, rows: Sequence[Mapping[str, Any]], plot: Path, *, seeds: int, subject: str) -> None:
     sound = [row for row in rows if "error" not in row]
     if sound:
@@ -93,8 +97,8 @@ def _show_systems(
     show_table(workspace.console, title, columns, table, format)
     if sum(map(bool, results.values())) < 2:  # nothing was tested
         return
-    marked = any(mark.best for mark in marks.values())
-    said = "** best, * second best" if marked else "no system is marked best"
+    marked = format != "csv" and any(mark.best for mark in marks.values())
+    said = _LEGENDS[format] if marked else "no system is marked best"
     workspace.console.notice(f"{said}: paired Wilcoxon test over users, Holm's correction over the table, p < 0.05")
 
 

@@ -16,6 +16,8 @@ from damrs_dgl.factory import build_recipe_graph, prepare_training
 from damrs_dgl.models.base import ClosedFormModel
 from damrs_dgl.models.core.tables import make_config
 from damrs_dgl.models.graph_filter.config import CHOICES
+from damrs_dgl.models.graph_filter.model import GraphFilter
+from damrs_dgl.models.graph_filter.parts import FilterParts
 from damrs_dgl.models.layers.filters import CoClicks
 from damrs_dgl.recipe import load_recipe, with_values
 from damrs_dgl.training.trainer import Trainer
@@ -35,6 +37,12 @@ def fitted(data: MultimodalDataset | None = None, **keys: Any) -> ClosedFormMode
 def data() -> MultimodalDataset:
     shop = synthetic_shop(users=60, items=50, clicks_per_user=8, styles=4, dims={"visual": 5, "textual": 4}, seed=0)
     return shop.dataset
+
+
+def closed_form(data: MultimodalDataset, **keys: Any) -> GraphFilter:
+    model = build("graph_filter", data, **keys)
+    assert isinstance(model, GraphFilter)
+    return model
 
 
 def all_scores(model: ClosedFormModel) -> np.ndarray:
@@ -88,17 +96,21 @@ def test_without_search_nothing_is_judged(keys: dict[str, Any]) -> None:
     assert np.array_equal(all_scores(model), before)
 
 
-def test_fewer_singular_vectors_are_the_leading_ones(data: MultimodalDataset) -> None:
-    model = build("graph_filter", data, rank=40)
-    assert isinstance(model, ClosedFormModel)
+@pytest.mark.parametrize("keys", [{}, {"cross": 0.4}, {"rank": 40}], ids=str)
+def test_fewer_singular_vectors_are_the_leading_ones(data: MultimodalDataset, keys: dict[str, Any]) -> None:
+    """Also where more were judged after them, and after a way through a file."""
+    model, direct, loaded = (closed_form(data, **keys) for _ in range(3))
     model.fit_closed_form()
-    assert model.tune(distance_to(model, {"rank": 32}))["rank"] == 32
-    chosen = {name: model.get_buffer(name).item() for name in CHOICES}
-    direct = build("graph_filter", data, search=False, **{name: round(value, 6) for name, value in chosen.items()})
-    assert isinstance(direct, ClosedFormModel)
-    direct.fit_closed_form()
-    assert model.history_factors.shape == (50, 32)
-    assert np.allclose(all_scores(model), all_scores(direct), atol=1e-3)
+    planted = {"rank": 32, "lowpass": 0.3, "content": 0.6}
+    chosen = model.tune(distance_to(model, planted))
+    assert {name: chosen[name] for name in planted} == planted
+    parts = FilterParts(direct.inputs, direct.interactions, room=0)
+    parts.factors(direct.config.model_copy(update={"rank": 45}))  # the leading ones of a higher rank, too
+    direct._compute(parts, direct.config.model_copy(update=chosen))
+    assert model.history_factors.shape == (50, 64 if keys.get("cross") else 32)
+    assert np.allclose(all_scores(model), all_scores(direct), atol=1e-4)
+    loaded.load_state_dict(model.state_dict())
+    assert np.array_equal(all_scores(model), all_scores(loaded)) and int(loaded.rank) == 32
 
 
 def test_where_no_score_is_a_number_the_start_stays() -> None:
@@ -127,7 +139,9 @@ def test_where_no_score_is_a_number_the_start_stays() -> None:
 def test_keys_that_change_no_ranking_are_not_searched(
     keys: dict[str, Any], has_content: bool, expected: set[str]
 ) -> None:
-    assert set(make_config({"name": "graph_filter", **keys}).choices(has_content=has_content)) == expected
+    config = make_config({"name": "graph_filter", **keys})
+    assert set(config.choices(has_content=has_content, most=500)) == expected
+    assert set(config.choices(has_content=has_content, most=30)) == expected - {"rank"}  # there are no more vectors
 
 
 def test_content_is_not_dropped_where_only_the_low_pass_part_would_be_left() -> None:

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from damrs_dgl.models import registry
-from damrs_dgl.models.base import RankingModel, TableConfig
+from damrs_dgl.models.base import RankingModel, TableConfig, WrapperConfig
 from damrs_dgl.models.core.tables import make_config
+from damrs_dgl.models.registry import find_model
 from tests.models.builders import build, make_batch, tiny_dataset
 
 
@@ -50,6 +51,19 @@ def test_what_only_scores_cannot_be_wrapped(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(registry._MODELS, "only_scores", OnlyScores)
     with pytest.raises(ValueError, match='"only_scores" has no user and item vectors, only scores'):
         make_config({"name": "tce", "backbone": "only_scores"})
+
+
+def test_a_wrapper_may_be_of_one_kind_of_backbone_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OfTables(WrapperConfig[TableConfig]):
+        pass
+
+    class Mine(RankingModel):
+        name, Config = "mine", OfTables
+
+    monkeypatch.setitem(registry._MODELS, "mine", Mine)
+    table = {"name": "mine", "backbone": {"name": "mf", "dim": 8}}
+    assert registry.config_class(table) is OfTables
+    assert registry.config_class({**table, "name": "tce"}) is not find_model("tce").Config
 
 
 @pytest.mark.parametrize("name", ["ngcf", "mmssl"])

@@ -132,6 +132,9 @@ def test_a_key_of_the_same_name_and_another_meaning_is_not_taken_over() -> None:
     assert as_system(plain, "lightgcn").model.regularization == 0.3
     assert as_system(plain, "ease").model.regularization == 200
     assert as_system(plain, "bm3").model.regularization == 0.1 and as_system(plain, "bm3").model.dim == 8
+    unsquared = demo("model.name=mf", "model.regularization=0.3", "model.norm=unsquared")
+    own = [as_system(unsquared, name).model for name in ("ngcf", "lattice")]  # LATTICE's is of other vectors
+    assert [(keys.regularization, keys.norm) for keys in own] == [(0.3, "unsquared"), (1e-5, "squared")]
     contrast = demo("model.name=sgl", "model.temperature=0.7")
     assert as_system(contrast, "simgcl").model.temperature == 0.7
     assert as_system(contrast, "slmrec").model.temperature == 0.2

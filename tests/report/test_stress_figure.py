@@ -12,7 +12,7 @@ import pytest
 
 from damrs_dgl.errors import DataError, StorageError
 from damrs_dgl.report.figures import drawing
-from damrs_dgl.report.figures.stress import degradation_figure
+from damrs_dgl.report.figures.stress import stress_figure
 
 
 def make_rows(
@@ -42,7 +42,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_a_png_of_the_expected_size(tmp_path: Path) -> None:
-    path = degradation_figure(make_rows(("visual", "feedback")), tmp_path / "plots" / "stress.png")
+    path = stress_figure(make_rows(("visual", "feedback")), tmp_path / "plots" / "stress.png")
     head = path.read_bytes()[:24]
     assert head[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", head[16:24]) == (1260, 1035)
@@ -51,7 +51,7 @@ def test_a_png_of_the_expected_size(tmp_path: Path) -> None:
 
 def test_lines_bands_and_words(tmp_path: Path, drawn: list[Any]) -> None:
     noises = ("visual", "textual", "feedback", "feedback-removed")
-    degradation_figure(make_rows(noises), tmp_path / "a.png", subtitle="synthetic data")
+    stress_figure(make_rows(noises), tmp_path / "a.png", subtitle="synthetic data")
     (figure,) = drawn
     assert len(figure.axes) == 8
     first, second = figure.axes[:2]
@@ -77,7 +77,7 @@ def test_one_seed_has_no_band_and_a_model_may_lack_a_noise(tmp_path: Path, drawn
         for row in make_rows(("visual", "audio"), seeds=(7,))
         if (row["model"], row["noise"]) != ("model 1", "audio")
     ]
-    degradation_figure(rows, tmp_path / "a.png", metrics=["ndcg@20"])
+    stress_figure(rows, tmp_path / "a.png", metrics=["ndcg@20"])
     (figure,) = drawn
     assert not any(axes.collections for axes in figure.axes)
     assert [axes.get_title() for axes in figure.axes] == ["Swapped visual content", "Swapped audio content"]
@@ -86,7 +86,7 @@ def test_one_seed_has_no_band_and_a_model_may_lack_a_noise(tmp_path: Path, drawn
 
 def test_the_name_of_a_long_modality_stays_on_the_sheet(tmp_path: Path, drawn: list[Any]) -> None:
     name = "a_modality_whose_name_has_39_letters_xy"
-    degradation_figure(make_rows((name,)), tmp_path / "a.png")
+    stress_figure(make_rows((name,)), tmp_path / "a.png")
     (figure,) = drawn
     for axes in figure.axes:
         box = axes.title.get_window_extent()
@@ -95,23 +95,23 @@ def test_the_name_of_a_long_modality_stays_on_the_sheet(tmp_path: Path, drawn: l
 
 
 def test_many_models_keep_distinct_looks(tmp_path: Path, drawn: list[Any]) -> None:
-    degradation_figure(make_rows(models=14, seeds=(1,)), tmp_path / "a.png")
+    stress_figure(make_rows(models=14, seeds=(1,)), tmp_path / "a.png")
     assert len({(line.get_color(), line.get_marker()) for line in drawn[0].axes[0].lines}) == 14
 
 
 def test_no_state_of_pyplot_is_touched(tmp_path: Path) -> None:
-    degradation_figure(make_rows(), tmp_path / "a.png")
+    stress_figure(make_rows(), tmp_path / "a.png")
     if "matplotlib.pyplot" in sys.modules:
         assert sys.modules["matplotlib.pyplot"].get_fignums() == []
 
 
 def test_bad_rows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no rows"):
-        degradation_figure([], tmp_path / "a.png")
+        stress_figure([], tmp_path / "a.png")
     rows = make_rows()
     del rows[3]["ndcg@20"], rows[3]["ratio"]
     with pytest.raises(DataError, match="row 3 has no ratio, ndcg@20"):
-        degradation_figure(rows, tmp_path / "a.png")
+        stress_figure(rows, tmp_path / "a.png")
 
 
 def test_an_old_file_survives_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def test_an_old_file_survives_a_failure(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
     with pytest.raises(StorageError, match="no room"):
-        degradation_figure(make_rows(), path)
+        stress_figure(make_rows(), path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

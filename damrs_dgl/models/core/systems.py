@@ -231,5 +231,5 @@ def switch_model(own: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {**kept, **config.taken_over(own), "name": name}
 
 
-def _meanings(config: type[ModelConfig]) -> set[tuple[str, str | None]]:
-    return {(key, field.description) for key, field in config.model_fields.items()}
+def _meanings(config: type[ModelConfig]) -> set[tuple[str, str]]:
+    return {(key, field.description) for key, field in config.model_fields.items() if field.description}

@@ -16,7 +16,7 @@ CHOICES: Mapping[str, tuple[float, ...]] = {  # in the order in which they are s
     "candidate_exponent": (0.2, 0.3, 0.4, 0.5),
     "lowpass": (0.1, 0.3, 0.6, 1.0),
     "content": (0.0, 0.1, 0.2, 0.3, 0.6),
-    "rank": (32, 64, 128),  # below the recipe's
+    "rank": (32, 64, 128),  # below the recipe's and what the data have
 }
 
 
@@ -106,14 +106,15 @@ class GraphFilterConfig(ModelConfig):
         """Whether p(C_q) has a weight."""
         return bool(self.linear) and any(self.polynomial)
 
-    def choices(self, *, has_content: bool) -> dict[str, tuple[float, ...]]:
+    def choices(self, *, has_content: bool, most: int) -> dict[str, tuple[float, ...]]:
         """The values that each key is tried with; a key is left out where it changes no ranking.
 
         A part that the recipe leaves out, by a weight of 0, stays out, and one that is alone keeps its weight.
+        most: how many singular vectors the data have.
         """
         content = bool(self.content) and has_content
         found = dict(CHOICES)
-        found["rank"] = tuple(value for value in found["rank"] if value < self.rank)
+        found["rank"] = tuple(value for value in found["rank"] if value < min(self.rank, most))
         if not self.has_co_clicks:
             del found["user_exponent"]
             found["content"] = tuple(value for value in found["content"] if value)  # else no dot product becomes one

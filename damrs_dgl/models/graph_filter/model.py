@@ -42,7 +42,7 @@ class GraphFilter(ClosedFormModel):
     of ML-1M, whose items meet nearly all others, 1000 a row keep 0.82 and cost 0.0003 of 0.246 of Recall@20. Where
     linear and content are 0 the system is a dot product of vectors of width k (2 k with cross).
 
-    With `search`, q, b, lowpass, content and k are chosen on validation (`tune`): 11 to 28 filters are judged. What
+    With `search`, q, b, lowpass, content and k are chosen on validation (`tune`): up to 28 filters are judged. What
     was chosen stands in buffers, in the training's history, and in `repr`.
 
     O(co-clicks + E k) to compute, I top_n + 2 I k numbers to keep, nothing |I| x |I|. In a search V_k and A are
@@ -52,12 +52,12 @@ class GraphFilter(ClosedFormModel):
     name = "graph_filter"
     Config: ClassVar[type[ModelConfig]] = GraphFilterConfig
     search_space: ClassVar[Space] = {
-        "model.rank": Range(32, 1024, log=True),
+        "model.rank": Range(256, 1024, log=True),  # below, `search` chooses
         "model.linear": Range(0.0, 2.0),
         "model.history_exponent": Range(-0.5, 1.0),
         "model.cross": Range(0.0, 1.0),
     }
-    grid: ClassVar[Space] = {"model.rank": (64, 128, 256, 512), "model.linear": (0.0, 0.5, 1.0)}
+    grid: ClassVar[Space] = {"model.rank": (256, 512), "model.linear": (0.0, 0.5, 1.0), "model.cross": (0.0, 0.5)}
     needs_item_relations = True
     citation = (
         "Shen et al., How powerful is graph convolution for recommendation?, CIKM 2021 (gf_cf); Park, Shin, Shin, "
@@ -79,6 +79,7 @@ class GraphFilter(ClosedFormModel):
     candidate_exponent: Tensor
     lowpass: Tensor
     content: Tensor
+    rank: Tensor
 
     def __init__(self, inputs: ModelInputs, config: GraphFilterConfig) -> None:
         super().__init__()
@@ -108,7 +109,8 @@ class GraphFilter(ClosedFormModel):
             self._compute(parts, self.config.model_copy(update=values))
             return judge()
 
-        choices = self.config.choices(has_content=bool(self.inputs.modalities))
+        most = min(self.inputs.num_users, self.inputs.num_items) - 1
+        choices = self.config.choices(has_content=bool(self.inputs.modalities), most=most)
         start = self.config.model_dump(include=set(choices))
         best = coordinate_search(start, choices, score, lambda done, most: progress(done, most, f"{_LABEL} search"))
         self._compute(parts, self.config.model_copy(update=best))

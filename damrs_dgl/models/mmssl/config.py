@@ -25,7 +25,7 @@ class MMSSLConfig(TableConfig):
     preset: Literal["original", "authors"] = Field(
         default="original", description="Values of keys left out: the system's own paper, or what DA-MRS's authors ran"
     )
-    num_layers: int = Field(default=2, ge=0, le=10, description="Layers of user-item propagation of the ID vectors")
+    num_layers: int = Field(default=2, ge=0, le=10, description="Layers of user-item propagation")
     content_layers: int = Field(
         default=1, ge=1, le=4, description="Times that content goes from items to users and back"
     )

@@ -29,7 +29,7 @@ _PANEL_WIDTH, _PANEL_HEIGHT = 4.2, 2.9  # inches
 _TITLE_LETTERS = 38  # on a line above a panel
 
 
-def degradation_figure(
+def stress_figure(
     rows: Sequence[Mapping[str, Any]],
     path: str | Path,
     *,
@@ -75,11 +75,11 @@ def degradation_figure(
 
 def _check(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> None:
     if not rows:
-        raise DataError("there is nothing to draw: no rows", where="degradation figure")
+        raise DataError("there is nothing to draw: no rows", where="stress figure")
     for number, row in enumerate(rows):
         missing = [key for key in ("model", "noise", "ratio", *metrics) if key not in row]
         if missing:
-            raise DataError(f"row {number} has no {', '.join(missing)}", where="degradation figure")
+            raise DataError(f"row {number} has no {', '.join(missing)}", where="stress figure")
 
 
 def _distinct(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
