@@ -21,6 +21,8 @@ from damrs_dgl.studies.study import Cell, Outcome
 from damrs_dgl.studies.systems import beside_accuracy, pair_rows, pairs_of, results_of, system_rows
 
 _SIGNS = {1: " **", 2: " *"}  # in the terminal's table
+_PASTED = "bold: best, underlined: second best"
+_LEGENDS: Mapping[str | None, str] = {None: "** best, * second best", "md": _PASTED, "latex": _PASTED}  # csv has none
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,6 @@ def finish_systems(
     return rows
 
 
-_PASTED = "bold: best, underlined: second best"
-_LEGENDS: Mapping[str | None, str] = {None: "** best, * second best", "md": _PASTED, "latex": _PASTED}
-
-
 def _draw(workspace: Workspace, rows: Sequence[Mapping[str, Any]], plot: Path, *, seeds: int, subject: str) -> None:
     sound = [row for row in rows if "error" not in row]
     if sound:
@@ -95,9 +93,9 @@ def _show_systems(
     columns += [f"paper {metric_label(metric)}" for metric in HEADLINE] if paper else []
     table = [_row(system, runs, marks, paper, plain=format is None) for system, runs in results.items()]
     show_table(workspace.console, title, columns, table, format)
-    if sum(map(bool, results.values())) < 2:  # nothing was tested
+    if format == "csv" or sum(map(bool, results.values())) < 2:  # nothing is marked, or was tested
         return
-    marked = format != "csv" and any(mark.best for mark in marks.values())
+    marked = any(mark.best for mark in marks.values())
     said = _LEGENDS[format] if marked else "no system is marked best"
     workspace.console.notice(f"{said}: paired Wilcoxon test over users, Holm's correction over the table, p < 0.05")
 

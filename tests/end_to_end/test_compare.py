@@ -264,7 +264,7 @@ def test_a_system_without_ablation_and_wrong_names_are_refused(tiny: CommandLine
 def test_the_table_to_paste(tiny: CommandLine, format: str) -> None:
     said = tiny.ok("-o", "training.epochs=1", "compare", "--models", "damrs:mf", "--format", format)
     out = said.out
-    assert "paired Wilcoxon test over users" in said.err and "** best" not in said.err
+    assert ("paired Wilcoxon test over users" in said.err) is (format != "csv") and "** best" not in said.err
     start = {"md": r"\| system", "latex": r"\\begin\{tabular\}", "csv": "system,seeds"}[format]
     assert re.match(start, out)
     assert "damrs:mf" in out and "itemknn" in out

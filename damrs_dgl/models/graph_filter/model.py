@@ -109,8 +109,8 @@ class GraphFilter(ClosedFormModel):
             self._compute(parts, self.config.model_copy(update=values))
             return judge()
 
-        most = min(self.inputs.num_users, self.inputs.num_items) - 1
-        choices = self.config.choices(has_content=bool(self.inputs.modalities), most=most)
+        vectors = min(self.inputs.num_users, self.inputs.num_items) - 1
+        choices = self.config.choices(has_content=bool(self.inputs.modalities), most=vectors)
         start = self.config.model_dump(include=set(choices))
         best = coordinate_search(start, choices, score, lambda done, most: progress(done, most, f"{_LABEL} search"))
         self._compute(parts, self.config.model_copy(update=best))
