@@ -1,4 +1,4 @@
-"""What a system is: its keys, its vectors or scores, its loss. Trainer and stages know no more of one, and `core/`.
+"""What a system is: its keys, its vectors or scores, its loss. Trainer and stages know this page and `core/` alone.
 
 A new system is one file: a `ModelConfig` with its keys and a `RankingModel` registered under a name. A training step
 of it is `training_step`, what ranks is `embeddings`; everything else has a default.
