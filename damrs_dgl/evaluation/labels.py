@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 HEADLINE: Final = ("recall@20", "ndcg@20")  # what tables and figures of several systems show
 _CAPITALS: Final = {"ndcg": "NDCG", "map": "MAP"}
@@ -22,3 +23,12 @@ def span_text(low: int, high: int | None) -> str:
     if high is None:
         return f"{low} and more"
     return f"{low}" if high == low else f"{low} to {high}"
+
+
+def headline(values: Mapping[str, Any]) -> list[str]:
+    """Recall@20 and NDCG@20, or those at the K next to it that there is."""
+    ks = sorted({int(name.split("@")[1]) for name in values if name.partition("@")[2].isdigit()})
+    if not ks:
+        return []
+    k = min(ks, key=lambda found: abs(found - 20))
+    return [f"{name}@{k}" for name in ("recall", "ndcg") if f"{name}@{k}" in values]

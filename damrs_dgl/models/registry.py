@@ -16,6 +16,7 @@ import importlib.metadata
 import inspect
 import pkgutil
 import re
+import sys
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import TypeVar, cast
@@ -105,17 +106,12 @@ def find_model(name: object) -> type[RankingModel]:
 
 def _imported(name: str) -> type[RankingModel]:
     module, _, attribute = name.partition(":")
-    cure = "write package.module:Class"
     try:
-        try:
-            offered = importlib.import_module(module)
-        except Exception as error:  # whatever another's module does when it is imported
-            there = not (isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."))
-            cure = f"mend {module}" if there else cure
-            raise
-        return _system(getattr(offered, attribute))
-    except Exception as error:
+        return _system(getattr(importlib.import_module(module), attribute))
+    except Exception as error:  # whatever another's module does when it is imported
         kind = "" if isinstance(error, (ImportError, AttributeError, ValueError)) else f"{type(error).__name__}: "
+        missing = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
+        cure = "write package.module:Class" if missing or module in sys.modules else f"mend {module}"
         raise ValueError(f'"{name}" cannot be used ({kind}{error}); {cure}') from error
 
 

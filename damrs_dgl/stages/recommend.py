@@ -88,6 +88,7 @@ def _chosen_users(workspace: Workspace, users: str) -> torch.Tensor:
     dataset, name = workspace.dataset, workspace.recipe.name
     if users == "all":
         return torch.arange(dataset.num_users)
+    require_users(users)
     named = getattr(workspace.recipe.data, "user", None)
     asked = read_ids(Path(users), (named,) if isinstance(named, str) else (), dataset.user_ids)
     found = torch.from_numpy(dataset.user_indices(asked))

@@ -37,9 +37,10 @@ def run_study(workspace: Workspace, name: str, cells: Sequence[Cell], *, jobs: i
     with workspace.console.progress(name, trainings, lines_of="trainings") as bar, bar.heartbeat():
         outcomes = run_cells(study, cells, jobs=jobs, adopt=adopt, watch=_ConsoleWatch(workspace.console, bar, name))
     results = {cell: outcome for cell, outcome in outcomes.items() if isinstance(outcome, CellResult)}
-    most = {cell: study.recipe_of(cell).training.epochs for cell in results}
     doubts = {
-        cell: doubt for cell, run in results.items() if (doubt := early_best(run.best_epoch, run.epochs, most[cell]))
+        cell: doubt
+        for cell, run in results.items()
+        if (doubt := early_best(run.best_epoch, run.epochs, study.recipe_of(cell).training.epochs))
     }
     if doubts:
         first, doubt = next(iter(doubts.items()))

@@ -16,6 +16,7 @@ import torch
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import RunError
+from damrs_dgl.evaluation.labels import headline
 from damrs_dgl.files import whole_file, write_text
 from damrs_dgl.models.registry import find_model
 from damrs_dgl.recipe import Recipe, with_values, written_text
@@ -163,11 +164,9 @@ def _pairs(dataset: MultimodalDataset, clicks: Interactions) -> pa.Table:
 
 
 def _compare(workspace: Workspace, before: dict[str, Any], after: dict[str, Any], how: str) -> None:
-    ks = workspace.recipe.evaluation.ks
-    k = 20 if 20 in ks else ks[-1]
     rows = []
     for split in ("validation", "test"):
-        for name in (f"recall@{k}", f"ndcg@{k}"):
+        for name in headline(before[split]):
             change = after[split][name] / before[split][name] - 1 if before[split][name] else 0.0
             rows.append([split, name, before[split][name], after[split][name], f"{change:+.1%}"])
     title = f"{workspace.recipe.name}: all clicks alike, and {how}{workspace.synthetic_note}"

@@ -48,7 +48,7 @@ def test_the_suspects_are_left_out_and_nothing_else(fitted: CommandLine) -> None
     assert graph["edges"]["interacts"] == len(dataset.train)
 
 
-def test_both_runs_stand_side_by_side_at_the_longest_list_where_there_is_none_of_20(fitted: CommandLine) -> None:
+def test_both_runs_stand_side_by_side_at_the_length_nearest_to_20(fitted: CommandLine) -> None:
     lists = ("-o", "evaluation.ks=[5, 10]", "-o", "training.monitor=recall@10")
     fitted.ok(*lists, "fit", "audit")
     out = fitted.ok(*lists, "fit", "--drop-suspects", "0.1").out

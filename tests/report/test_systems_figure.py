@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from matplotlib.figure import Figure
 
 from damrs_dgl.errors import DataError
 from damrs_dgl.report.figures.systems import systems_figure
@@ -16,16 +15,6 @@ ROWS: list[dict[str, Any]] = [
     {"system": "a", "seed": 1, "recall@20": 0.3, "ndcg@20": 0.15, "paper_recall@20": 0.2, "paper_ndcg@20": 0.1},
     {"system": "b", "seed": 0, "recall@20": 0.4, "ndcg@20": 0.2},
 ]
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    kept: list[Any] = []
-    save = Figure.savefig
-    monkeypatch.setattr(
-        Figure, "savefig", lambda self, *args, **options: (kept.append(self), save(self, *args, **options))[1]
-    )
-    return kept
 
 
 def test_points_bars_and_the_paper(tmp_path: Path, drawn: list[Any]) -> None:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from damrs_dgl.data.columns import find_ids, first_line, to_arrow
-from damrs_dgl.data.formats.files import is_pipe, read_pipe, require_file
+from damrs_dgl.data.formats.files import is_pipe, read_pipe
 from damrs_dgl.errors import DataError
 
 HEADERS = ("user", "users", "user_id", "userid")  # names of the column, beside the data set's own
@@ -28,8 +28,6 @@ def read_ids(path: Path, names: Sequence[str] = (), users: pa.Array | None = Non
     an id are left out where no user is called so. Raises DataError.
     """
     pipe = is_pipe(path)
-    if not pipe:
-        require_file(path)
     known = (*names, *HEADERS)
     try:
         if path.suffix in (".parquet", ".pq") and not pipe:

@@ -33,8 +33,6 @@ def stress_figure(
     rows: Sequence[Mapping[str, Any]],
     path: str | Path,
     *,
-    metrics: Sequence[str] = HEADLINE,
-    title: str = "Test quality as noise grows",
     subtitle: str | None = None,
 ) -> Path:
     """Draw a PNG: a row of panels for each kind of noise, a column for each metric, a line for each model.
@@ -45,20 +43,19 @@ def stress_figure(
         their mean with a band of its standard error (s / sqrt(n), n - 1 in s). Models and noises keep the order they
         first appear in.
     path: the file to write, whole or not at all.
-    metrics: which to draw, in order.
-    title, subtitle: above the panels; the subtitle says what a reader must know, e.g. "synthetic data".
+    subtitle: above the panels, what a reader must know, e.g. "synthetic data".
 
     Returns ``path``. Raises ``DataError`` for no rows or a row without a needed key, and ``StorageError`` where the
     file cannot be written.
     """
-    _check(rows, metrics)
+    _check(rows)
     noises, models = (_distinct(rows, key) for key in ("noise", "model"))
-    figure = new_figure(_PANEL_WIDTH * len(metrics), _PANEL_HEIGHT * len(noises) + 1.1)
-    panels = figure.subplots(len(noises), len(metrics), squeeze=False, sharex=True, sharey="col")
+    figure = new_figure(_PANEL_WIDTH * len(HEADLINE), _PANEL_HEIGHT * len(noises) + 1.1)
+    panels = figure.subplots(len(noises), len(HEADLINE), squeeze=False, sharex=True, sharey="col")
     ratios = sorted({100 * float(row["ratio"]) for row in rows})
     for noise, panel_row in zip(noises, panels, strict=True):
         name, axis = noise_labels(noise)
-        for metric, axes in zip(metrics, panel_row, strict=True):
+        for metric, axes in zip(HEADLINE, panel_row, strict=True):
             own = [row for row in rows if str(row["noise"]) == noise]
             _draw_panel(axes, own, models, metric)
             axes.set_title(fill(name, _TITLE_LETTERS), fontsize=10)
@@ -68,16 +65,16 @@ def stress_figure(
             axes.tick_params(labelbottom=True, labelleft=True)
             axes.margins(x=0.05, y=0.08)
             style_axes(axes)
-    write_titles(figure, title, _with_spread(subtitle, rows))
+    write_titles(figure, "Test quality as noise grows", _with_spread(subtitle, rows))
     write_legend(figure, panels[0, 0])
     return save_png(figure, path)
 
 
-def _check(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> None:
+def _check(rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         raise DataError("there is nothing to draw: no rows", where="stress figure")
     for number, row in enumerate(rows):
-        missing = [key for key in ("model", "noise", "ratio", *metrics) if key not in row]
+        missing = [key for key in ("model", "noise", "ratio", *HEADLINE) if key not in row]
         if missing:
             raise DataError(f"row {number} has no {', '.join(missing)}", where="stress figure")
 

@@ -29,7 +29,6 @@ def systems_figure(
     rows: Sequence[Mapping[str, Any]],
     path: str | Path,
     *,
-    metrics: Sequence[str] = HEADLINE,
     title: str = "Test quality of systems",
     subtitle: str | None = None,
 ) -> Path:
@@ -39,7 +38,7 @@ def systems_figure(
     ----------
     rows: dicts with "system", "seed" and the metrics; several seeds of a system become their mean with a bar of its
         standard error to both sides. "paper_<metric>" is drawn beside it where a row has it.
-    path: the file to write, whole or not at all.  metrics: which to draw, in order.
+    path: the file to write, whole or not at all.
     title, subtitle: above the panels.
 
     Returns ``path``. Raises ``DataError`` for no rows.
@@ -47,9 +46,9 @@ def systems_figure(
     if not rows:
         raise DataError("there is nothing to draw: no rows", where="figure of systems")
     systems = list(dict.fromkeys(str(row["system"]) for row in rows))
-    figure = new_figure(_PANEL_WIDTH * len(metrics) + 1.2, _ROW_HEIGHT * len(systems) + 1.9)
-    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
-    for axes, metric in zip(panels, metrics, strict=True):
+    figure = new_figure(_PANEL_WIDTH * len(HEADLINE) + 1.2, _ROW_HEIGHT * len(systems) + 1.9)
+    panels = figure.subplots(1, len(HEADLINE), sharey=True, squeeze=False)[0]
+    for axes, metric in zip(panels, HEADLINE, strict=True):
         _draw_panel(axes, rows, systems, metric)
         axes.set_xlabel(f"Test {metric_label(metric)}")
         style_axes(axes, hidden=("top", "right", "left"), grid="both")

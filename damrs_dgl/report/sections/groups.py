@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from damrs_dgl.evaluation.labels import metric_label, span_text
+from damrs_dgl.evaluation.labels import headline, metric_label, span_text
 from damrs_dgl.report.blocks import Figure, Figures, Paragraph, Section, Table
 from damrs_dgl.report.charts import Bar, ranked_bars
 from damrs_dgl.report.inputs import ReportInputs, Row, is_number
-from damrs_dgl.report.sections.metrics import headline
 from damrs_dgl.report.sections.systems import system_of
 
 COLUMNS = ("by", "group", "low", "high", "counted", "system", "metric", "value", "standard_error", "users")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from damrs_dgl.evaluation.labels import metric_label
+from damrs_dgl.evaluation.labels import headline, metric_label
 from damrs_dgl.report.blocks import Block, Figures, Paragraph, Section, Table
 from damrs_dgl.report.charts import Bar, ranked_bars
 from damrs_dgl.report.inputs import ReportInputs
@@ -38,15 +38,6 @@ def metrics_section(inputs: ReportInputs) -> Section | None:
         )
     )
     return Section("metrics", "What it is worth", blocks)
-
-
-def headline(values: Mapping[str, Any]) -> list[str]:
-    """Recall@20 and NDCG@20, or those at the K next to it that there is."""
-    ks = sorted({int(name.split("@")[1]) for name in values if name.partition("@")[2].isdigit()})
-    if not ks:
-        return []
-    k = min(ks, key=lambda found: abs(found - 20))
-    return [f"{name}@{k}" for name in ("recall", "ndcg") if f"{name}@{k}" in values]
 
 
 def floor_of(metrics: Mapping[str, Any], part: str = "test") -> dict[str, dict[str, float]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from statistics import fmean
 
-from damrs_dgl.evaluation.labels import metric_label
+from damrs_dgl.evaluation.labels import headline, metric_label
 from damrs_dgl.graphs.agreement_words import tells
 from damrs_dgl.report.blocks import Block, Findings, Paragraph, Section, Tiles
 from damrs_dgl.report.inputs import ReportInputs, is_number
-from damrs_dgl.report.sections.metrics import floor_of, headline
+from damrs_dgl.report.sections.metrics import floor_of
+from damrs_dgl.report.sections.systems import system_of
 
 _COMMANDS = {
     "compare": "compare (systems side by side)",
@@ -87,7 +88,7 @@ def _against_floor(inputs: ReportInputs) -> str:
 
 def _under_stress(inputs: ReportInputs) -> str | None:
     """Which noise of those that were tried costs this system most, as the table of the study has it."""
-    rows = [row for row in inputs.tables.get("stress", ()) if (row.get("model") or row.get("system")) == inputs.system]
+    rows = [row for row in inputs.tables.get("stress", ()) if system_of(row) == inputs.system]
     reached: dict[tuple[str, float], list[float]] = {}
     for row in rows:
         if is_number(row.get("recall@20")) and is_number(row.get("ratio")):

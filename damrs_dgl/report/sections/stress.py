@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from damrs_dgl.evaluation.labels import metric_label
+from damrs_dgl.evaluation.labels import headline, metric_label
 from damrs_dgl.report.blocks import Figure, Figures, Paragraph, Section
 from damrs_dgl.report.charts import Series, line_chart
 from damrs_dgl.report.figures.drawing import noise_labels
 from damrs_dgl.report.inputs import ReportInputs, Row, is_number
-from damrs_dgl.report.sections.metrics import headline
 from damrs_dgl.report.sections.systems import mean_and_error, system_of
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from damrs_dgl.evaluation.labels import metric_label
+from damrs_dgl.evaluation.labels import headline, metric_label
 from damrs_dgl.report.blocks import Block, Figures, Paragraph, Section, Table
 from damrs_dgl.report.charts import Bar, ranked_bars
 from damrs_dgl.report.figures.drawing import standard_error
 from damrs_dgl.report.inputs import ReportInputs, Row, is_number
-from damrs_dgl.report.sections.metrics import headline
 
 _LEVEL = 0.05  # below which a corrected p-value counts, as in the tables of `compare`
 
