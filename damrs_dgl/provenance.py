@@ -10,7 +10,7 @@ from typing import Any, Final
 from damrs_dgl.models.base import RankingModel
 from damrs_dgl.models.registry import find_model
 from damrs_dgl.recipe import Recipe
-from damrs_dgl.run import FORMAT_VERSION
+from damrs_dgl.storage.run import FORMAT_VERSION
 
 FREE_ON_RESUME: Final = frozenset({"epochs", "patience"})  # of [training]: may change when a training is resumed
 _BLOCK_SIZE: Final = frozenset({"block_size"})

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from damrs_dgl.data.id_list import ids_from_tensor, ids_to_tensor
 from damrs_dgl.errors import RecipeError, RunError
-from damrs_dgl.locking import clear_leftovers
 from damrs_dgl.recipe import Recipe, recipe_from
-from damrs_dgl.training.checkpoint import load_tensors, save_tensors
+from damrs_dgl.storage.locking import clear_leftovers
+from damrs_dgl.storage.tensors import load_tensors, save_tensors
 from damrs_dgl.user_items import UserItems
 
 _AGAIN = "save the recommender again"

@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from damrs_dgl.errors import DamrsError, DataError, InternalError, Mistake, TrainingError
-from damrs_dgl.locking import RunBusyError
+from damrs_dgl.storage.locking import RunBusyError
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from damrs_dgl import MultimodalDataset, Recommender
 from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.errors import DataError, DeviceError, RecipeError, RunError
 from damrs_dgl.recipe import Recipe, load_recipe, recipe_from, with_values
-from damrs_dgl.training.checkpoint import load_tensors, save_tensors
+from damrs_dgl.storage.tensors import load_tensors, save_tensors
 from damrs_dgl.training.schedule import Progress, Schedule
 
 FAST: dict[str, Any] = {

@@ -71,8 +71,8 @@ def _show(command: Command, name: str | None = None) -> None:
 
 
 def _copy(command: Command, name: str, target: str) -> None:
-    from damrs_dgl.files import write_text
     from damrs_dgl.recipe import shipped_recipes
+    from damrs_dgl.storage.files import write_text
 
     shipped = shipped_recipes()
     if name not in shipped:

@@ -10,17 +10,17 @@ from typing import Any
 
 import torch
 
-from damrs_dgl.checksums import file_digest
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.modality_names import check_modality_name
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import RunError, StorageError
-from damrs_dgl.files import whole_file
 from damrs_dgl.graphs.behavior import BehaviorNeighbors, behavior_neighbors
 from damrs_dgl.graphs.interactions import EdgeLists, interaction_edges
 from damrs_dgl.graphs.schema import BEHAVIOR, ITEM, USER, WEIGHT
 from damrs_dgl.graphs.semantic import SemanticNeighbors, search_method, semantic_neighbors
 from damrs_dgl.progress import OnProgress, silent
+from damrs_dgl.storage.checksums import file_digest
+from damrs_dgl.storage.files import whole_file
 
 # DGL checks little of what it reads, and a file cut short can load as another graph. So a seal follows its bytes
 # (which it does not look at): this mark and the SHA-256 of all that precedes it.

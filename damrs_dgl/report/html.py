@@ -6,10 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from damrs_dgl.files import write_text
 from damrs_dgl.report.blocks import Picture, Section
 from damrs_dgl.report.inputs import ReportInputs
 from damrs_dgl.report.sections import SECTIONS
+from damrs_dgl.storage.files import write_text
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -23,13 +23,13 @@ from damrs_dgl.audit.tables import content_table, interaction_table, link_table
 from damrs_dgl.audit.truth import known_noise
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.factory import build_recipe_graph, prepare_training
-from damrs_dgl.files import whole_file
 from damrs_dgl.progress import OnProgress
 from damrs_dgl.report.audit_words import click_reason, content_reason, links_by_rule
 from damrs_dgl.report.figures.audit import audit_figure
 from damrs_dgl.report.inputs import AUDIT_TABLES
-from damrs_dgl.run import RunDirectory, artefact_key
 from damrs_dgl.stages.workspace import Workspace, writing_stage
+from damrs_dgl.storage.files import whole_file
+from damrs_dgl.storage.run import RunDirectory, artefact_key
 from damrs_dgl.training.checkpoint import CheckpointStore
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from damrs_dgl.files import write_json
 from damrs_dgl.graphs.agreement import ContentAgreement, content_agreement
 from damrs_dgl.graphs.agreement_words import measure_texts, verdict
 from damrs_dgl.stages.workspace import Workspace
+from damrs_dgl.storage.files import write_json
 
 
 def describe(workspace: Workspace) -> dict[str, Any]:

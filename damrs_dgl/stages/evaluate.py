@@ -12,11 +12,11 @@ import torch
 
 from damrs_dgl.evaluation.list_metrics import unusable_metrics
 from damrs_dgl.factory import SplitEvaluator
-from damrs_dgl.files import read_json, write_json
 from damrs_dgl.stages.floor import current_floor, lost_to_floor
 from damrs_dgl.stages.per_user import write_per_user
 from damrs_dgl.stages.shown_table import show_table
 from damrs_dgl.stages.workspace import Workspace
+from damrs_dgl.storage.files import read_json, write_json
 from damrs_dgl.studies.judging import Judge, floor_label
 
 PACKAGES = ("damrs-dgl", "torch", "dgl", "numpy", "scipy")

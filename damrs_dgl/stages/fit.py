@@ -10,16 +10,16 @@ from damrs_dgl.console import ProgressBar
 from damrs_dgl.errors import DamrsError
 from damrs_dgl.evaluation.metrics import METRICS
 from damrs_dgl.factory import prepare_training
-from damrs_dgl.files import write_csv
 from damrs_dgl.interrupts import Stopped, signal_of, signals_remembered
-from damrs_dgl.locking import RunBusyError
 from damrs_dgl.recipe import Recipe
-from damrs_dgl.run import change_text
 from damrs_dgl.stages.evaluate import current_metrics
 from damrs_dgl.stages.fit_display import epoch_fields, report_members
 from damrs_dgl.stages.fitted import Fitted, early_best
 from damrs_dgl.stages.tracking import Tracking
 from damrs_dgl.stages.workspace import Workspace
+from damrs_dgl.storage.files import write_csv
+from damrs_dgl.storage.locking import RunBusyError
+from damrs_dgl.storage.run import change_text
 from damrs_dgl.training.schedule import Progress, Schedule
 from damrs_dgl.training.trainer import Trainer
 

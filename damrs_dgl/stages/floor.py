@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from damrs_dgl.errors import RunError
-from damrs_dgl.files import read_json
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.stages.workspace import Workspace
+from damrs_dgl.storage.files import read_json
 from damrs_dgl.studies.judging import Judge, floor_label, trained_floor
 
 Floor = dict[str, dict[str, Any]]  # by system: validation, test and beyond_accuracy, as metrics.json holds the model's

@@ -14,10 +14,10 @@ from damrs_dgl.console import Console
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.errors import RunError
 from damrs_dgl.factory import build_recipe_graph
-from damrs_dgl.files import read_json, whole_file, write_json
 from damrs_dgl.graphs.build import BuiltGraph, load_graph, save_graph
 from damrs_dgl.recipe import Recipe
-from damrs_dgl.run import RunDirectory, change_text
+from damrs_dgl.storage.files import read_json, whole_file, write_json
+from damrs_dgl.storage.run import RunDirectory, change_text
 
 
 def stored_graph(run: RunDirectory, parts: Mapping[str, Any], console: Console) -> BuiltGraph | None:

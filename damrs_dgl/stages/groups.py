@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from damrs_dgl.evaluation.labels import span_text
-from damrs_dgl.files import write_csv
 from damrs_dgl.report.figures.groups import groups_figure
 from damrs_dgl.report.sections.groups import COLUMNS
 from damrs_dgl.scoring import Scorer
 from damrs_dgl.stages.shown_table import show_table
 from damrs_dgl.stages.workspace import Workspace, writing_stage
+from damrs_dgl.storage.files import write_csv
 from damrs_dgl.studies.groups import (
     AUTHORS_GROUPS,
     ITEMS,

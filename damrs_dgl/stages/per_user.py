@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import torch
 
 from damrs_dgl.data.dataset import MultimodalDataset
-from damrs_dgl.files import whole_file
 from damrs_dgl.stages.workspace import Workspace
+from damrs_dgl.storage.files import whole_file
 from damrs_dgl.studies.judging import Judge, Judgement
 
 

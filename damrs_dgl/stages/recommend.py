@@ -16,10 +16,10 @@ from damrs_dgl.data.formats.user_list import read_ids
 from damrs_dgl.errors import DataError, RunError
 from damrs_dgl.evaluation.ranking import Ranking, rank_scorer
 from damrs_dgl.factory import known_interactions
-from damrs_dgl.files import whole_file
 from damrs_dgl.scoring import DotProduct, Scorer
 from damrs_dgl.stages.workspace import Workspace, writing_stage
-from damrs_dgl.training.checkpoint import save_tensors
+from damrs_dgl.storage.files import whole_file
+from damrs_dgl.storage.tensors import save_tensors
 from damrs_dgl.user_items import UserItems
 
 SHOWN_USERS, SHOWN_ITEMS = 3, 5  # printed; the file has all

@@ -16,7 +16,6 @@ from damrs_dgl.audit.interaction_scores import SCORERS
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import RunError
 from damrs_dgl.factory import prepare_training
-from damrs_dgl.files import read_json
 from damrs_dgl.graphs.build import load_graph
 from damrs_dgl.graphs.schema import ITEM, item_relations
 from damrs_dgl.models.base import ClosedFormModel, RankingModel
@@ -27,12 +26,13 @@ from damrs_dgl.report.html import write_report
 from damrs_dgl.report.inputs import ReportInputs, Row, audit_tables, read_table, study_tables
 from damrs_dgl.report.item_vectors import VectorView, vector_views
 from damrs_dgl.report.pictures import PictureFolder
-from damrs_dgl.run import RunDirectory, change_text
 from damrs_dgl.scoring import DotProduct
 from damrs_dgl.stages.audit import ClickJudge, audit_parts
 from damrs_dgl.stages.describe import summary_of
 from damrs_dgl.stages.evaluate import current_metrics
 from damrs_dgl.stages.workspace import Workspace, writing_stage
+from damrs_dgl.storage.files import read_json
+from damrs_dgl.storage.run import RunDirectory, change_text
 
 _AGAIN = "run `damrs-dgl report` again after what made it"
 

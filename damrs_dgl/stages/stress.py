@@ -7,7 +7,6 @@ from statistics import fmean
 from typing import Any
 
 from damrs_dgl.data.noise import corrupt
-from damrs_dgl.files import write_csv
 from damrs_dgl.report.figures.stress import stress_figure
 from damrs_dgl.stages.shown_table import show_table
 from damrs_dgl.stages.study import (
@@ -22,6 +21,7 @@ from damrs_dgl.stages.study import (
     trainings_of,
 )
 from damrs_dgl.stages.workspace import Workspace, writing_stage
+from damrs_dgl.storage.files import write_csv
 from damrs_dgl.studies.stress import DROPS, plan_cells, stress_rows
 from damrs_dgl.studies.systems import systems_of
 

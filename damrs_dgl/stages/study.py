@@ -10,9 +10,9 @@ from damrs_dgl.console import Console, ProgressBar
 from damrs_dgl.errors import DamrsError, InternalError, RunError
 from damrs_dgl.factory import build_recipe_graph, restored_model
 from damrs_dgl.provenance import fit_parts, graphs_parts
-from damrs_dgl.run import artefact_key
 from damrs_dgl.stages.fitted import early_best, load_weights
 from damrs_dgl.stages.workspace import Workspace
+from damrs_dgl.storage.run import artefact_key
 from damrs_dgl.studies.cells import Watch, run_cells
 from damrs_dgl.studies.results import CellResult
 from damrs_dgl.studies.statistics import summarise

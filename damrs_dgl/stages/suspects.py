@@ -17,14 +17,14 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import RunError
 from damrs_dgl.evaluation.labels import headline
-from damrs_dgl.files import whole_file, write_text
 from damrs_dgl.models.registry import find_model
 from damrs_dgl.recipe import Recipe, with_values, written_text
-from damrs_dgl.run import change_text
 from damrs_dgl.stages.audit import ClickJudge, audit_parts
 from damrs_dgl.stages.evaluate import current_metrics
 from damrs_dgl.stages.fit import fit
 from damrs_dgl.stages.workspace import Workspace
+from damrs_dgl.storage.files import whole_file, write_text
+from damrs_dgl.storage.run import change_text
 from damrs_dgl.training.setup import check_weighs_clicks
 
 

@@ -9,12 +9,12 @@ from statistics import fmean
 from typing import Any
 
 from damrs_dgl.evaluation.labels import HEADLINE, metric_label
-from damrs_dgl.files import write_csv
 from damrs_dgl.report.figures.systems import systems_figure
 from damrs_dgl.report.tables import Marked
 from damrs_dgl.stages.shown_table import show_table
 from damrs_dgl.stages.study import existing, finish, keeping, mean_text, of_seeds, show_failures, trainings_of
 from damrs_dgl.stages.workspace import Workspace
+from damrs_dgl.storage.files import write_csv
 from damrs_dgl.studies.results import PER_USER_K, CellResult
 from damrs_dgl.studies.statistics import Marks, Pair, best_and_second
 from damrs_dgl.studies.study import Cell, Outcome

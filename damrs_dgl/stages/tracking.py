@@ -9,8 +9,8 @@ from typing import Any
 from damrs_dgl.data.columns import first_line
 from damrs_dgl.errors import DamrsError
 from damrs_dgl.provenance import dotted
-from damrs_dgl.run import artefact_key
 from damrs_dgl.stages.workspace import Workspace
+from damrs_dgl.storage.run import artefact_key
 from damrs_dgl.training.schedule import Progress, Schedule
 from damrs_dgl.training.tracking import TRACKERS, Row, TrackedTraining, Tracker, require_tracker
 from damrs_dgl.training.trainer import Trainer

@@ -7,12 +7,12 @@ from typing import Any
 
 from damrs_dgl.console import Console, ProgressBar
 from damrs_dgl.errors import DamrsError, InternalError
-from damrs_dgl.files import write_csv, write_text
 from damrs_dgl.provenance import result_parts
-from damrs_dgl.run import artefact_key, change_text
 from damrs_dgl.search_space import SearchSpace, check_space, own_space, recipe_values
 from damrs_dgl.stages.study import keeping
 from damrs_dgl.stages.workspace import Workspace, writing_stage
+from damrs_dgl.storage.files import write_csv, write_text
+from damrs_dgl.storage.run import artefact_key, change_text
 from damrs_dgl.studies.results import ResultStore
 from damrs_dgl.studies.study import Study
 from damrs_dgl.studies.tune.asked_trials import AskedTrials

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from damrs_dgl.errors import RunError
-from damrs_dgl.locking import LOCK_NAME
-from damrs_dgl.run import RunDirectory
-from damrs_dgl.sealed import soundness
 from damrs_dgl.stages.workspace import Workspace
+from damrs_dgl.storage.locking import LOCK_NAME
+from damrs_dgl.storage.run import RunDirectory
+from damrs_dgl.storage.sealed import soundness
+from damrs_dgl.storage.tensors import load_tensors
 from damrs_dgl.studies.results import ResultStore
 from damrs_dgl.studies.tune.trials import TrialStore
-from damrs_dgl.training.checkpoint import load_tensors
 
 _NAMED = 3  # files without a checksum that are named
 

@@ -22,15 +22,15 @@ from damrs_dgl.errors import DamrsError, StorageError
 from damrs_dgl.evaluation.list_metrics import metric_names
 from damrs_dgl.factory import load_dataset, pick_device, restored_model
 from damrs_dgl.graphs.build import BuiltGraph
-from damrs_dgl.locking import RunBusyError
-from damrs_dgl.manifest import FORMAT_VERSION
 from damrs_dgl.models.core.systems import floor_systems
 from damrs_dgl.models.layers.propagation import uses_dgl
 from damrs_dgl.provenance import evaluation_parts, fit_parts, graphs_parts, member_parts, result_parts
 from damrs_dgl.recipe import Recipe
-from damrs_dgl.run import RunDirectory, artefact_key
 from damrs_dgl.stages.fitted import Fitted, load_weights
 from damrs_dgl.stages.graph_artefact import make_graph, stored_graph
+from damrs_dgl.storage.locking import RunBusyError
+from damrs_dgl.storage.manifest import FORMAT_VERSION
+from damrs_dgl.storage.run import RunDirectory, artefact_key
 from damrs_dgl.training.checkpoint import CheckpointStore
 from damrs_dgl.training.setup import schedule_of
 

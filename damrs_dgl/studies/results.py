@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from damrs_dgl.checksums import file_digest
 from damrs_dgl.errors import RunError
-from damrs_dgl.files import whole_file, write_text
-from damrs_dgl.sealed import read_sealed, write_sealed
+from damrs_dgl.storage.checksums import file_digest
+from damrs_dgl.storage.files import whole_file, write_text
+from damrs_dgl.storage.sealed import read_sealed, write_sealed
 from damrs_dgl.studies.judging import Judgement
 from damrs_dgl.training.checkpoint import CheckpointStore
 

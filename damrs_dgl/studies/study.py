@@ -17,7 +17,7 @@ from damrs_dgl.evaluation.list_metrics import plugin_metrics
 from damrs_dgl.models.registry import reads_content
 from damrs_dgl.provenance import result_parts
 from damrs_dgl.recipe import Recipe, as_system, with_values
-from damrs_dgl.run import artefact_key
+from damrs_dgl.storage.run import artefact_key
 from damrs_dgl.studies.results import PER_USER_K, CellResult, ResultStore
 
 CLEAN = "none"  # the noise of a ratio-0 cell: clean data is the same for every kind of noise

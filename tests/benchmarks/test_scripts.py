@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import fit_memory
-from damrs_dgl.run import RunDirectory
+from damrs_dgl.storage.run import RunDirectory
 
 
 @pytest.mark.parametrize(("name", "sides"), [("training_epoch", 3), ("behavior_graph", 2), ("evaluation", 3)])

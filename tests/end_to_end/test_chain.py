@@ -144,7 +144,7 @@ def test_a_changed_setting_is_named_and_its_stages_work_again(fitted: CommandLin
 
 def test_another_file_format(fitted: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A training in it is not touched; graphs and metrics alone are made anew."""
-    for module in ("run", "manifest", "provenance", "stages.workspace"):
+    for module in ("storage.run", "storage.manifest", "provenance", "stages.workspace"):
         monkeypatch.setattr(f"damrs_dgl.{module}.FORMAT_VERSION", 1000)
     before = sorted(fitted.folder.rglob("*"))
     fitted.refused("fit", saying=("holds a training in file format 5", "reads 1000", "choose another --run"))

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from damrs_dgl.evaluation import list_metrics as module
-from damrs_dgl.manifest import Manifest
+from damrs_dgl.storage.manifest import Manifest
 from damrs_dgl.studies import judging
 from tests.cli_runner import CommandLine
 

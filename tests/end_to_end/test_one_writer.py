@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from damrs_dgl.locking import RunLock
+from damrs_dgl.storage.locking import RunLock
 from tests.cli_runner import CommandLine, without_times
 from tests.end_to_end.conftest import Shop
 

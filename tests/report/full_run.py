@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from damrs_dgl.files import write_csv, write_json
+from damrs_dgl.storage.files import write_csv, write_json
 
 HOSTILE = "<script>alert(1)</script>"
 HOSTILE_MARK = '"><img src="https://example.org/x.png" onerror="alert(2)">'

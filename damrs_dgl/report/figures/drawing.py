@@ -9,7 +9,7 @@ from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 from damrs_dgl.data.modality_names import FEEDBACK_ADDED, FEEDBACK_REMOVED
-from damrs_dgl.files import whole_file
+from damrs_dgl.storage.files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from damrs_dgl.errors import RunError
-from damrs_dgl.sealed import read_sealed, write_sealed
+from damrs_dgl.storage.sealed import read_sealed, write_sealed
 from damrs_dgl.studies.study import Study
 from damrs_dgl.studies.tune.search import Trial
 from damrs_dgl.studies.tune.trials import TrialResult, TrialStore

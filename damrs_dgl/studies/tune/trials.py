@@ -16,7 +16,7 @@ from typing import Any
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DamrsError, RunError, TrainingError
-from damrs_dgl.sealed import read_sealed, soundness, write_sealed
+from damrs_dgl.storage.sealed import read_sealed, soundness, write_sealed
 from damrs_dgl.studies.results import ResultStore
 from damrs_dgl.studies.study import Cell
 from damrs_dgl.studies.training import CellTrainer

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from damrs_dgl.errors import RunError
-from damrs_dgl.run import RunDirectory, artefact_key, change_text
+from damrs_dgl.storage.run import RunDirectory, artefact_key, change_text
 
 DATA = {"format": "synthetic"}
 

@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from damrs_dgl.errors import RunError
-from damrs_dgl.files import storage_error
 from damrs_dgl.processes import current, is_alive, start_mark
+from damrs_dgl.storage.files import storage_error
 
 LOCK_NAME = "run.lock"
 _TEMPORARY = re.compile(r"\.(.+)\.(\d{1,18})\.tmp")  # what `files.whole_file` calls a file that is not whole yet

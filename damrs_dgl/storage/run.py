@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from damrs_dgl.errors import RunError
-from damrs_dgl.locking import RunLock, clear_leftovers
-from damrs_dgl.manifest import FORMAT_VERSION, Manifest
+from damrs_dgl.storage.locking import RunLock, clear_leftovers
+from damrs_dgl.storage.manifest import FORMAT_VERSION, Manifest
 
 _SHOWN_CHANGES = 3
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from damrs_dgl.errors import StorageError
-from damrs_dgl.locking import LOCK_NAME, Holder, RunBusyError, RunLock, clear_leftovers
 from damrs_dgl.processes import is_alive, start_mark
+from damrs_dgl.storage.locking import LOCK_NAME, Holder, RunBusyError, RunLock, clear_leftovers
 
 
 @pytest.fixture
@@ -139,12 +139,12 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def test_of_many_that_come_at_once_one_gets_it(tmp_path: Path, dead: int) -> None:
     left_behind(tmp_path, pid=dead)
     program = (
-        "import sys; from pathlib import Path; from damrs_dgl.locking import *\n"
+        "import sys; from pathlib import Path; from damrs_dgl.storage.locking import *\n"
         "lock = RunLock(Path(sys.argv[1])); sys.stdin.readline()\n"
         "try: lock.acquire('fit'); print('got')\nexcept RunBusyError: print('busy')\n"
         "sys.stdout.flush(); sys.stdin.readline(); lock.release()"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
     racers = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], **pipes) for _ in range(6)]
     for racer in racers:

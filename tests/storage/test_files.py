@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from damrs_dgl.errors import RunError, StorageError
-from damrs_dgl.files import read_json, whole_file, write_csv, write_json, write_text
+from damrs_dgl.storage.files import read_json, whole_file, write_csv, write_json, write_text
 
 
 def test_folders_are_made_and_the_file_replaced(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from damrs_dgl.errors import RunError
-from damrs_dgl.files import read_json, without_nan, write_json
+from damrs_dgl.storage.files import read_json, without_nan, write_json
 
 
 def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
