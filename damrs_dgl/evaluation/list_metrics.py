@@ -11,11 +11,11 @@ or None where the data give none.
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.metadata import EntryPoint
 from numbers import Real
 
 import torch
@@ -25,6 +25,7 @@ from damrs_dgl.errors import DamrsError
 from damrs_dgl.evaluation.beyond_accuracy import BEYOND_ACCURACY, Metric, mean_over_users
 from damrs_dgl.evaluation.lists import Catalogue, RankedLists
 from damrs_dgl.evaluation.metrics import METRICS
+from damrs_dgl.plugins import use_plugins
 
 ENTRY_POINTS = "damrs_dgl.metrics"
 
@@ -70,23 +71,11 @@ def unusable_metrics() -> Sequence[DamrsError]:
 @lru_cache(maxsize=1)
 def _load() -> tuple[dict[str, Metric], list[DamrsError]]:
     usable: dict[str, Metric] = {}
-    unusable: list[DamrsError] = []
-    for entry in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
-        _add(entry, usable, unusable)
-    return usable, unusable
 
-
-def _add(entry: importlib.metadata.EntryPoint, usable: dict[str, Metric], unusable: list[DamrsError]) -> None:
-    try:
+    def add(entry: EntryPoint) -> None:
         usable[_free_name(entry.name, usable)] = _function(entry.load())
-    except Exception as error:  # whatever another's module does when it is imported
-        unusable.append(
-            DamrsError(
-                f"the metric {entry.name!r} of another package is left out ({type(error).__name__}: {error})",
-                where=entry.value,
-                fix="mend or uninstall that package",
-            )
-        )
+
+    return usable, list(use_plugins(ENTRY_POINTS, "metric", add).values())
 
 
 def _free_name(name: str, taken: Mapping[str, Metric]) -> str:

@@ -12,11 +12,11 @@ A recipe names one by that name, or one that is nowhere registered as `package.m
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import inspect
 import pkgutil
 import re
 import sys
+from collections.abc import Collection
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import TypeVar, cast
@@ -24,6 +24,7 @@ from typing import TypeVar, cast
 import damrs_dgl.models
 from damrs_dgl.errors import DamrsError
 from damrs_dgl.models.base import ModelConfig, RankingModel, WrapperConfig
+from damrs_dgl.plugins import use_plugins
 
 ENTRY_POINTS = "damrs_dgl.models"
 DEFAULT_MODEL = "damrs"
@@ -48,19 +49,7 @@ def _load_all() -> None:
     package = damrs_dgl.models
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        _register_from_outside(entry)
-
-
-def _register_from_outside(entry: importlib.metadata.EntryPoint) -> None:
-    try:
-        register(_system(entry.load()))
-    except Exception as error:  # whatever another's module does when it is imported
-        _UNUSABLE[entry.name.lower()] = DamrsError(
-            f"the system {entry.name!r} of another package is left out ({type(error).__name__}: {error})",
-            where=entry.value,
-            fix="mend or uninstall that package",
-        )
+    _UNUSABLE.update(use_plugins(ENTRY_POINTS, "system", lambda entry: register(_system(entry.load()))))
 
 
 def _system(found: object) -> type[RankingModel]:
@@ -99,9 +88,14 @@ def find_model(name: object) -> type[RankingModel]:
         return known[name.lower()]
     if name.lower() in _UNUSABLE:
         raise ValueError(str(_UNUSABLE[name.lower()]))
+    raise no_system(name, known)
+
+
+def no_system(name: str, known: Collection[str]) -> ValueError:
+    """The mistake of a name that is none of those that are known, with the nearest of them or all."""
     near = get_close_matches(name.lower(), known, n=1)
     cure = f'did you mean "{near[0]}"?' if near else f"the systems are {', '.join(known)}"
-    raise ValueError(f'there is no system "{name}"; {cure}')
+    return ValueError(f'there is no system "{name}"; {cure}')
 
 
 def _imported(name: str) -> type[RankingModel]:

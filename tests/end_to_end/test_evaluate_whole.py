@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.metadata
 import io
 import json
 import re
@@ -178,9 +179,9 @@ def test_a_metric_of_another_package(fitted: CommandLine, monkeypatch: pytest.Mo
     )
     monkeypatch.syspath_prepend(str(fitted.folder))
     entries = [EntryPoint(name, f"shop_metrics:{name}", module.ENTRY_POINTS) for name in ("first_share", "missing")]
-    real = module.importlib.metadata.entry_points
+    real = importlib.metadata.entry_points
     monkeypatch.setattr(
-        module.importlib.metadata,
+        importlib.metadata,
         "entry_points",
         lambda **chosen: entries if chosen.get("group") == module.ENTRY_POINTS else real(**chosen),
     )

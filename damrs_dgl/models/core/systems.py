@@ -8,12 +8,11 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, Final
 
 from damrs_dgl.models.base import ModelConfig, WrapperConfig
 from damrs_dgl.models.core.tables import canonical_model, fill, preset_values
-from damrs_dgl.models.registry import DEFAULT_MODEL, find_backbone, find_model, models
+from damrs_dgl.models.registry import DEFAULT_MODEL, find_backbone, find_model, models, no_system
 from damrs_dgl.toml import toml_value
 
 BACKBONE: Final = "backbone"  # the system that the recipe's own wraps, whichever that is
@@ -74,9 +73,7 @@ def check_system(name: str) -> str:
     lower, known = name.lower(), system_names()
     if lower in known:
         return lower
-    near = get_close_matches(lower, known, n=1)
-    cure = f'did you mean "{near[0]}"?' if near else f"the systems are {', '.join(known)}"
-    raise ValueError(f'there is no system "{name}"; {cure}')
+    raise no_system(name, known)
 
 
 def as_system(values: Mapping[str, Any], name: str) -> dict[str, Any]:
