@@ -149,6 +149,7 @@ def test_training_keys(data: MultimodalDataset, graph: dgl.DGLGraph) -> None:
         "learning_rate_decay": 0.9,
         "decay_epochs": 50,
         "first_judged": 1,
+        "waits_for_climb": False,
     }
     assert trainer.sampler.batch_size == 99 and trainer.sampler.num_negatives == 1
     tables = [
@@ -162,7 +163,9 @@ def test_auto_goes_by_the_data(data: MultimodalDataset, graph: dgl.DGLGraph) -> 
     asked = recipe(training__batch_size="auto", training__patience="auto", training__evaluate_every=3)
     trainer = prepare_training(asked, data, graph, device=CPU)
     assert trainer.sampler.batch_size == 256 and len(trainer.sampler) == -(-len(data.train) // 256) == 2
-    assert trainer.schedule.patience == -(-500 // (2 * 3))
+    assert trainer.schedule.patience == -(-500 // (2 * 3)) and trainer.schedule.waits_for_climb
+    asked = recipe(training__patience=7)
+    assert not prepare_training(asked, data, graph, device=CPU).schedule.waits_for_climb
 
 
 def test_the_batches_are_those_that_the_model_asks_for(data: MultimodalDataset, graph: dgl.DGLGraph) -> None:

@@ -25,7 +25,7 @@ class TrainingKeys(Section):
     patience: Literal["auto"] | Count = Field(
         default="auto",
         description="Stop after so many evaluations without a better score. auto: as many as make 500 steps, "
-        "at least 10",
+        "at least 10, and more while the score climbs back from a dip",
     )
     start: Literal["random", "spectral"] = Field(
         default="random",

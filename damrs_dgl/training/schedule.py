@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from statistics import fmean
 
 Metrics = dict[str, float]
 
@@ -11,6 +12,7 @@ Metrics = dict[str, float]
 class Schedule:
     """How long and how fast to train: at most `epochs`, until `patience` validations bring no better `monitor`.
 
+    waits_for_climb: patience that is used up does not end a training whose validation climbs back from a dip.
     first_judged: validations of earlier epochs, which prepare the model, are noted and choose nothing.
     learning_rate_decay: every optimiser's rate is multiplied by it over `decay_epochs` epochs, a little each epoch.
     """
@@ -23,6 +25,7 @@ class Schedule:
     learning_rate_decay: float = 1.0
     decay_epochs: int = 50
     first_judged: int = 1
+    waits_for_climb: bool = False
 
     def judges(self, epoch: int) -> bool:
         """Whether an epoch's validation says something of the model; the last one's does, so that there is a best."""
@@ -72,7 +75,24 @@ class Progress:
 
     def finished(self, schedule: Schedule) -> bool:
         """Whether the schedule asks for no further epoch."""
-        return self.epoch >= schedule.epochs or self.stale >= schedule.patience
+        if self.epoch >= schedule.epochs:
+            return True
+        return self.stale >= schedule.patience and not (schedule.waits_for_climb and self._climbs(schedule))
+
+    def _climbs(self, schedule: Schedule) -> bool:
+        """Whether the score would pass the best within `patience` evaluations, at the pace of as many last ones.
+
+        That pace is the mean of their later half against that of their earlier one, an evaluation alone is noise.
+        """
+        column, half = f"validation_{schedule.monitor}", schedule.patience // 2
+        scores = [
+            row[column]
+            for epoch, row in enumerate(self.history, start=1)
+            if column in row and schedule.judges(epoch) and schedule.in_turn(epoch)
+        ]
+        earlier, later = fmean(scores[-2 * half : -half]), fmean(scores[-half:])
+        ahead = schedule.patience + half / 2  # from the middle of the later half
+        return later + ahead * (later - earlier) / half > self.best[schedule.monitor]
 
     def is_whole(self, schedule: Schedule) -> bool:
         """Whether a training from scratch under this schedule ends exactly here.
@@ -93,6 +113,7 @@ class Progress:
             if ended or validated != schedule.validates(epoch):
                 return None
             replayed.epoch = epoch
+            replayed.history.append(row)
             if validated:
                 replayed.note(epoch, {monitor: row[f"validation_{monitor}"]}, schedule)
             ended = replayed.finished(schedule)

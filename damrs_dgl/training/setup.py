@@ -89,7 +89,7 @@ def check_weighs_clicks(system: type[RankingModel]) -> None:
 
 
 def schedule_of(keys: TrainingKeys, num_interactions: int, config: ModelConfig) -> Schedule:
-    """How long to train; `patience = "auto"` by the data's size, and one epoch for a closed form."""
+    """How long to train; `patience = "auto"` by the data's size and the climb, and one epoch for a closed form."""
     if issubclass(find_model(config.name), ClosedFormModel):
         return Schedule(1, 1, 1, keys.monitor)
     steps = -(-num_interactions // batch_size_for(keys.batch_size, num_interactions))
@@ -101,6 +101,7 @@ def schedule_of(keys: TrainingKeys, num_interactions: int, config: ModelConfig) 
         keys.learning_rate,
         keys.learning_rate_decay,
         first_judged=config.first_judged_epoch(),
+        waits_for_climb=keys.patience == "auto",
     )
 
 

@@ -28,7 +28,7 @@ def patience_for(asked: Literal["auto"] | int, steps: int) -> int:
     """Evaluations without a better score before training stops. `auto`: those of 500 steps, at least 10.
 
     `steps`: training steps between two evaluations. A small catalogue's epoch is a few steps, and its validation
-    score may fall for dozens of epochs before it rises again.
+    score may fall for dozens of epochs before it rises again (`Schedule.waits_for_climb`).
     """
     return asked if asked != "auto" else max(FEWEST_EVALUATIONS, -(-PATIENT_STEPS // max(steps, 1)))
 

@@ -147,12 +147,12 @@ def test_another_file_format(fitted: CommandLine, monkeypatch: pytest.MonkeyPatc
     for module in ("storage.run", "storage.manifest", "provenance", "stages.workspace"):
         monkeypatch.setattr(f"damrs_dgl.{module}.FORMAT_VERSION", 1000)
     before = sorted(fitted.folder.rglob("*"))
-    fitted.refused("fit", saying=("holds a training in file format 5", "reads 1000", "choose another --run"))
+    fitted.refused("fit", saying=("holds a training in file format 6", "reads 1000", "choose another --run"))
     assert sorted(fitted.folder.rglob("*")) == before
     for path in (fitted.folder / "run").glob("*.safetensors"):
         path.unlink()
     result = fitted.ok("build-graphs", "fit")
-    assert "is in file format 5; what is in it is made anew" in result.err
+    assert "is in file format 6; what is in it is made anew" in result.err
     assert "build-graphs: up to date" not in result.err
     assert "fit: up to date" not in result.err
 

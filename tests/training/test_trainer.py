@@ -155,6 +155,24 @@ def test_patience_starts_again_at_a_better_score() -> None:
     assert (trainer.progress.epoch, trainer.progress.best_epoch) == (7, 5)
 
 
+@pytest.mark.parametrize(
+    ("scores", "ends", "best"),
+    [
+        ([0.5, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.5, 0.5, 0.5, 0.5], 11, 7),  # at its pace it passes .5 in time
+        ([0.5, 0.1, 0.11, 0.12, 0.13], 5, 1),  # at its pace it does not
+        ([0.5, 0.42, 0.41, 0.41, 0.42], 5, 1),
+        ([0.5, 0.1, 0.15, 0.2, 0.3, 0.31, 0.31], 7, 1),  # nor any more
+    ],
+)
+def test_used_up_patience_waits_for_a_climb(scores: list[float], ends: int, best: int) -> None:
+    trainer = scripted(scores)
+    trainer.schedule = Schedule(50, 4, waits_for_climb=True)
+    trainer.fit()
+    assert (trainer.progress.epoch, trainer.progress.best_epoch) == (ends, best)
+    assert trainer.progress.is_whole(trainer.schedule)
+    assert not trainer.progress.is_on_the_way(Schedule(50, 4)) or ends == 5
+
+
 def test_validation_in_turn_and_at_the_end() -> None:
     trainer = scripted([0.1, 0.2, 0.3], evaluate_every=3, epochs=7)
     trainer.fit()
