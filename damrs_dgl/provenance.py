@@ -31,10 +31,8 @@ def fit_parts(recipe: Recipe[Any], data: str) -> dict[str, Any]:
     Of a system whose members are trained to their end inside its one epoch, epochs and patience are among it.
     """
     trains_members = find_model(recipe.model.name).members is not RankingModel.members
-    first = max(part.first_judged_epoch() for _, part in recipe.model.parts())
     return {
         **graphs_parts(recipe, data),
-        **({"the first judged epoch": first} if first > 1 else {}),
         **_values(recipe, "model"),
         **_values(recipe, "training", without=frozenset() if trains_members else FREE_ON_RESUME),
     }

@@ -1,4 +1,4 @@
-"""What metrics and groups are called where people read of them."""
+"""What metrics, groups and systems of the floor are called where people read of them."""
 
 from __future__ import annotations
 
@@ -32,3 +32,17 @@ def headline(values: Mapping[str, Any]) -> list[str]:
         return []
     k = min(ks, key=lambda found: abs(found - 20))
     return [f"{name}@{k}" for name in ("recall", "ndcg") if f"{name}@{k}" in values]
+
+
+def floor_label(name: str, own: str) -> str:
+    """What a system of the floor is called beside a recipe's `own`, which may be the same with other keys."""
+    return f"{name}, defaults" if name == own else name
+
+
+def floor_beside(own: str, metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The floor in `metrics.json` of the system `own` by label, without that system itself where it is one of these."""
+    return {
+        floor_label(name, own): found
+        for name, found in metrics["floor"].items()
+        if name != own or found["validation"] != metrics["validation"]
+    }

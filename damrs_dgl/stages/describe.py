@@ -39,7 +39,7 @@ def summary_of(workspace: Workspace) -> dict[str, Any]:
     """What the data set holds, stored as `dataset.json` where that can be."""
     dataset = workspace.dataset
     found = _agreement(workspace)
-    summary: dict[str, Any] = {"name": workspace.recipe.name, **dataset.describe()}
+    summary = dataset.describe()
     summary["synthetic"] = workspace.is_synthetic
     summary["mean_similarity"] = {name: agreement.mean_similarity for name, agreement in found.items()}
     summary["content"] = {name: asdict(agreement) for name, agreement in found.items()}

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from damrs_dgl.evaluation.labels import floor_beside
 from damrs_dgl.evaluation.list_metrics import unusable_metrics
 from damrs_dgl.factory import SplitEvaluator
 from damrs_dgl.stages.floor import current_floor, lost_to_floor
@@ -17,7 +18,7 @@ from damrs_dgl.stages.per_user import write_per_user
 from damrs_dgl.stages.shown_table import show_table
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.storage.files import read_json, write_json
-from damrs_dgl.studies.judging import Judge, floor_label
+from damrs_dgl.studies.judging import Judge
 
 PACKAGES = ("damrs-dgl", "torch", "dgl", "numpy", "scipy")
 
@@ -135,14 +136,9 @@ def show_beside_floor(workspace: Workspace, metrics: dict[str, Any], format: str
     columns = list(dict.fromkeys([recipe.training.monitor, f"recall@{k}", f"ndcg@{k}"]))
     beside = [name for name in metrics["beyond_accuracy"] if name.endswith(f"@{k}")]
     own = recipe.model.name
-    others = {
-        floor_label(name, own): found
-        for name, found in metrics["floor"].items()
-        if name != own or found["validation"] != metrics["validation"]
-    }
     rows = [
         [name, *(found["test"][key] for key in columns), *(found["beyond_accuracy"].get(key) for key in beside)]
-        for name, found in {own: metrics, **others}.items()
+        for name, found in {own: metrics, **floor_beside(own, metrics)}.items()
     ]
     title = f"{recipe.name}: test lists of {k} beside the floor{workspace.synthetic_note}"
     shown = [name.partition("@")[0].replace("_", " ") for name in (*columns, *beside)]

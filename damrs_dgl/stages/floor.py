@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from damrs_dgl.errors import RunError
+from damrs_dgl.evaluation.labels import floor_beside
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.storage.files import read_json
-from damrs_dgl.studies.judging import Judge, floor_label, trained_floor
+from damrs_dgl.studies.judging import Judge, trained_floor
 
 Floor = dict[str, dict[str, Any]]  # by system: validation, test and beyond_accuracy, as metrics.json holds the model's
 
@@ -46,12 +47,12 @@ def lost_to_floor(recipe: Recipe[Any], metrics: Mapping[str, Any]) -> str | None
     """
     monitor = recipe.training.monitor
     own, test = metrics["validation"][monitor], metrics["test"][monitor]
-    better = {system: floor for system, floor in metrics["floor"].items() if floor["validation"][monitor] > own}
+    beside = floor_beside(recipe.model.name, metrics)
+    better = {name: found for name, found in beside.items() if found["validation"][monitor] > own}
     if not better:
         return None
-    names = {system: floor_label(system, recipe.model.name) for system in better}
     against = " and ".join(
-        f"{names[system]} with {floor['validation'][monitor]:.4f} (test {floor['test'][monitor]:.4f})"
-        for system, floor in better.items()
+        f"{name} with {found['validation'][monitor]:.4f} (test {found['test'][monitor]:.4f})"
+        for name, found in better.items()
     )
     return f"{recipe.name} has validation {monitor} {own:.4f} (test {test:.4f}) and loses to {against}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from damrs_dgl.evaluation.labels import span_text
+from damrs_dgl.evaluation.labels import floor_label, span_text
 from damrs_dgl.report.figures.groups import groups_figure
 from damrs_dgl.report.sections.groups import COLUMNS
 from damrs_dgl.scoring import Scorer
@@ -22,7 +22,7 @@ from damrs_dgl.studies.groups import (
     item_counts,
     popularity_thirds,
 )
-from damrs_dgl.studies.judging import Judge, floor_label, trained_floor
+from damrs_dgl.studies.judging import Judge, trained_floor
 
 
 @writing_stage

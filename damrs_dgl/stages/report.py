@@ -110,11 +110,15 @@ def _summary(workspace: Workspace) -> Mapping[str, Any]:
 
 
 def _graph(workspace: Workspace) -> tuple[dgl.DGLGraph | None, Mapping[str, Any] | None]:
-    """The stored graph and its summary, neither where they are not there or no longer fit the recipe."""
+    """The stored graph and its summary, neither where they are not there, no longer fit or cannot be read here."""
     run = workspace.run
     if not run.is_sound("graphs", workspace.graphs_parts, workspace.console.warning):
         return None, None
-    return load_graph(run.graph, verified=True), read_json(run.graph_summary, fix=_AGAIN)
+    try:
+        return load_graph(run.graph, verified=True), read_json(run.graph_summary, fix=_AGAIN)
+    except RunError as error:
+        workspace.console.warning(f"{error.where}: {error.what}; the page leaves the graphs out")
+        return None, None
 
 
 def _studies(workspace: Workspace) -> dict[str, list[Row]]:

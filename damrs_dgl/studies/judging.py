@@ -82,8 +82,3 @@ def trained_floor(
         own = with_values(recipe, {"model": {"name": name}})
         trainer = prepare_training(own, dataset, graph, device=device)
         yield FloorSystem(name, own.model == recipe.model, trainer.fit().best, scorer_of(trainer.model))
-
-
-def floor_label(name: str, own: str) -> str:
-    """What a table calls a system of the floor beside the recipe's `own`, which may be the same with other keys."""
-    return f"{name}, defaults" if name == own else name

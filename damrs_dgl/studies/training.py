@@ -113,13 +113,11 @@ def keep_result(
     validation = SplitEvaluator(recipe, dataset, "validation", users_of=clean)(scorer)
     test = Judge(recipe, dataset, users_of=clean)(scorer)
     other_clicks = dataset.train is not clean.train
-    column = f"validation_{recipe.training.monitor}"
     schedule = schedule_of(recipe.training, len(dataset.train), recipe.model)
-    judged = [row for row in progress.history if column in row and schedule.judges(int(row["epoch"]))]
     facts = {
         **({"clean_candidates": SplitEvaluator(recipe, clean, "test")(scorer)} if other_clicks else {}),
         "validation": validation,
-        "curve": [[int(row["epoch"]), row[column]] for row in judged],
+        "curve": progress.curve(schedule),
         "best_epoch": progress.best_epoch,
         "epochs": progress.epoch,
         "seconds": progress.seconds,

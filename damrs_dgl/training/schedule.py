@@ -27,6 +27,11 @@ class Schedule:
     first_judged: int = 1
     waits_for_climb: bool = False
 
+    @property
+    def monitored(self) -> str:
+        """The history's column of the monitored score."""
+        return f"validation_{self.monitor}"
+
     def judges(self, epoch: int) -> bool:
         """Whether an epoch's validation says something of the model; the last one's does, so that there is a best."""
         return epoch >= min(self.first_judged, self.epochs)
@@ -59,6 +64,12 @@ class Progress:
         """Of all epochs, validation among them."""
         return round(sum(row["seconds"] for row in self.history), 3)
 
+    def curve(self, schedule: Schedule) -> list[tuple[int, float]]:
+        """(epoch, monitored score) of each validation that says something of the model."""
+        rows = enumerate(self.history, start=1)
+        column = schedule.monitored
+        return [(epoch, row[column]) for epoch, row in rows if column in row and schedule.judges(epoch)]
+
     def note(self, epoch: int, metrics: Metrics, schedule: Schedule) -> bool:
         """Take in an epoch's validation; whether it is the best so far.
 
@@ -84,12 +95,8 @@ class Progress:
 
         That pace is the mean of their later half against that of their earlier one, an evaluation alone is noise.
         """
-        column, half = f"validation_{schedule.monitor}", schedule.patience // 2
-        scores = [
-            row[column]
-            for epoch, row in enumerate(self.history, start=1)
-            if column in row and schedule.judges(epoch) and schedule.in_turn(epoch)
-        ]
+        half = schedule.patience // 2
+        scores = [score for epoch, score in self.curve(schedule) if schedule.in_turn(epoch)]
         earlier, later = fmean(scores[-2 * half : -half]), fmean(scores[-half:])
         ahead = schedule.patience + half / 2  # from the middle of the later half
         return later + ahead * (later - earlier) / half > self.best[schedule.monitor]
@@ -107,14 +114,14 @@ class Progress:
 
     def _ends(self, schedule: Schedule) -> bool | None:
         """Whether a training from scratch ends with this history; None where it would have another."""
-        replayed, monitor, ended = Progress(), schedule.monitor, False
+        replayed, column, ended = Progress(), schedule.monitored, False
         for epoch, row in enumerate(self.history, start=1):
-            validated = f"validation_{monitor}" in row
+            validated = column in row
             if ended or validated != schedule.validates(epoch):
                 return None
             replayed.epoch = epoch
             replayed.history.append(row)
             if validated:
-                replayed.note(epoch, {monitor: row[f"validation_{monitor}"]}, schedule)
+                replayed.note(epoch, {schedule.monitor: row[column]}, schedule)
             ended = replayed.finished(schedule)
         return ended

@@ -50,6 +50,8 @@ def metrics(own: float, other: float) -> dict[str, Any]:
 def test_validation_says_whether_the_simple_systems_are_beaten() -> None:
     assert "does not beat itemknn" in texts(overview_section(inputs(metrics=metrics(0.1, 0.2))))
     assert "the better of the simple systems" in texts(overview_section(inputs(metrics=metrics(0.2, 0.1))))
+    own = texts(overview_section(inputs(metrics=metrics(0.1, 0.2), system="itemknn")))
+    assert "does not beat itemknn, defaults" in own  # the same system with other keys
 
 
 def test_what_is_missing_is_named() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from damrs_dgl.evaluation.labels import headline, metric_label
+from damrs_dgl.evaluation.labels import floor_beside, headline, metric_label
 from damrs_dgl.report.blocks import Block, Figures, Paragraph, Section, Table
 from damrs_dgl.report.charts import Bar, ranked_bars
 from damrs_dgl.report.inputs import ReportInputs
@@ -16,20 +16,15 @@ def metrics_section(inputs: ReportInputs) -> Section | None:
     metrics = inputs.metrics
     if metrics is None:
         return None
-    floor = floor_of(metrics)
-    blocks: list[Block] = []
-    if floor:
-        names = headline(metrics["test"])
-        blocks.append(Figures([_beside(inputs, metrics["test"], floor, name) for name in names]))
-    else:
-        blocks.append(
-            Paragraph("popularity and itemknn are not beside it: this run's metrics.json has no floor.", tone="warning")
-        )
-    blocks.append(_table("Test", inputs.system, metrics["test"], floor))
+    beside = floor_beside(inputs.system, metrics)
+    floor = {name: found["test"] for name, found in beside.items()}
+    blocks: list[Block] = [
+        Figures([_beside(inputs, metrics["test"], floor, name) for name in headline(metrics["test"])]),
+        _table("Test", inputs.system, metrics["test"], floor),
+    ]
     blocks.append(_table("Validation, which chose the epoch", inputs.system, metrics["validation"], {}, folded=True))
-    beyond = _beyond(inputs.system, metrics)
-    if beyond:
-        blocks.append(beyond)
+    if metrics["beyond_accuracy"]:
+        blocks.append(_beyond(inputs.system, metrics["beyond_accuracy"], beside))
     blocks.append(
         Paragraph(
             f"All items are ranked for every user (protocol “{metrics['protocol']}”); seed {metrics['seed']}, best "
@@ -40,17 +35,11 @@ def metrics_section(inputs: ReportInputs) -> Section | None:
     return Section("metrics", "What it is worth", blocks)
 
 
-def floor_of(metrics: Mapping[str, Any], part: str = "test") -> dict[str, dict[str, float]]:
-    """{simple system: its metrics of a part}; nothing where the run was evaluated without."""
-    floor = metrics.get("floor") or {}
-    return {name: dict(found[part]) for name, found in floor.items() if part in found}
-
-
 def _beside(
     inputs: ReportInputs, test: Mapping[str, float], floor: Mapping[str, Mapping[str, float]], metric: str
 ) -> Any:
     bars = [Bar(f"{inputs.system} (this run)", test[metric], strong=True)]
-    bars += [Bar(name, values[metric]) for name, values in floor.items() if metric in values]
+    bars += [Bar(name, values[metric]) for name, values in floor.items()]
     bars.sort(key=lambda bar: -bar.value)
     return ranked_bars(f"Test {metric_label(metric)}", bars, value_label=metric_label(metric))
 
@@ -77,13 +66,10 @@ def _table(
     )
 
 
-def _beyond(system: str, metrics: Mapping[str, Any]) -> Table | None:
+def _beyond(system: str, own: Mapping[str, float], beside: Mapping[str, Mapping[str, Any]]) -> Table:
     """Metrics beyond accuracy of the test lists, a column a system."""
-    own = metrics.get("beyond_accuracy")
-    if not own:
-        return None
-    others = floor_of(metrics, "beyond_accuracy")
     rows = [
-        [name.replace("_", " "), value, *(found.get(name) for found in others.values())] for name, value in own.items()
+        [name.replace("_", " "), value, *(found["beyond_accuracy"].get(name) for found in beside.values())]
+        for name, value in own.items()
     ]
-    return Table("Beyond accuracy: the test lists", ["metric", system, *others], rows, folded=True)
+    return Table("Beyond accuracy: the test lists", ["metric", system, *beside], rows, folded=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from statistics import fmean
 
-from damrs_dgl.evaluation.labels import headline, metric_label
+from damrs_dgl.evaluation.labels import floor_beside, headline, metric_label
 from damrs_dgl.graphs.agreement_words import tells
 from damrs_dgl.report.blocks import Block, Findings, Paragraph, Section, Tiles
 from damrs_dgl.report.inputs import ReportInputs, is_number
-from damrs_dgl.report.sections.metrics import floor_of
 from damrs_dgl.report.sections.systems import system_of
 
 _COMMANDS = {
@@ -68,16 +67,12 @@ def _against_floor(inputs: ReportInputs) -> str:
     if metric is None:
         return f"{system} was evaluated."
     own = f"{system} reaches a test {metric_label(metric)} of {test[metric]:.4f}"
-    floor = {name: found for name, found in floor_of(inputs.metrics).items() if metric in found and name != system}
-    if not floor:
-        return f"{own}."
-    judged = floor_of(inputs.metrics, "validation")
-    decide = judged if all(metric in judged.get(name, {}) for name in floor) else floor
-    score = (inputs.metrics["validation"] if decide is judged else test)[metric]
-    best = max(floor, key=lambda name: decide[name][metric])
-    simple = floor[best][metric]
-    if score <= decide[best][metric]:
-        scores = f"{score:.4f} against {decide[best][metric]:.4f}"
+    beside = floor_beside(system, inputs.metrics)
+    best = max(beside, key=lambda name: beside[name]["validation"][metric])
+    judged, simple = beside[best]["validation"][metric], beside[best]["test"][metric]
+    score = inputs.metrics["validation"][metric]
+    if score <= judged:
+        scores = f"{score:.4f} against {judged:.4f}"
         return f"{own}. By validation ({scores}) it does not beat {best}, which needs no training (test {simple:.4f})."
     if not simple:
         return f"{own}; {best}, the better of the simple systems, finds nothing."

@@ -13,15 +13,14 @@ import sqlite3
 import warnings
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from damrs_dgl.errors import DamrsError, InternalError, RunError, TrainingError
+from damrs_dgl.errors import DamrsError, RunError
 from damrs_dgl.models.core.ranges import Range, Values
 from damrs_dgl.search_space import SearchSpace
 from damrs_dgl.studies.tune.search import Search, Trial
-from damrs_dgl.studies.tune.trials import Pruned, TrialOutcome, TrialResult, Verdict
+from damrs_dgl.studies.tune.trials import LastOutcome, Pruned, TrialResult, Verdict, from_json, to_json
 from damrs_dgl.toml import toml_value
 
 _UNPRUNED = 5  # finished trials before any is pruned
@@ -105,12 +104,12 @@ class OptunaSearch(Search):
         prune = trial.params and epoch >= self._patience and own.should_prune()
         return Verdict.PRUNE if prune else Verdict.GO_ON
 
-    def end(self, trial: Trial, outcome: TrialOutcome) -> None:
+    def end(self, trial: Trial, outcome: LastOutcome) -> None:
         from optuna.trial import TrialState
 
         own = self._active.pop(trial.number)
         self._ended.add(trial.number)
-        own.set_user_attr("outcome", _written(outcome))
+        own.set_user_attr("outcome", to_json(outcome))
         if isinstance(outcome, TrialResult):
             self._study.tell(own, outcome.score)
         else:
@@ -144,9 +143,7 @@ class OptunaSearch(Search):
     def _trial(self, found: Any) -> Trial:
         read = {} if _is_recipe(found) else found.params
         params = {key: _read(self.space.entries[key], value) for key, value in read.items()}
-        return Trial(
-            found.number, params, _read_outcome(found.user_attrs.get("outcome")) if found.state.is_finished() else None
-        )
+        return Trial(found.number, params, _outcome(found) if found.state.is_finished() else None)
 
     def _found(self) -> list[Any]:
         return self._study.get_trials(deepcopy=False)
@@ -203,6 +200,11 @@ def _again(study: Any, found: Any) -> Any:
     return optuna.trial.Trial(study, found._trial_id)
 
 
+def _outcome(found: Any) -> LastOutcome:
+    written = found.user_attrs.get("outcome")
+    return DamrsError("nothing is known of it") if written is None else from_json(written)
+
+
 def _is_recipe(found: Any) -> bool:
     return found.number == 0 or bool(found.user_attrs.get("recipe"))
 
@@ -232,27 +234,3 @@ def _stored(values: Values, value: Any) -> Any:
 
 def _read(values: Values, stored: Any) -> Any:
     return stored if isinstance(values, Range) else next(value for value in values if toml_value(value) == stored)
-
-
-def _written(outcome: TrialOutcome) -> dict[str, Any]:
-    if isinstance(outcome, TrialResult):
-        return {"kind": "finished", **asdict(outcome)}
-    if isinstance(outcome, Pruned):
-        return {"kind": "pruned", **asdict(outcome)}
-    assert isinstance(outcome, DamrsError)
-    ours = isinstance(outcome, InternalError)
-    kind = "training" if isinstance(outcome, TrainingError) else "ours" if ours else "other"
-    return {"kind": kind, "what": outcome.what, "where": outcome.where, "fix": outcome.fix}
-
-
-def _read_outcome(written: dict[str, Any] | None) -> TrialOutcome:
-    if written is None:
-        return DamrsError("nothing is known of it")
-    facts = {key: value for key, value in written.items() if key != "kind"}
-    kind = written["kind"]
-    if kind == "finished":
-        return TrialResult(**{**facts, "curve": tuple((epoch, score) for epoch, score in facts["curve"])})
-    if kind == "pruned":
-        return Pruned(**facts)
-    error = {"training": TrainingError, "ours": InternalError}.get(kind, DamrsError)
-    return error(facts["what"], where=facts["where"], fix=facts["fix"])

@@ -12,6 +12,7 @@ from damrs_dgl.studies.training import one_thread
 from damrs_dgl.studies.tune.search import Search, Trial
 from damrs_dgl.studies.tune.trial_workers import TrialWorkers
 from damrs_dgl.studies.tune.trials import (
+    LastOutcome,
     Pruned,
     Report,
     StoppedTrial,
@@ -112,7 +113,7 @@ class Tuning:
         self.ran_out = self.ran_out or self.is_over
         return None
 
-    def _known(self, trial: Trial, cell: Cell) -> TrialOutcome | None:
+    def _known(self, trial: Trial, cell: Cell) -> LastOutcome | None:
         try:
             found = self.store.read(self.study.key(cell), self.study.recipe.training.monitor)
         except DamrsError as error:  # values that do not fit together

@@ -18,7 +18,7 @@ from damrs_dgl.errors import DamrsError
 from damrs_dgl.models.core.ranges import Values
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.studies.study import Cell, changes_of
-from damrs_dgl.studies.tune.trials import Pruned, TrialOutcome, TrialResult, Verdict
+from damrs_dgl.studies.tune.trials import LastOutcome, Pruned, TrialResult, Verdict
 
 _LISTED = 1_000_000  # combinations that may be listed to draw some of them
 
@@ -32,7 +32,7 @@ class Trial:
 
     number: int
     params: dict[str, Any] = field(default_factory=dict)
-    outcome: TrialOutcome | None = None
+    outcome: LastOutcome | None = None
     search: str = ""
 
     def cell(self, recipe: Recipe[Any]) -> Cell:
@@ -62,7 +62,7 @@ class Search(ABC):
         """Hear of an evaluation; say whether the trial goes on."""
 
     @abstractmethod
-    def end(self, trial: Trial, outcome: TrialOutcome) -> None:
+    def end(self, trial: Trial, outcome: LastOutcome) -> None:
         """Hear what a trial came to."""
 
     def pruned_before(self, trial: Trial) -> Pruned | None:
@@ -94,7 +94,7 @@ class GridSearch(Search):
     def report(self, trial: Trial, epoch: int, score: float) -> Verdict:
         return Verdict.GO_ON
 
-    def end(self, trial: Trial, outcome: TrialOutcome) -> None:
+    def end(self, trial: Trial, outcome: LastOutcome) -> None:
         trial.outcome = outcome
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.errors import DamrsError, RunError, TrainingError
+from damrs_dgl.errors import DamrsError, InternalError, RunError, TrainingError
 from damrs_dgl.storage.sealed import read_sealed, soundness, write_sealed
 from damrs_dgl.studies.results import ResultStore
 from damrs_dgl.studies.study import Cell
@@ -63,8 +63,30 @@ class StoppedTrial:
     """A trial whose search ran out of time; its training is kept."""
 
 
-TrialOutcome = TrialResult | Pruned | DamrsError | StoppedTrial
+LastOutcome = TrialResult | Pruned | DamrsError
+TrialOutcome = LastOutcome | StoppedTrial
 Report = Callable[[int, float | None], Verdict]  # (epoch, monitored score; None: of a member, which is not judged)
+
+
+def to_json(outcome: LastOutcome) -> dict[str, Any]:
+    """What a trial came to, as files keep it."""
+    if isinstance(outcome, DamrsError):
+        ours = isinstance(outcome, InternalError)
+        kind = "training" if isinstance(outcome, TrainingError) else "ours" if ours else "other"
+        return {"kind": kind, "what": outcome.what, "where": outcome.where, "fix": outcome.fix}
+    return {"kind": "pruned" if isinstance(outcome, Pruned) else "finished", **asdict(outcome)}
+
+
+def from_json(written: dict[str, Any]) -> LastOutcome:
+    """The same back. Raises KeyError, TypeError or ValueError for anything else."""
+    facts = {key: value for key, value in written.items() if key != "kind"}
+    kind = written["kind"]
+    if kind == "finished":
+        return TrialResult(**{**facts, "curve": tuple((int(epoch), score) for epoch, score in facts["curve"])})
+    if kind == "pruned":
+        return Pruned(**facts)
+    error = {"training": TrainingError, "ours": InternalError}.get(kind, DamrsError)
+    return error(facts["what"], where=facts["where"], fix=facts["fix"])
 
 
 class _Ended(Exception):
@@ -84,8 +106,7 @@ class TrialStore:
 
     def write(self, key: str, cell: Cell, outcome: TrialResult | TrainingError) -> None:
         """Keep a finished trial, or one that fails whenever it is trained."""
-        found = {"error": outcome.what} if isinstance(outcome, TrainingError) else asdict(outcome)
-        write_sealed(self._path(key), {"trial": str(cell), **found})
+        write_sealed(self._path(key), {"trial": str(cell), **to_json(outcome)})
 
     def read(self, key: str, monitor: str) -> TrialResult | TrainingError | None:
         """What a trial came to, None where there is nothing that can be believed; what is damaged is removed."""
@@ -117,10 +138,10 @@ class TrialStore:
 
 
 def _believed(content: dict[str, Any]) -> TrialResult | TrainingError:
-    del content["trial"]
-    if "error" in content:
-        return TrainingError(content["error"])
-    return TrialResult(**{**content, "curve": tuple((int(epoch), score) for epoch, score in content["curve"])})
+    outcome = from_json({key: value for key, value in content.items() if key != "trial"})
+    if not isinstance(outcome, (TrialResult, TrainingError)):
+        raise ValueError("it does not last")
+    return outcome
 
 
 class TrialTrainer(CellTrainer):
@@ -140,7 +161,7 @@ class TrialTrainer(CellTrainer):
 
     def _run(self, cell: Cell, report: Report) -> TrialOutcome:
         trainer = self._trainer(cell)
-        listener = _Listener(trainer.schedule.monitor, report)
+        listener = _Listener(report)
         trainer.listeners.append(listener)
         for member in trainer.members.values():
             member.listeners.append(listener.of_member)
@@ -150,7 +171,7 @@ class TrialTrainer(CellTrainer):
         except _Ended as end:
             outcome: TrialOutcome = StoppedTrial() if end.verdict is Verdict.STOP else _pruned(listener, trainer)
         else:
-            outcome = _finished(listener, progress)
+            outcome = _finished(listener, progress, trainer.schedule.monitor)
         if not isinstance(outcome, StoppedTrial):
             self.study.results.remove_training(self.study.key(cell))
         return outcome
@@ -164,20 +185,17 @@ class TrialTrainer(CellTrainer):
 class _Listener:
     """Tells of evaluations that were not told of before; ends the training where the answer says so."""
 
-    def __init__(self, monitor: str, report: Report) -> None:
-        self.monitor = monitor
+    def __init__(self, report: Report) -> None:
         self.report = report
         self.curve: list[tuple[int, float]] = []
 
     def __call__(self, progress: Progress, schedule: Schedule) -> None:
-        column = f"validation_{self.monitor}"
         told = self.curve[-1][0] if self.curve else 0
-        for row in progress.history:
-            epoch = int(row["epoch"])
-            if epoch <= told or column not in row or not schedule.judges(epoch):
+        for epoch, score in progress.curve(schedule):
+            if epoch <= told:
                 continue
-            self.curve.append((epoch, row[column]))
-            verdict = self.report(epoch, row[column])
+            self.curve.append((epoch, score))
+            verdict = self.report(epoch, score)
             if verdict is not Verdict.GO_ON and not progress.finished(schedule):
                 raise _Ended(verdict)
 
@@ -192,8 +210,8 @@ def _pruned(listener: _Listener, trainer: Trainer) -> Pruned:
     return Pruned(max((score for _, score in listener.curve), default=None), progress.epoch, progress.seconds)
 
 
-def _finished(listener: _Listener, progress: Progress) -> TrialResult:
-    score = progress.best[listener.monitor]
+def _finished(listener: _Listener, progress: Progress, monitor: str) -> TrialResult:
+    score = progress.best[monitor]
     return TrialResult(
         dict(progress.best), score, progress.best_epoch, progress.epoch, progress.seconds, tuple(listener.curve)
     )
