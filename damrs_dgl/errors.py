@@ -103,11 +103,13 @@ class InternalError(DamrsError):
     exit_code = 1
 
 
-def unexpected(error: Exception) -> DamrsError:
-    """What to say of an error that nothing recognised.
+def as_ours(error: Exception) -> DamrsError:
+    """The error itself where it is one of ours, else what to say of one that nothing recognised.
 
     Memory, disk and files are the user's to mend, a system of another package is its author's, and the rest ours.
     """
+    if isinstance(error, DamrsError):
+        return error
     what = f"{type(error).__name__}: {error}"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _of_memory(str(error)):
         fix = "lower training.batch_size, evaluation.block_size, graphs.block_size or the width of the system"

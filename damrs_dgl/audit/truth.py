@@ -9,7 +9,6 @@ import numpy as np
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.formats.columnar import read_columns
 from damrs_dgl.data.formats.files import require_file
-from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import DataError
 
 
@@ -28,7 +27,7 @@ def known_noise(path: Path, dataset: MultimodalDataset) -> np.ndarray:
         shown = table["is_noise"][int(wrong[0])].as_py()
         what = f"is_noise is neither 0 nor 1 in {len(wrong):,} rows, the first {shown!r}"
         raise DataError(what, where=path, fix="write 1 for noise and 0 for the rest")
-    pairs = Interactions.from_numpy(dataset.user_indices(table["user"]), dataset.item_indices(table["item"]))
+    pairs = dataset.pairs_of(table)
     known = ((pairs.users >= 0) & (pairs.items >= 0)).numpy()
     noisy = pairs.keys(dataset.num_items).numpy()[known & marked]
     found = np.isin(dataset.train.keys(dataset.num_items).numpy(), noisy)

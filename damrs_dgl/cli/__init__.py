@@ -18,7 +18,7 @@ from damrs_dgl.cli.report import report
 from damrs_dgl.cli.stages import build_graphs, describe, evaluate, fit, recommend, verify
 from damrs_dgl.cli.studies import ablate, compare, stress, tune
 from damrs_dgl.console import console, open_standard_streams
-from damrs_dgl.errors import DamrsError, ReaderGone, unexpected
+from damrs_dgl.errors import DamrsError, ReaderGone, as_ours
 from damrs_dgl.interrupts import exit_code, stopping_in_order
 from damrs_dgl.threads import bound_waiting
 
@@ -95,7 +95,7 @@ def main() -> None:
     except Exception as error:
         if "--debug" in sys.argv[1:]:
             raise
-        known = error if isinstance(error, DamrsError) else unexpected(error)
+        known = as_ours(error)
         if not isinstance(known, ReaderGone):
             console.error(known)
         code = known.exit_code

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from damrs_dgl.data.arrays import parts_from_arrays
@@ -153,6 +154,10 @@ class MultimodalDataset(DatasetParts):
     def item_indices(self, ids: Any) -> np.ndarray:
         """Internal index of each original item id, int64, -1 where unknown."""
         return find_ids(to_arrow(ids, what="item ids"), self.item_ids)
+
+    def pairs_of(self, table: pa.Table) -> Interactions:
+        """The internal indices of a table's columns "user" and "item", -1 where unknown."""
+        return Interactions.from_numpy(self.user_indices(table["user"]), self.item_indices(table["item"]))
 
     def describe(self) -> dict[str, Any]:
         """Sizes, sparsity, splits, users and items without training, width and missing rows by modality."""

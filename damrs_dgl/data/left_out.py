@@ -75,7 +75,7 @@ def _keys_in(dataset: MultimodalDataset, path: Path, key: str, known: Tensor, *m
     where = f"data.{key}: {path}"
     try:
         table = pq.read_table(path, columns=["user", "item", *more])
-        pairs = Interactions.from_numpy(dataset.user_indices(table["user"]), dataset.item_indices(table["item"]))
+        pairs = dataset.pairs_of(table)
     except FileNotFoundError:
         raise DataError("no such file", where=where, fix=_FIX) from None
     except (pa.ArrowException, OSError) as error:

@@ -7,7 +7,6 @@ from damrs_dgl.evaluation.lists import Catalogue, RankedLists
 from damrs_dgl.evaluation.metrics import (
     RankingResult,
     evaluate_ranking,
-    evaluate_scorer,
     hit_matrix,
     per_user_metrics,
     ranked_lists,
@@ -24,7 +23,6 @@ __all__ = [
     "RankingResult",
     "UserItems",
     "evaluate_ranking",
-    "evaluate_scorer",
     "hit_matrix",
     "per_user_metrics",
     "rank_items",

@@ -140,28 +140,6 @@ def evaluate_ranking(
     (2, ['map@20', 'ndcg@20', 'precision@20', 'recall@20'])
     """
     scorer = DotProduct(torch.as_tensor(user_emb), torch.as_tensor(item_emb))
-    return evaluate_scorer(
-        scorer,
-        relevant=relevant,
-        seen=seen,
-        trained_users=trained_users,
-        ks=ks,
-        block_size=block_size,
-        per_user=per_user,
-    )
-
-
-def evaluate_scorer(
-    scorer: Scorer,
-    *,
-    relevant: tuple[Any, Any] | UserItems,
-    seen: tuple[Any, Any] | UserItems | None = None,
-    trained_users: Any = None,
-    ks: Sequence[int] = (5, 10, 20, 50),
-    block_size: int = 256,
-    per_user: bool = False,
-) -> RankingResult:
-    """As :func:`evaluate_ranking`, for whatever gives scores of a block of users."""
     ks = _check_ks(ks)
     lists = ranked_lists(
         scorer, ks[-1], relevant=relevant, seen=seen, trained_users=trained_users, block_size=block_size
@@ -180,7 +158,7 @@ def ranked_lists(
     trained_users: Any = None,
     block_size: int = 256,
 ) -> RankedLists:
-    """The lists that :func:`evaluate_scorer` averages over, k items long; its arguments, its errors."""
+    """The lists that :func:`evaluate_ranking` averages over, k items long, by any scorer; its arguments, its errors."""
     num_users, num_items = scorer.num_users, scorer.num_items
     found = _rows(relevant, num_users, num_items, "relevant")
     left_out = None if seen is None else _rows(seen, num_users, num_items, "seen")

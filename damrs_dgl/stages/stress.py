@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from damrs_dgl.data.noise import corrupt
+from damrs_dgl.evaluation.labels import HEADLINE
 from damrs_dgl.report.figures.stress import stress_figure
 from damrs_dgl.stages.shown_table import show_table
 from damrs_dgl.stages.study import (
@@ -22,7 +23,7 @@ from damrs_dgl.stages.study import (
 )
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.storage.files import write_csv
-from damrs_dgl.studies.stress import DROPS, plan_cells, stress_rows
+from damrs_dgl.studies.stress import plan_cells, stress_rows
 from damrs_dgl.studies.systems import systems_of
 
 
@@ -77,7 +78,7 @@ def _show(workspace: Workspace, rows: Sequence[dict[str, Any]], format: str | No
     table: list[list[Any]] = []
     for (noise, ratio, model), members in groups.items():
         cells: list[Any] = [noise, f"{100 * ratio:g}%", model]
-        for metric in DROPS:
+        for metric in HEADLINE:
             values = [row[metric] for row in members if metric in row]
             before = [row[metric] for row in groups.get((noise, 0.0, model), []) if metric in row]
             cells.append(mean_text(values))

@@ -134,7 +134,7 @@ def suspects(workspace: Workspace) -> np.ndarray:
         raise RunError("is damaged (its checksum does not fit)", where=damaged, fix="run `audit` again")
     table = pq.read_table(path, columns=["user", "item"])
     dataset = workspace.dataset
-    judged = Interactions.from_numpy(dataset.user_indices(table["user"]), dataset.item_indices(table["item"]))
+    judged = dataset.pairs_of(table)
     asked, keys = judged.keys(dataset.num_items).numpy(), dataset.train.keys(dataset.num_items).numpy()
     if len(asked) != len(keys) or not np.array_equal(np.sort(asked), np.sort(keys)):
         raise RunError("its clicks are not those of the training split", where=path, fix="run `audit` again")

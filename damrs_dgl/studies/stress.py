@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from damrs_dgl.errors import DamrsError
+from damrs_dgl.evaluation.labels import HEADLINE
 from damrs_dgl.studies.study import CLEAN, Cell, Outcome
-
-DROPS = ("recall@20", "ndcg@20")
 
 
 def plan_cells(
@@ -52,7 +51,7 @@ def stress_rows(outcomes: Mapping[Cell, Outcome], noises: Sequence[str]) -> list
 def _numbers(outcome: Outcome, clean: Outcome) -> dict[str, Any]:
     if isinstance(outcome, DamrsError):
         return {"error": str(outcome)}
-    on_clean = {f"clean_candidates_{name}": (outcome.clean_candidates or outcome.test)[name] for name in DROPS}
+    on_clean = {f"clean_candidates_{name}": (outcome.clean_candidates or outcome.test)[name] for name in HEADLINE}
     found = {
         **outcome.test,
         **on_clean,
@@ -62,5 +61,5 @@ def _numbers(outcome: Outcome, clean: Outcome) -> dict[str, Any]:
     }
     if isinstance(clean, DamrsError):
         return found
-    drops = {name: 1 - outcome.test[name] / clean.test[name] for name in DROPS if clean.test[name]}
+    drops = {name: 1 - outcome.test[name] / clean.test[name] for name in HEADLINE if clean.test[name]}
     return {**found, **{f"drop_{name}": value for name, value in drops.items()}}

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.noise import corrupt
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.errors import DamrsError, InternalError, RunError, unexpected
+from damrs_dgl.errors import DamrsError, InternalError, RunError, as_ours
 from damrs_dgl.factory import SplitEvaluator, build_recipe_graph, prepare_training, scorer_of
 from damrs_dgl.graphs.keys import GraphKeys
 from damrs_dgl.models.base import RankingModel
@@ -84,7 +84,7 @@ class CellTrainer:
 
     def _failure(self, cell: Cell, error: Exception) -> DamrsError:
         """What to say of a cell that failed; the trace of a fault of ours is kept."""
-        known = error if isinstance(error, DamrsError) else unexpected(error)
+        known = as_ours(error)
         if not isinstance(known, InternalError):
             return known
         try:

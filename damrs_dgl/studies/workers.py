@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 import psutil
 import torch
 
-from damrs_dgl.errors import DamrsError, InternalError, unexpected
+from damrs_dgl.errors import DamrsError, InternalError, as_ours
 from damrs_dgl.studies.study import Cell, Outcome, Study
 from damrs_dgl.studies.time_left import TimeLeft
 from damrs_dgl.studies.training import CellTrainer, one_thread
@@ -172,5 +172,5 @@ def _work(line: Connection, open_study: Callable[[], Study]) -> None:
             train = train or CellTrainer(open_study())
             outcome = train(cell)
         except Exception as error:  # of the data set; a cell's own are outcomes
-            outcome = error if isinstance(error, DamrsError) else unexpected(error)
+            outcome = as_ours(error)
         line.send(outcome if isinstance(outcome, DamrsError) else None)

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from damrs_dgl.data import read_mmrec, read_mmssl, read_tables
 from damrs_dgl.data.formats.npy import open_npy
 from damrs_dgl.data.formats.user_list import read_ids
-from damrs_dgl.errors import DamrsError, unexpected
+from damrs_dgl.errors import as_ours
 from damrs_dgl.recipe import load_recipe
 from tests.fuzz.mutations import EXTREMES, spoiled
 
@@ -61,7 +61,7 @@ def ends_well(read: Callable[[], Any]) -> bool:
         try:
             read()
         except Exception as error:
-            known = error if isinstance(error, DamrsError) else unexpected(error)
+            known = as_ours(error)
             if known.exit_code != 2:
                 raise
             assert len(str(known).splitlines()) == 1

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 
-from damrs_dgl.errors import DamrsError, unexpected
+from damrs_dgl.errors import DamrsError, as_ours
 from damrs_dgl.studies.study import Cell, Study
 from damrs_dgl.studies.tune.trials import TrialOutcome, TrialTrainer, Verdict
 from damrs_dgl.studies.worker_process import WorkerProcess, end_workers, received
@@ -84,5 +84,5 @@ def _work(line: Connection, open_study: Callable[[], Study]) -> None:
             train = train or TrialTrainer(open_study())
             outcome, _ = train.run(cell, report)
         except Exception as error:  # of the data set; a trial's own are outcomes
-            outcome = error if isinstance(error, DamrsError) else unexpected(error)
+            outcome = as_ours(error)
         line.send(("end", outcome))
