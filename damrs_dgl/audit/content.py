@@ -12,8 +12,9 @@ from torch import Tensor
 from damrs_dgl.audit.interaction_scores import rank_share
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.graphs.behavior import behavior_neighbors
+from damrs_dgl.graphs.keys import GraphKeys
 from damrs_dgl.graphs.schema import BEHAVIOR
-from damrs_dgl.graphs.semantic import semantic_neighbors
+from damrs_dgl.graphs.semantic import plain_neighbors
 from damrs_dgl.graphs.similarity import CosineTable
 from damrs_dgl.progress import OnProgress, silent
 
@@ -35,24 +36,21 @@ class ContentView:
 
 
 def view_content(
-    dataset: MultimodalDataset,
-    *,
-    k: int = 10,
-    candidates: str = "auto",
-    approximate_above: int = 200_000,
-    progress: OnProgress = silent,
+    dataset: MultimodalDataset, keys: GraphKeys | None = None, *, progress: OnProgress = silent
 ) -> ContentView:
     """Compare each modality's content with the neighbours that the other modalities, and the users, give an item.
+
+    keys: how many neighbours, and how they are searched; by default as [graphs] has it.
 
     The neighbours are the plain k nearest of each modality and the k most often chosen by the same users (by cosine, at
     least two of them). The rule of Eq. 1 is not applied: it has already let one modality prune the other's edges. A
     swapped picture is unlike both the items with a similar text and those that the same users chose; a swapped text
     makes the picture unlike the former only: it is the users' choices that tell which of two is wrong.
     """
-    options = {"k": k + 1, "candidates": candidates, "approximate_above": approximate_above, "progress": progress}
-    found = semantic_neighbors(dataset.features, consistency=False, **options).pairs  # type: ignore[arg-type]
+    keys = keys or GraphKeys()
+    found = plain_neighbors(dataset.features, keys, k=keys.k + 1, progress=progress)
     sizes = (dataset.num_users, dataset.num_items)
-    chosen = behavior_neighbors(dataset.train, *sizes, k=k, similarity="cosine", progress=progress)
+    chosen = behavior_neighbors(dataset.train, *sizes, k=keys.k, similarity="cosine", progress=progress)
     neighbors = {**found, BEHAVIOR: (chosen.items, chosen.neighbors)}
     agreement: dict[str, dict[str, np.ndarray]] = {}
     fits: dict[str, np.ndarray] = {}

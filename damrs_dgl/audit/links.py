@@ -11,8 +11,9 @@ from torch import Tensor
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.graphs.behavior import behavior_neighbors
+from damrs_dgl.graphs.keys import GraphKeys
 from damrs_dgl.graphs.schema import BEHAVIOR, ITEM, item_relations
-from damrs_dgl.graphs.semantic import semantic_neighbors
+from damrs_dgl.graphs.semantic import plain_neighbors
 from damrs_dgl.graphs.similarity import CosineTable
 from damrs_dgl.progress import OnProgress, silent
 
@@ -45,34 +46,30 @@ class CutLinks:
 
 
 def cut_links(
-    dataset: MultimodalDataset,
-    graph: dgl.DGLGraph,
-    *,
-    k: int,
-    behavior_k: int,
-    behavior_min_count: int,
-    behavior_similarity: str,
-    candidates: str = "auto",
-    approximate_above: int = 200_000,
-    progress: OnProgress = silent,
+    dataset: MultimodalDataset, graph: dgl.DGLGraph, keys: GraphKeys, *, progress: OnProgress = silent
 ) -> CutLinks:
-    """What Eq. 1 and 2 took from the k nearest neighbours of each item; the arguments are those of `build_graph`.
+    """What Eq. 1 and 2 took from the k nearest neighbours of each item; keys: what the graph was built by.
 
     A link that is below the means of several modalities is told by the one that it falls short of most. Links beyond an
     item's k nearest were no candidates and are not told. At most I (M k + behavior_k) rows.
     """
     parts = []
     tables = {name: CosineTable(features) for name, features in dataset.features.items()}
-    options = {"k": k, "candidates": candidates, "approximate_above": approximate_above, "progress": progress}
-    plain = semantic_neighbors(dataset.features, consistency=False, **options).pairs  # type: ignore[arg-type]
+    plain = plain_neighbors(dataset.features, keys, k=keys.k, progress=progress)
     for relation in item_relations(graph):
         if relation == BEHAVIOR:
-            sizes = (dataset.num_users, dataset.num_items)
-            settings = {"k": behavior_k, "similarity": behavior_similarity, "progress": progress}
-            together = behavior_neighbors(dataset.train, *sizes, min_count=1, **settings)  # type: ignore[arg-type]
+            together = behavior_neighbors(
+                dataset.train,
+                dataset.num_users,
+                dataset.num_items,
+                k=keys.behavior_k,
+                min_count=1,
+                similarity=keys.behavior_similarity,
+                progress=progress,
+            )
             lost = _lost(together.items, together.neighbors, graph, relation)
             found = (together.items[lost], together.neighbors[lost], together.weights[lost])
-            parts.append(_behavior_links(*found, behavior_min_count))
+            parts.append(_behavior_links(*found, keys.behavior_min_count))
         else:
             items, neighbors = plain[relation]
             lost = _lost(items, neighbors, graph, relation)

@@ -12,6 +12,7 @@ from damrs_dgl.data.parts import ModalityFeatures
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.graphs.approximate.candidates import candidate_neighbors
 from damrs_dgl.graphs.exact import Pruned, exact_neighbors
+from damrs_dgl.graphs.keys import GraphKeys
 from damrs_dgl.graphs.similarity import CosineTable
 from damrs_dgl.progress import OnProgress, silent
 
@@ -96,6 +97,20 @@ def semantic_neighbors(
         inconsistent=pruned.inconsistent,
         items_without_content={**{name: int(rows.sum()) for name, rows in missing.items()}, "any": int(in_any.sum())},
     )
+
+
+def plain_neighbors(
+    features: Mapping[str, ModalityFeatures], keys: GraphKeys, *, k: int, progress: OnProgress = silent
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """The k most similar items of every item by each modality alone, searched as [graphs] has it (`pairs` above)."""
+    return semantic_neighbors(
+        features,
+        k=k,
+        consistency=False,
+        candidates=keys.candidates,
+        approximate_above=keys.approximate_above,
+        progress=progress,
+    ).pairs
 
 
 def search_method(candidates: str, num_items: int, approximate_above: int) -> str:

@@ -131,19 +131,8 @@ def _judge(workspace: Workspace, scorer: str, folds: int) -> Audit:
         view = _view(workspace, folds, bar.step)
         clicks = Clicks(dataset, view, recipe.training.seed)
         suspicion = suspicion_of(scorer, clicks)
-        graphs = recipe.graphs
-        search: dict[str, Any] = {"candidates": graphs.candidates, "approximate_above": graphs.approximate_above}
-        content = view_content(dataset, k=graphs.k, **search, progress=bar.step)
-        links = cut_links(
-            dataset,
-            workspace.graph,
-            k=graphs.k,
-            behavior_k=graphs.behavior_k,
-            behavior_min_count=graphs.behavior_min_count,
-            behavior_similarity=graphs.behavior_similarity,
-            **search,
-            progress=bar.step,
-        )
+        content = view_content(dataset, recipe.graphs, progress=bar.step)
+        links = cut_links(dataset, workspace.graph, recipe.graphs, progress=bar.step)
     return Audit(clicks, suspicion, content, links)
 
 

@@ -10,6 +10,7 @@ from damrs_dgl.audit.content import combined, view_content
 from damrs_dgl.audit.detection import roc_auc
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.synthetic import synthetic_shop
+from damrs_dgl.graphs.keys import GraphKeys
 from tests.models.builders import tiny_dataset
 
 SHOP = synthetic_shop(users=800, items=400, styles=8, seed=2)
@@ -38,7 +39,7 @@ def test_agreement_is_the_cosine_to_the_neighbours_of_another_relation() -> None
         item_ids=["0", "1", "2", "3"],
         features={"visual": visual, "textual": textual},
     )
-    view = view_content(data, k=1)
+    view = view_content(data, GraphKeys(k=1))
     unit = visual / np.linalg.norm(visual, axis=1, keepdims=True)
     nearest_text = [3, 2, 1, 0]
     cosines = np.array([unit[i] @ unit[j] for i, j in enumerate(nearest_text)])
@@ -49,7 +50,7 @@ def test_agreement_is_the_cosine_to_the_neighbours_of_another_relation() -> None
 
 def test_missing_content_is_not_judged() -> None:
     data = tiny_dataset()
-    view = view_content(data, k=3)
+    view = view_content(data, GraphKeys(k=3))
     for modality, features in data.features.items():
         assert np.isnan(view.suspicion[modality][features.missing]).all()
         known = view.suspicion[modality][~np.isnan(view.suspicion[modality])]

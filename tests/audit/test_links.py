@@ -10,6 +10,7 @@ from damrs_dgl.audit.links import MIN_COUNT, OTHER_MEAN, OWN_MEAN, CutLinks, cut
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.graphs.build import build_graph
+from damrs_dgl.graphs.keys import GraphKeys
 from damrs_dgl.graphs.similarity import CosineTable
 from tests.models.builders import tiny_dataset
 
@@ -20,7 +21,7 @@ K = 6
 def found_in(data: MultimodalDataset, *, consistency: bool = True, min_count: int = 2) -> CutLinks:
     settings = {"behavior_k": K, "behavior_min_count": min_count, "behavior_similarity": "cosine"}
     graph = build_graph(data, k=K, consistency=consistency, **settings).graph  # type: ignore[arg-type]
-    return cut_links(data, graph, k=K, **settings)  # type: ignore[arg-type]
+    return cut_links(data, graph, GraphKeys(k=K, **settings))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("data", [SHOP, tiny_dataset()], ids=["shop", "missing content"])
