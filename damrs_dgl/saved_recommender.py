@@ -55,6 +55,8 @@ class SavedRecommender:
     @classmethod
     def read(cls, path: Path) -> SavedRecommender:
         """What `write` wrote. Raises RunError where the file is damaged, or is another's."""
+        if not path.is_file():
+            raise RunError("is a folder" if path.is_dir() else "not there", where=path, fix="give what `save` wrote")
         tensors, facts = load_tensors(path, fix=_AGAIN)
         try:
             recipe = recipe_from(facts["recipe"])

@@ -183,6 +183,8 @@ def test_saved_and_loaded(by_text: Recommender, tmp_path: Path) -> None:
         Recommender.load(path, data)
     with pytest.raises(RunError, match="not there"):
         Recommender.load(tmp_path / "nothing", data)
+    with pytest.raises(RunError, match=r"is a folder; give what `save` wrote"):
+        Recommender.load(tmp_path)
 
 
 def test_loaded_without_its_data_set(by_text: Recommender, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 
 from damrs_dgl.errors import DataError
 
+_UNREADABLE = (pa.ArrowException, TypeError, ValueError, OverflowError)  # of a whole number beyond 64 bits
+
 
 def to_arrow(values: Any, *, what: str, where: str | None = None) -> pa.Array:
     """One column as one Arrow array, whatever library it comes from; none of them is imported for it.
@@ -19,7 +21,7 @@ def to_arrow(values: Any, *, what: str, where: str | None = None) -> pa.Array:
     """
     try:
         column = _convert(values)
-    except (pa.ArrowException, TypeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{what} cannot be read as one column ({first_line(error)})", where=where) from error
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
@@ -37,7 +39,7 @@ def encode_ids(
         encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
         if isinstance(encoded, pa.ChunkedArray):
             encoded = encoded.unify_dictionaries().combine_chunks()
-    except (pa.ArrowException, TypeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{what} cannot be read as one column ({first_line(error)})", where=where) from error
     if len(encoded) == 0:
         return np.empty(0, dtype=np.int64), pa.array([], pa.int64())

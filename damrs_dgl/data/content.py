@@ -17,7 +17,8 @@ def as_features(values: Any, *, where: str) -> tuple[ModalityFeatures, list[Find
     """Check one modality's array [I, D] and find its rows without content.
 
     float16 and float32 arrays are used as they are (a memory map stays one); other numbers are copied to float32 with a
-    Finding. A row with NaN or infinity, or all zero, counts as missing. Raises DataError for a wrong shape or type.
+    Finding. A row with NaN, infinity or null, or all zero, counts as missing. Raises DataError for a wrong shape or
+    type.
     """
     array = _as_numpy(values, where)
     if array.ndim != 2 or array.shape[1] == 0:
@@ -29,7 +30,7 @@ def as_features(values: Any, *, where: str) -> tuple[ModalityFeatures, list[Find
         findings.append(Finding(f"{array.dtype} features", len(array), where, "converted to float32"))
         array = _to_float32(array)
     not_finite, all_zero = _scan(array)
-    for kind, rows in (("rows with NaN or infinity", not_finite), ("all-zero rows", all_zero)):
+    for kind, rows in (("rows with NaN, infinity or null", not_finite), ("all-zero rows", all_zero)):
         if rows.any():
             findings.append(Finding(kind, int(rows.sum()), where, "treated as missing"))
     return ModalityFeatures(array, not_finite | all_zero), findings

@@ -111,8 +111,9 @@ class MultimodalDataset(DatasetParts):
         seed: int = 0,
         name: str = "frame",
     ) -> MultimodalDataset:
-        """As :meth:`from_arrays`, from the named columns of a pandas or polars frame or a pyarrow table."""
-        columns = [str(column) for column in getattr(frame, "column_names", getattr(frame, "columns", ()))]
+        """As :meth:`from_arrays`, from the named columns of a pandas or polars frame, a pyarrow table or a dict."""
+        named = frame if isinstance(frame, Mapping) else getattr(frame, "column_names", getattr(frame, "columns", ()))
+        columns = [str(column) for column in named]
         for column in (user, item, split, timestamp):
             if column is not None and column not in columns:
                 raise DataError(

@@ -89,6 +89,7 @@ def _chosen_users(workspace: Workspace, users: str) -> torch.Tensor:
     if users == "all":
         return torch.arange(dataset.num_users)
     require_users(users)
+    place = "standard input" if users == "-" else users
     named = getattr(workspace.recipe.data, "user", None)
     asked = read_ids(Path(users), (named,) if isinstance(named, str) else (), dataset.user_ids)
     found = torch.from_numpy(dataset.user_indices(asked))
@@ -96,13 +97,13 @@ def _chosen_users(workspace: Workspace, users: str) -> torch.Tensor:
     if len(unknown) == len(asked):
         raise DataError(
             f"none of its {len(asked):,} ids is a user of {name} (the first is {asked[0].as_py()!r})",
-            where=users,
+            where=place,
             fix=f"give ids like {dataset.user_ids[0].as_py()!r}",
         )
     if len(unknown):
         shown = ", ".join(str(asked[index]) for index in unknown[:3].tolist())
         more = ", ..." if len(unknown) > 3 else ""
-        workspace.console.warning(f"{users}: {len(unknown):,} ids are no users of {name}, left out: {shown}{more}")
+        workspace.console.warning(f"{place}: {len(unknown):,} ids are no users of {name}, left out: {shown}{more}")
     return torch.from_numpy(_distinct(found[found >= 0].numpy()))
 
 

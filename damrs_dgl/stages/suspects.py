@@ -100,10 +100,12 @@ def _own_run(
             pq.write_table(table, temporary, store_schema=False)
         write_text(recipe_file, written_text(with_values(recipe, _beside(recipe, folder.absolute()))))
     changed = Workspace(recipe, run=folder, device=workspace.device.type, console=console)
+    with changed.writing("fit"):
+        changed.run.record(key, {}, path)
     metrics = fit(changed, restart=restart, track=track)
     _compare(workspace, before, metrics, title)
     command = shlex.join(["damrs-dgl", "--recipe", str(recipe_file), "--run", str(folder), "recommend"])
-    console.notice(f"fit: go on with `{command}`")
+    console.notice(f"fit: go on with `{command}`; stages behind it in this line are of {workspace.run.path}")
     return metrics
 
 

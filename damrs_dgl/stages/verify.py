@@ -14,8 +14,6 @@ from damrs_dgl.storage.tensors import load_tensors
 from damrs_dgl.studies.results import ResultStore
 from damrs_dgl.studies.tune.trials import TrialStore
 
-_NAMED = 3  # files without a checksum that are named
-
 
 def verify(workspace: Workspace) -> dict[str, str]:
     """Compare each file with its checksum; prints and returns "sound", "damaged" or "not there" by file name.
@@ -32,8 +30,7 @@ def verify(workspace: Workspace) -> dict[str, str]:
         raise RunError("nothing is there yet", where=run.path, fix="run `build-graphs` or `fit` first")
     console.table(f"{workspace.recipe.name}: files of {run.path}", ["file", "state"], list(states.items()))
     if unknown := _unknown(run.path, states):
-        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-        console.notice(f"verify: not compared, for no checksum was taken: {', '.join(unknown[:_NAMED])}{more}")
+        console.notice(f"verify: not compared, for no checksum was taken: {', '.join(unknown)}")
     unsound = [name for name, state in states.items() if state != "sound"]
     if unsound:
         raise RunError(

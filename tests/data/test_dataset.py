@@ -92,6 +92,8 @@ def test_from_frame() -> None:
     assert [len(part) for _, part in dataset.splits()] == [4, 2, 2]
     with pytest.raises(DataError, match=r"no column 'when'.*who, what, part"):
         MultimodalDataset.from_frame(table, user="who", item="what", timestamp="when")
+    plain = MultimodalDataset.from_frame(table.to_pydict(), user="who", item="what", split="part", name="t")
+    assert plain.fingerprint() == dataset.fingerprint()
 
 
 def test_features_follow_item_ids() -> None:
@@ -140,6 +142,7 @@ def test_items_that_are_row_numbers_need_no_item_ids() -> None:
             {"users": None, "items": None},
             "arrays: users of type NoneType, expected one value for each row; give",
         ),
+        ({"users": [2**70, *range(7)]}, "user ids cannot be read as one column"),
         ({"items": 3}, "items of type int, expected one value"),
         ({"split": np.int64(1)}, "split of type int64, expected one value"),
         ({"seed": "x"}, "arrays: seed = 'x'; give a whole number"),

@@ -164,7 +164,7 @@ def test_untidy_data_is_cleaned_and_counted(shop: Shop) -> None:
     warnings = [line for line in result.err.splitlines() if line.startswith("warning: ")]
     for text in (
         "3 duplicate interactions (kept once)",
-        "2 rows with NaN or infinity (treated as missing)",
+        "2 rows with NaN, infinity or null (treated as missing)",
         "1 users without a training interaction (kept)",
     ):
         assert sum(text in line for line in warnings) == 1, result.err

@@ -120,6 +120,9 @@ def test_the_command_to_go_on_with_bears_spaces(fitted: CommandLine) -> None:
     assert "suspects by ease" in result.out
     command = result.err.partition("go on with `")[2].partition("`")[0]
     assert shlex.split(command)[4] == str(run / "without-suspects-0.1")
+    assert f"stages behind it in this line are of {run}" in result.err
+    states = fitted.ok("--run", str(run), "verify")
+    assert "without-suspects-0.1/left_out.parquet" in states.out and "left_out" not in states.err
 
 
 def test_without_an_audit_or_with_another_trainings_it_is_refused(fitted: CommandLine) -> None:

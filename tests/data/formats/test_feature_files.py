@@ -48,7 +48,7 @@ def test_scan_in_blocks_is_the_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     features, findings = open_npy(tmp_path / "v.npy")
     assert np.flatnonzero(features.missing).tolist() == [4, 5, 17, 30]
     assert [(finding.kind, finding.count) for finding in findings] == [
-        ("rows with NaN or infinity", 2),
+        ("rows with NaN, infinity or null", 2),
         ("all-zero rows", 2),
     ]
     np.save(tmp_path / "d.npy", values.astype(np.float64))

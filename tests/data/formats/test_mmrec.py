@@ -69,7 +69,7 @@ def test_reads_what_is_written(tmp_path: Path) -> None:
     assert dataset.train.items.tolist() == [0, 0, 2]
     assert dataset.features["visual"].missing.tolist() == [False, True, True, False]
     assert {str(finding) for finding in dataset.findings} == {
-        "v.npy: 1 rows with NaN or infinity (treated as missing)",
+        "v.npy: 1 rows with NaN, infinity or null (treated as missing)",
         "v.npy: 1 all-zero rows (treated as missing)",
         "shop.inter: 1 duplicate interactions (kept once)",
         "shop.inter: 2 items without a training interaction (kept)",

@@ -229,7 +229,7 @@ def test_vectors_of_a_fixed_size_are_read_as_any_others(tmp_path: Path, kind: pa
     assert found[0].missing.tolist() == expected[0].missing.tolist() == null.to_pylist()
     assert found[0].block(0, 7).tolist() == expected[0].block(0, 7).tolist()
     assert found[0].block(4, 6).tolist() == [[8, 9], [10, 11]]
-    assert found[2] == [Finding("rows with NaN or infinity", 4, "fixed.parquet", "treated as missing")]
+    assert found[2] == [Finding("rows with NaN, infinity or null", 4, "fixed.parquet", "treated as missing")]
 
 
 @pytest.mark.parametrize("ids", [[], ["a", "b"]], ids=["no row", "no vector"])
