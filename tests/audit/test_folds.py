@@ -10,6 +10,7 @@ from torch import Tensor
 from damrs_dgl.audit.folds import cross_fitted, fold_of_clicks, without_clicks
 from damrs_dgl.audit.model_view import ModelView
 from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import DataError
 from damrs_dgl.models.base import ClickEvidence
 from tests.models.builders import tiny_dataset
@@ -56,6 +57,12 @@ def test_each_user_loses_an_even_share() -> None:
     assert torch.bincount(fold).min() > len(DATA.train) / 5
     assert torch.equal(fold, fold_of_clicks(DATA.train, 3, generator=seeded(1)))
     assert not torch.equal(fold, fold_of_clicks(DATA.train, 3, generator=seeded(2)))
+
+
+def test_users_with_a_single_click_do_not_all_lose_it_at_once() -> None:
+    users = torch.arange(60)
+    fold = fold_of_clicks(Interactions(users, users % 7), 3, generator=seeded())
+    assert torch.bincount(fold, minlength=3).min() >= 10
 
 
 def test_leaving_out_keeps_the_rest_in_order() -> None:

@@ -210,3 +210,13 @@ def test_an_epoch_takes_a_weighed_pair_that_often() -> None:
                 counts[batch.users, batch.positive_items] += 1
         assert torch.allclose(counts[users, items] / 2000, weights, atol=0.04)
         assert counts.sum() == counts[users, items].sum()
+
+
+def test_weights_stay_with_their_pairs_where_others_are_left_out() -> None:
+    """User 0 knows every item and has the first pairs: their weights go with them."""
+    users, items = torch.tensor([0, 0, 0, 1, 2]), torch.tensor([0, 1, 2, 2, 0])
+    train = Interactions(users, items, torch.tensor([1.0, 1.0, 1.0, 0.0, 1.0]))
+    sampler = PairSampler(train, 3, batch_size=2, device=CPU)
+    for seed in range(5):
+        (batch,) = sampler.epoch(seeded(seed))
+        assert (batch.users.tolist(), batch.positive_items.tolist()) == ([2], [0])

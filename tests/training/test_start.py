@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import scipy.sparse as sp
 import torch
 from torch import nn
 
@@ -40,6 +41,17 @@ def test_an_item_without_interactions_keeps_its_random_start() -> None:
     before = items.detach().clone()
     start_from_spectrum(users, items, data.train, spread=0.1)
     assert torch.equal(items[13], before[13]) and before[13].any()
+    assert not (items[:13] == before[:13]).any()
+
+
+def test_a_row_of_rounding_size_keeps_its_random_start() -> None:
+    data = tiny_dataset()
+    smoothing = sp.eye(14, format="lil")
+    smoothing[0, 13] = 1e-7  # item 13, without interactions, is next to not reached
+    users, items = tables(5)
+    before = items.detach().clone()
+    start_from_spectrum(users, items, data.train, spread=0.1, smoothing=smoothing.tocsr())
+    assert torch.equal(items[13], before[13])
     assert not (items[:13] == before[:13]).any()
 
 
