@@ -15,7 +15,6 @@ from damrs_dgl.models.core.needs import missing_content, never_judged, wrong_mod
 from damrs_dgl.models.core.systems import as_system as table_of_system
 from damrs_dgl.models.core.systems import changed
 from damrs_dgl.models.core.tables import NoSystem, canonical_model
-from damrs_dgl.models.registry import DEFAULT_MODEL
 from damrs_dgl.recipe.mistakes import KeyPath, explain, touches
 from damrs_dgl.recipe.schema import AnyRecipe, recipe_class, validated
 from damrs_dgl.settings import nearest
@@ -99,10 +98,10 @@ def _with_model(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Mistake
         mistake = Mistake([("model",)], f"model = {toml_value(model)}", "expected a section [model]")
     else:
         try:
-            return {**table, "model": canonical_model({"name": DEFAULT_MODEL, **model})}, []
+            return {**table, "model": canonical_model(model)}, []
         except NoSystem as error:
             mistake = _no_system(error, table)
-    return {**table, "model": canonical_model({"name": DEFAULT_MODEL})}, [mistake]
+    return {**table, "model": canonical_model({})}, [mistake]
 
 
 def _no_system(error: NoSystem, table: Mapping[str, Any]) -> Mistake:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from damrs_dgl.models.base import ClosedFormModel
 from damrs_dgl.models.core.ranges import LEARNING_RATES, Range, Space, Values
 from damrs_dgl.models.core.tables import canonical_model, make_config
-from damrs_dgl.models.registry import DEFAULT_MODEL, find_model
+from damrs_dgl.models.registry import find_model
 
 _GENERAL: Final = Range(1e-6, 0.1, log=True)  # of a regularisation that its system says nothing about
 _GENERAL_GRID: Final = (1e-5, 1e-4, 1e-3, 0.01, 0.1)
@@ -19,7 +19,7 @@ def space_of(table: Mapping[str, Any], *, grid: bool) -> dict[str, Values]:
 
     A wrapper's search space is its own and that of what it wraps; its grid is its own.
     """
-    own = canonical_model({"name": DEFAULT_MODEL, **table})
+    own = canonical_model(table)
     model = find_model(own["name"])
     given = model.grid if grid else model.search_space
     if grid and given:

@@ -34,7 +34,7 @@ def ablation_systems(table: Mapping[str, Any]) -> tuple[list[str], str]:
 
     Raises ValueError where the system has no ablation.
     """
-    own = canonical_model({"name": DEFAULT_MODEL, **table})
+    own = canonical_model(table)
     rows = find_model(own["name"]).ablations
     if not rows:
         having = [name for name, model in models().items() if model.ablations]
@@ -52,7 +52,7 @@ def whole_system(table: Mapping[str, Any]) -> str:
 
 def full_name(table: Mapping[str, Any]) -> str:
     """The name of a [model] table's system with what it wraps: `wrapper:backbone`."""
-    own = canonical_model({"name": DEFAULT_MODEL, **table})
+    own = canonical_model(table)
     return f"{own['name']}:{full_name(own[BACKBONE])}" if BACKBONE in own else own["name"]
 
 
@@ -90,7 +90,7 @@ def as_system(values: Mapping[str, Any], name: str) -> dict[str, Any]:
         return _with_backbone_at(as_system(values, outer), f"model.{BACKBONE}", backbone)
     table = copy.deepcopy(dict(values))
     model = table.get("model", {})
-    own = canonical_model({"name": DEFAULT_MODEL, **model})
+    own = canonical_model(model)
     if name == BACKBONE and BACKBONE not in own:
         raise ValueError(f'"{own["name"]}" wraps no other system, so that it has no backbone')
     if name == BACKBONE:
@@ -98,7 +98,7 @@ def as_system(values: Mapping[str, Any], name: str) -> dict[str, Any]:
         for path, value in preset_values(own).items():
             if path.startswith((f"model.{BACKBONE}.", "training.")):
                 fill(table, path, value)
-        inside = canonical_model({"name": DEFAULT_MODEL, **table.get("model", {})})[BACKBONE]
+        inside = canonical_model(table.get("model", {}))[BACKBONE]
         table["model"] = {**own[BACKBONE], **inside}
         return table
     owner = _owner(name)
@@ -156,7 +156,7 @@ def _start_from_default(model: Any, key: str) -> None:
 def _with_system(model: Any, name: str, *, backbone: bool) -> dict[str, Any]:
     """[model] with another system, or backbone; a wrong name is left for the validation to tell."""
     try:
-        own = canonical_model({"name": DEFAULT_MODEL, **model})
+        own = canonical_model(model)
         if not backbone:
             return switch_model(own, name)
         return {**own, BACKBONE: switch_model(own.get(BACKBONE, {"name": name}), name)}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from damrs_dgl.models.base import ModelConfig, WrapperConfig
-from damrs_dgl.models.registry import config_class, find_backbone, find_model
+from damrs_dgl.models.registry import DEFAULT_MODEL, config_class, find_backbone, find_model
 from damrs_dgl.toml import value_at
 
 
@@ -20,13 +20,13 @@ class NoSystem(ValueError):
 
 
 def canonical_model(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The [model] table with its backbone as a table of its own.
+    """The [model] table with its name, DA-MRS's where it has none, and its backbone as a table of its own.
 
     `backbone = "mf"` is short for `backbone = {name = "mf"}`, and a key of a wrapper's table that only its backbone has
     is the backbone's: `model.dim` of DA-MRS is `model.backbone.dim`. One that stands in both places stays there, for
     the validation to refuse. Raises NoSystem for a name that is no system, and for a backbone that cannot be wrapped.
     """
-    values = _named(copy.deepcopy(dict(table)), ())
+    values = _named(copy.deepcopy({"name": DEFAULT_MODEL, **table}), ())
     _hand_down(values)
     return values
 
