@@ -12,11 +12,11 @@ from torch import Tensor
 from damrs_dgl.losses.denoised_cross_entropy import reweighted_cross_entropy
 from damrs_dgl.models.base import Backbone, Batch, ModelConfig
 from damrs_dgl.models.core.ranges import Range, Space
-from damrs_dgl.models.denoising.wrapper import DenoisingConfig, DenoisingWrapper
+from damrs_dgl.models.denoising.wrapper import CrossEntropyConfig, DenoisingWrapper
 from damrs_dgl.models.registry import register
 
 
-class RCEConfig(DenoisingConfig[Backbone]):
+class RCEConfig(CrossEntropyConfig[Backbone]):
     """The keys of R-CE."""
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
@@ -30,7 +30,6 @@ class RCEConfig(DenoisingConfig[Backbone]):
         "sigmoid twice",
     )
     beta: float = Field(default=0.2, ge=0, le=10, description="How strongly a pair of low confidence is weighed down")
-    squashed_scores: bool = Field(default=False, description="Take the sigmoid of the scores before the loss's own")
 
 
 @register

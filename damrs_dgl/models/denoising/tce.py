@@ -12,11 +12,11 @@ from torch import Tensor
 from damrs_dgl.losses.denoised_cross_entropy import truncated_cross_entropy
 from damrs_dgl.models.base import Backbone, Batch, ModelConfig, ModelInputs
 from damrs_dgl.models.core.ranges import Range, Space
-from damrs_dgl.models.denoising.wrapper import DenoisingConfig, DenoisingWrapper
+from damrs_dgl.models.denoising.wrapper import CrossEntropyConfig, DenoisingWrapper
 from damrs_dgl.models.registry import register
 
 
-class TCEConfig(DenoisingConfig[Backbone]):
+class TCEConfig(CrossEntropyConfig[Backbone]):
     """The keys of T-CE."""
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
@@ -33,7 +33,6 @@ class TCEConfig(DenoisingConfig[Backbone]):
         default=0.2, ge=0, lt=0.5, description="Share of all pairs dropped in the end, so twice that of observed ones"
     )
     ramp_epochs: float = Field(default=10.0, gt=0, description="Epochs until the drop rate is reached, evenly")
-    squashed_scores: bool = Field(default=False, description="Take the sigmoid of the scores before the loss's own")
 
 
 @register

@@ -34,6 +34,12 @@ class DenoisingConfig(WrapperConfig[Backbone]):
     )
 
 
+class CrossEntropyConfig(DenoisingConfig[Backbone]):
+    """The keys of a framework whose loss is a cross-entropy of the scores, one for each pair."""
+
+    squashed_scores: bool = Field(default=False, description="Take the sigmoid of the scores before the loss's own")
+
+
 class DenoisingWrapper(RankingModel):
     """Trains a backbone on the labels of pairs, and ranks as it does; the backbone's auxiliary losses are kept."""
 
