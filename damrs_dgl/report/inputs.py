@@ -19,7 +19,7 @@ from damrs_dgl.errors import RunError
 from damrs_dgl.report.item_vectors import VectorView
 
 Row = dict[str, Any]
-STUDIES = ("compare", "ablate", "stress", "groups", "tune")  # tables that studies leave in the run's folder
+STUDIES = ("groups", "compare", "ablate", "stress", "tune")  # tables that studies leave in the run's folder
 AUDIT_TABLES = ("interactions", "content", "links")
 # columns of names, which stay text though one may look like a number
 _NAMES = frozenset(

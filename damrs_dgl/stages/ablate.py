@@ -34,6 +34,7 @@ def ablate(
     outcomes = run_study(workspace, "ablate", cells, jobs=jobs)
     files = StudyFiles(run.ablation_table, run.ablation_pairs, run.ablation_plot)
     subject = f"Parts of {whole}"
+    command = ["ablate", "--seeds", str(seeds)]
     return finish_systems(
-        workspace, "ablate", outcomes, paper, files, system=whole, seeds=seeds, format=format, subject=subject
+        workspace, command, outcomes, paper, files, system=whole, seeds=seeds, format=format, subject=subject
     )

@@ -75,7 +75,8 @@ def audit(
         "content": content_table(workspace.dataset, found.content),
         "links": link_table(workspace.dataset, found.links),
     }
-    with run.making("audit", audit_parts(workspace, judge), *files, run.audit_plot):
+    command = ["audit", "--scorer", name, *(["--folds", str(folds)] if folds else [])]
+    with run.making("audit", audit_parts(workspace, judge), *files, run.audit_plot, commands=[command]):
         for file, table in zip(files, tables.values(), strict=True):
             with whole_file(file) as temporary:
                 pq.write_table(table, temporary, store_schema=False)

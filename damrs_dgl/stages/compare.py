@@ -35,7 +35,8 @@ def compare(
     Raises DamrsError at the end where a training failed.
     """
     run, dataset = workspace.run, workspace.dataset
-    systems = list(dict.fromkeys([*systems_of(workspace.recipe, models), *floor_systems()]))
+    asked = systems_of(workspace.recipe, models)
+    systems = list(dict.fromkeys([*asked, *floor_systems()]))
     study = Study(workspace.recipe, dataset, run.cells, workspace.device)
     published = paper_comparison(paper_dataset(dataset))
     configs = {name: study.recipe_of(Cell(name)).model for name in systems}
@@ -45,4 +46,5 @@ def compare(
     paper = {name: published[full] for name, full in names.items() if full in published}
     outcomes = run_study(workspace, "compare", cells, jobs=jobs)
     files = StudyFiles(run.comparison_table, run.comparison_pairs, run.comparison_plot)
-    return finish_systems(workspace, "compare", outcomes, paper, files, system=systems[0], seeds=seeds, format=format)
+    command = ["compare", "--models", ",".join(asked), "--seeds", str(seeds)]
+    return finish_systems(workspace, command, outcomes, paper, files, system=systems[0], seeds=seeds, format=format)

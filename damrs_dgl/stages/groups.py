@@ -45,7 +45,10 @@ def groups(
         rows += group_rows(name, judge(scorer), dataset, chosen, recipe.evaluation.ks)
     monitor = recipe.training.monitor
     drawn = monitor if monitor.startswith("recall@") else f"recall@{monitor.partition('@')[2]}"  # items have no other
-    with run.making("groups", workspace.study_parts, run.groups_table, run.groups_plot):
+    command = ["groups"]
+    for option, given in (("--cuts", cuts), ("--item-cuts", item_cuts)):
+        command += [option, ",".join(map(str, given))] if given else []
+    with run.making("groups", workspace.study_parts, run.groups_table, run.groups_plot, commands=[command]):
         write_csv(run.groups_table, rows, COLUMNS)
         groups_figure(rows, run.groups_plot, metric=drawn, subtitle=f"{recipe.name}{workspace.synthetic_note}")
     title = f"{recipe.name}: test {drawn} by group{workspace.synthetic_note}"

@@ -19,9 +19,8 @@ from damrs_dgl.factory import prepare_training
 from damrs_dgl.graphs.build import load_graph
 from damrs_dgl.graphs.schema import ITEM, item_relations
 from damrs_dgl.models.base import ClosedFormModel, RankingModel
-from damrs_dgl.models.core.systems import floor_systems, whole_system
+from damrs_dgl.models.core.systems import whole_system
 from damrs_dgl.recipe import recipe_text, written_text
-from damrs_dgl.report.commands import audit_command, study_commands
 from damrs_dgl.report.html import write_report
 from damrs_dgl.report.inputs import ReportInputs, Row, audit_tables, read_table, study_tables
 from damrs_dgl.report.item_vectors import VectorView, vector_views
@@ -231,14 +230,11 @@ def _commands(workspace: Workspace, inputs: ReportInputs) -> list[str]:
     stages += ["build-graphs"] if inputs.graph_summary is not None else []
     stages += ["fit"] if inputs.histories else []
     stages += ["evaluate"] if inputs.metrics is not None else []
-    chains = [" ".join(stages), *study_commands(inputs.tables, floor_systems())]
-    if inputs.audit:
-        judge = ClickJudge.of(workspace.run)
-        chains.append(audit_command(judge.scorer, judge.folds) if judge else "audit")
-    chains.append("report")
+    shown = [*inputs.tables, *(["audit"] if inputs.audit else [])]
+    chains = [stages, *(words for artefact in shown for words in workspace.run.commands(artefact)), ["report"]]
     start = f"damrs-dgl --recipe recipe.toml --run {shlex.quote(f'runs/{workspace.recipe.name}-again')}"
-    version = importlib.metadata.version("damrs-dgl")
-    return [f"pip install .  # in a copy of the repository of version {version}", *(f"{start} {one}" for one in chains)]
+    install = f"pip install .  # in a copy of the repository of version {importlib.metadata.version('damrs-dgl')}"
+    return [install, *(f"{start} {shlex.join(words)}" for words in chains)]
 
 
 def _pair_tables(run: RunDirectory) -> dict[str, Path]:

@@ -49,13 +49,15 @@ def stress(
     noises = list(dict.fromkeys(noises)) or list(settings.noise)
     count = seeds or settings.seeds
     systems = systems_of(workspace.recipe, models or settings.models)
-    cells = plan_cells(systems, noises, ratios or settings.ratios, seeds_of(workspace, count))
+    ratios = ratios or settings.ratios
+    cells = plan_cells(systems, noises, ratios, seeds_of(workspace, count))
     for noise in noises:  # what cannot work is refused before hours of training
         corrupt(workspace.dataset, noise, 0.0, seed=0)
     outcomes = run_study(workspace, "stress", cells, jobs=jobs)
     rows = stress_rows(outcomes, noises)
     sound = [row for row in rows if "error" not in row]
-    with keeping(workspace, "stress", run.stress_table, run.stress_plot):
+    command = _command(noises, ratios, systems, count)
+    with keeping(workspace, "stress", run.stress_table, run.stress_plot, commands=[command]):
         write_csv(run.stress_table, rows)
         if sound:
             subtitle = f"{workspace.recipe.name}{workspace.synthetic_note}, {of_seeds(count)}"
@@ -68,6 +70,16 @@ def stress(
     console.notice(f"stress: {trainings_of(outcomes)} trainings ({existing(run.stress_table, run.stress_plot)})")
     finish("stress", outcomes)
     return rows
+
+
+def _command(noises: Sequence[str], ratios: Sequence[float], systems: Sequence[str], seeds: int) -> list[str]:
+    """The stage with all of its options: [stress] may say something else when the table is looked at."""
+    command = ["stress"]
+    for noise in noises:
+        command += ["--noise", noise]
+    for ratio in ratios:
+        command += ["--ratio", str(ratio)]
+    return [*command, "--models", ",".join(systems), "--seeds", str(seeds)]
 
 
 def _show(workspace: Workspace, rows: Sequence[dict[str, Any]], format: str | None) -> None:

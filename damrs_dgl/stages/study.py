@@ -51,11 +51,15 @@ def run_study(workspace: Workspace, name: str, cells: Sequence[Cell], *, jobs: i
 
 
 @contextmanager
-def keeping(workspace: Workspace, name: str, *files: Path) -> Iterator[None]:
-    """Around the writing of a study's table and pictures, which the run remembers then; a picture may be missing."""
+def keeping(workspace: Workspace, name: str, *files: Path, commands: Sequence[Sequence[str]] = ()) -> Iterator[None]:
+    """Around the writing of a study's table and pictures, which the run remembers then; a picture may be missing.
+
+    commands: as `RunDirectory.record` has them.
+    """
     workspace.run.forget(name)
     yield
-    workspace.run.record(name, workspace.study_parts, *(file for file in files if file.exists()))
+    written = [file for file in files if file.exists()]
+    workspace.run.record(name, workspace.study_parts, *written, commands=commands)
 
 
 def existing(*files: Path) -> str:

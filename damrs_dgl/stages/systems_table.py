@@ -36,7 +36,7 @@ class StudyFiles:
 
 def finish_systems(
     workspace: Workspace,
-    stage: str,
+    command: Sequence[str],
     outcomes: Mapping[Cell, Outcome],
     paper: Mapping[str, Mapping[str, float]],
     files: StudyFiles,
@@ -48,12 +48,13 @@ def finish_systems(
 ) -> list[dict[str, Any]]:
     """Write the rows of a study, its pairs and picture, print what they say; returns the rows.
 
-    system: whose differences from the others are shown.  seeds: how many there were.  format: md, latex or csv; None
-    for the terminal.  subject: what the rows are.  Raises DamrsError, when all is kept, where a training failed.
+    command: the stage and its options.  system: whose differences from the others are shown.  seeds: how many there
+    were.  format: md, latex or csv; None for the terminal.  subject: what the rows are.  Raises DamrsError, when all is
+    kept, where a training failed.
     """
-    results = results_of(outcomes)
+    stage, results = command[0], results_of(outcomes)
     rows, pairs = system_rows(outcomes, paper), pairs_of(results)
-    with keeping(workspace, stage, files.table, files.pairs, files.plot):
+    with keeping(workspace, stage, files.table, files.pairs, files.plot, commands=[command]):
         write_csv(files.table, rows)
         write_csv(files.pairs, pair_rows(pairs))
         _draw(workspace, rows, files.plot, seeds=seeds, subject=subject)

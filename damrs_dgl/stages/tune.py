@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from damrs_dgl.console import Console, ProgressBar
@@ -50,6 +52,7 @@ def tune(
     """
     recipe, console = workspace.recipe, workspace.console
     grid = search == GRID
+    space_option = [] if space is None else ["--space", Path(space.where).name]  # its folder is this machine's matter
     space = space or own_space(recipe, grid=grid)
     check_space(recipe, space, grid=grid)
     if not grid:
@@ -68,7 +71,8 @@ def tune(
         files = f"{workspace.run.tuning_table} and {workspace.run.tuned_recipe}"
         console.notice(f"tune: {change_text(changed)}; {files} are replaced, the earlier command brings them back")
     asked = AskedTrials(workspace.run.asked_trials(workspace.study_parts), study, store, console.warning)
-    record = _Record(workspace, chosen, asked, f"{search}, seed {seed}, {space.where}", count)
+    command = ["tune", "--trials", str(count), "--search", search, "--seed", str(seed), *space_option]
+    record = _Record(workspace, chosen, asked, f"{search}, seed {seed}, {space.where}", command, count)
     try:
         with console.progress("tune", count + 1, lines_of="trials") as bar, bar.heartbeat():
             watch = _ConsoleWatch(console, bar, record)
@@ -125,20 +129,23 @@ def _state_budget(
 class _Record:
     """`tune.csv` and `tuned.toml`, written anew after each trial, so that whatever ends the search leaves them."""
 
-    def __init__(self, workspace: Workspace, search: Search, asked: AskedTrials, how: str, count: int) -> None:
+    def __init__(
+        self, workspace: Workspace, search: Search, asked: AskedTrials, how: str, command: Sequence[str], count: int
+    ) -> None:
         self.workspace = workspace
         self.search = search
         self.asked = asked
         self.how = how
+        self.command = command
         self.count = count
 
     def write(self) -> list[dict[str, Any]]:
         run, recipe = self.workspace.run, self.workspace.recipe
         own = list(self.search.trials)
-        self.asked.keep(self.how, own)
+        self.asked.keep(self.how, self.command, self.count, own)
         trials = [*own, *self.asked.others()]
         rows = trial_rows(trials, recipe, self.how, self.count)
-        with keeping(self.workspace, "tune", run.tuning_table):
+        with keeping(self.workspace, "tune", run.tuning_table, commands=self.asked.commands(self.how)):
             write_csv(run.tuning_table, rows)
         if best_of(trials) is not None:
             with keeping(self.workspace, "tuned", run.tuned_recipe):  # apart: who edits it has not damaged the table

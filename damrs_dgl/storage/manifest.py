@@ -61,13 +61,16 @@ class Manifest:
         }
         write_sealed(self.path, content)
 
-    def enter(self, artefact: str, parts: Mapping[str, Any], files: Sequence[Path]) -> None:
-        """Note an artefact: what it was made from, and its files, of which the checksums are taken."""
+    def enter(
+        self, artefact: str, parts: Mapping[str, Any], files: Sequence[Path], commands: Sequence[Sequence[str]] = ()
+    ) -> None:
+        """Note an artefact: what it was made from, its files, whose checksums are taken, and the commands' words."""
         try:
             digests = {self._name(file): file_digest(file).hex() for file in files}
         except OSError as error:
             raise storage_error(self.folder, error) from error
-        self.artefacts[artefact] = {"parts": dict(parts), "files": digests}
+        told = {"commands": [list(words) for words in commands]} if commands else {}
+        self.artefacts[artefact] = {"parts": dict(parts), "files": digests, **told}
 
     def made_from(self, artefact: str) -> dict[str, Any] | None:
         """What an artefact was made from; None where it is not there or one of its files is not."""
@@ -76,6 +79,10 @@ class Manifest:
             return None
         parts: dict[str, Any] = entry["parts"]
         return parts
+
+    def commands(self, artefact: str) -> list[list[str]]:
+        """The words of each command that an artefact was made by; none where it is not there, or nobody noted any."""
+        return [] if self.made_from(artefact) is None else list(self.artefacts[artefact].get("commands", []))
 
     def damaged(self, artefact: str) -> Path | None:
         """The first file of an artefact that is not what was written; None where all are."""

@@ -147,6 +147,10 @@ class RunDirectory:
         """The parts that an artefact was made from; None where it is not there, or one of its files is not."""
         return self._manifest.made_from(artefact)
 
+    def commands(self, artefact: str) -> list[list[str]]:
+        """The words of the commands that make an artefact again, such as ["compare", "--seeds", "3"]; none of most."""
+        return self._manifest.commands(artefact)
+
     def damaged(self, artefact: str) -> Path | None:
         """The first file of a recorded artefact that is not what was written."""
         return self._manifest.damaged(artefact)
@@ -165,15 +169,23 @@ class RunDirectory:
         return damaged is None
 
     @contextmanager
-    def making(self, artefact: str, parts: Mapping[str, Any], *files: Path) -> Iterator[None]:
+    def making(
+        self, artefact: str, parts: Mapping[str, Any], *files: Path, commands: Sequence[Sequence[str]] = ()
+    ) -> Iterator[None]:
         """Around the writing of an artefact's files: forgotten before, recorded with checksums when all are whole."""
         self.forget(artefact)
         yield
-        self.record(artefact, parts, *files)
+        self.record(artefact, parts, *files, commands=commands)
 
-    def record(self, artefact: str, parts: Mapping[str, Any], *files: Path) -> None:
-        """Note that an artefact is complete, what it was made from (JSON values), and its files' checksums."""
-        self._manifest.enter(artefact, parts, files)
+    def record(
+        self, artefact: str, parts: Mapping[str, Any], *files: Path, commands: Sequence[Sequence[str]] = ()
+    ) -> None:
+        """Note that an artefact is complete, what it was made from (JSON values), and its files' checksums.
+
+        commands: that make it again, the words of each: a stage and the options that its files show. They are for
+        people, and say nothing of whether it is up to date.
+        """
+        self._manifest.enter(artefact, parts, files, commands)
         self._manifest.fingerprint = self.fingerprint or self._manifest.fingerprint
         self._manifest.write()
 

@@ -11,6 +11,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from damrs_dgl.data.synthetic import synthetic_shop
+from damrs_dgl.storage.run import RunDirectory
 from tests.cli_runner import CommandLine
 from tests.end_to_end.conftest import Shop
 
@@ -68,6 +69,7 @@ def test_folds_are_trained_once(fitted: CommandLine) -> None:
     fitted.ok("audit", "--folds", "2", "--scorer", "margin")
     assert pq.read_table(folder / "interactions.parquet").equals(found)
     assert [path.stat().st_mtime_ns for path in weights] == times
+    assert RunDirectory(fitted.folder / "run").commands("audit") == [["audit", "--scorer", "margin", "--folds", "2"]]
     fitted.ok("audit", "--scorer", "margin")
     assert not pq.read_table(folder / "interactions.parquet").equals(found)
 

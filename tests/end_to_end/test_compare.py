@@ -20,6 +20,7 @@ import pytest
 import torch
 
 from damrs_dgl.evaluation import list_metrics
+from damrs_dgl.storage.run import RunDirectory
 from damrs_dgl.studies.results import CellResult
 from damrs_dgl.studies.study import Cell
 from damrs_dgl.studies.training import CellTrainer
@@ -249,8 +250,11 @@ def test_an_ablation_has_the_systems_rows(tiny: CommandLine) -> None:
     pairs = _rows(tiny.folder / "run", "ablate_pairs")
     assert len(pairs) == 2 * 12 * 11 // 2  # two metrics
     assert all(0 <= float(pair["p_value"]) <= float(pair["p_value_holm"]) <= 1 for pair in pairs)
-    shared = tiny.ok("-o", "training.epochs=1", "compare", "--models", "damrs,backbone")
+    shared = tiny.ok("-o", "training.epochs=1", "compare")
     assert "compare: 2 of 4 trainings are there already" in shared.err
+    run = RunDirectory(tiny.folder / "run")
+    assert run.commands("ablate") == [["ablate", "--seeds", "1"]]
+    assert run.commands("compare") == [["compare", "--models", "damrs,backbone", "--seeds", "1"]]
 
 
 def test_a_system_without_ablation_and_wrong_names_are_refused(tiny: CommandLine) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from damrs_dgl.evaluation import list_metrics as module
 from damrs_dgl.storage.manifest import Manifest
+from damrs_dgl.storage.run import RunDirectory
 from damrs_dgl.studies import judging
 from tests.cli_runner import CommandLine
 
@@ -155,6 +156,8 @@ def test_groups(fitted: CommandLine) -> None:
 
 def test_groups_between_cut_points_make_up_the_whole(fitted: CommandLine) -> None:
     fitted.ok("groups", "--cuts", "5,8", "--item-cuts", "10")
+    commands = RunDirectory(fitted.folder / "run").commands("groups")
+    assert commands == [["groups", "--cuts", "5,8", "--item-cuts", "10"]]
     with (fitted.folder / "run" / "groups.csv").open() as lines:
         rows = [row for row in csv.DictReader(lines) if row["metric"] == "recall@20" and row["system"] == "damrs"]
     assert [row["group"] for row in rows] == ["0 to 4", "5 to 7", "8 and more", "0 to 9", "10 and more"]

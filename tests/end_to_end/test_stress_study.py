@@ -12,6 +12,7 @@ import torch
 
 from damrs_dgl.data.noise import corrupt
 from damrs_dgl.data.synthetic import synthetic_shop
+from damrs_dgl.storage.run import RunDirectory
 from damrs_dgl.studies.results import CellResult
 from damrs_dgl.studies.study import Cell
 from damrs_dgl.studies.training import CellTrainer
@@ -101,6 +102,8 @@ def test_several_noises_ratios_and_seeds(tiny: CommandLine, trained: list[Cell])
     assert sorted((row["noise"], float(row["ratio"]), int(row["seed"])) for row in rows) == sorted(expected)
     assert len(trained) == 2 + 2 * 2 * 2  # clean data is trained once for both kinds of noise
     assert "±" in result.out
+    (command,) = RunDirectory(tiny.folder / "run").commands("stress")
+    assert command == [*several[2:], "--ratio", "0.3", "--models", "vbpr", "--seeds", "2"]
     clean = [row["recall@20"] for row in rows if row["ratio"] == "0.0" and row["seed"] == "1"]
     assert len(clean) == 2
     assert clean[0] == clean[1]
@@ -111,8 +114,10 @@ def test_only_what_a_training_depends_on_makes_it_anew(tiny: CommandLine, traine
     tiny.ok(*ONE_EPOCH, *clean)
     assert [cell.noise for cell in trained] == ["none"]
     assert [row["ratio"] for row in _rows(tiny.folder)] == ["0.0"]
-    tiny.ok(*ONE_EPOCH, "-o", "stress.seeds=1", *clean)
+    tiny.ok(*ONE_EPOCH, "-o", "stress.seeds=1", "-o", 'stress.models=["MF"]', "stress", "--ratio", "0")
     assert len(trained) == 1
+    (command,) = RunDirectory(tiny.folder / "run").commands("stress")  # what the recipe said at that time
+    assert command == ["stress", "--noise", "feedback", "--ratio", "0.0", "--models", "mf", "--seeds", "1"]
     tiny.ok(*ONE_EPOCH, "-o", "model.dim=4", *clean)
     assert len(trained) == 2
 

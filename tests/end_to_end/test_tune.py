@@ -17,6 +17,7 @@ import pytest
 from damrs_dgl.errors import TrainingError
 from damrs_dgl.factory import SplitEvaluator
 from damrs_dgl.recipe import load_recipe, with_values
+from damrs_dgl.storage.run import RunDirectory
 from damrs_dgl.studies.study import Cell
 from damrs_dgl.studies.tune.runner import Tuning
 from damrs_dgl.studies.tune.search import Trial
@@ -267,6 +268,11 @@ def test_a_second_search_keeps_the_better_of_the_first(small: CommandLine, train
     points = {row["training.learning_rate"] + row["model.regularization"] for row in rows}
     assert points < {row["training.learning_rate"] + row["model.regularization"] for row in merged}
     assert [row["budget_trials"] for row in merged] == ["1", "1", *[""] * 6]
+    first = ["tune", "--trials", "6", "--search", "grid", "--seed", "0", "--space", "lists.toml"]
+    second = ["tune", "--trials", "1", "--search", "grid", "--seed", "0", "--space", "bad.toml"]
+    assert RunDirectory(run).commands("tune") == [first, second]
+    small.ok(*GRID, "--trials", "2")  # fewer than it has asked for: what the table shows takes all six
+    assert RunDirectory(run).commands("tune") == [second, first]
 
 
 def test_a_search_over_another_recipe_says_what_it_replaces(small: CommandLine, trained: list[Cell]) -> None:

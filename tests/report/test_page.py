@@ -159,6 +159,12 @@ def test_a_closed_form_has_no_curve(
     assert "fit" in commands and not {"audit", "compare", "groups"} & set(commands)
 
 
+def test_a_table_from_elsewhere_has_no_command(page: Page) -> None:
+    told = page.text.partition("pip install")[2].partition("Versions")[0]
+    assert {"fit", "report"} <= set(told.split())
+    assert not {"groups", "compare", "ablate", "stress", "tune", "audit"} & set(told.split())
+
+
 def test_no_folder_of_pictures_is_refused(tiny_cli: CommandLine) -> None:
     tiny_cli.refused("report", "--pictures", "nowhere", saying=("nowhere: no such folder", "<item id>.jpg"))
     assert not (tiny_cli.folder / "run").exists()

@@ -95,6 +95,19 @@ def test_files_are_recorded_with_checksums(tmp_path: Path) -> None:
     assert RunDirectory(tmp_path).changes("it", {"k": 1}) is None
 
 
+def test_commands_are_kept_and_say_nothing_of_what_is_up_to_date(tmp_path: Path) -> None:
+    run, table = RunDirectory(tmp_path), tmp_path / "compare.csv"
+    run.claim("demo", DATA, unread)
+    table.write_text("system")
+    run.record("compare", {"k": 1}, table, commands=[("compare", "--models", "a b")])
+    run.record("graphs", {"k": 1})
+    again = RunDirectory(tmp_path)
+    assert again.commands("compare") == [["compare", "--models", "a b"]] and again.changes("compare", {"k": 1}) == []
+    assert again.commands("graphs") == again.commands("stress") == []
+    table.unlink()
+    assert again.commands("compare") == []
+
+
 def test_a_folder_in_another_file_format(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"recipe": "demo", "data": {"format": "synthetic"}, "artefacts": {"fit": {}}}')
     run = RunDirectory(tmp_path)
