@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -19,12 +19,7 @@ from damrs_dgl.errors import RunError
 from damrs_dgl.report.item_vectors import VectorView
 
 Row = dict[str, Any]
-STUDIES = ("groups", "compare", "ablate", "stress", "tune")  # tables that studies leave in the run's folder
 AUDIT_TABLES = ("interactions", "content", "links")
-# columns of names, which stay text though one may look like a number
-_NAMES = frozenset(
-    {"system", "model", "against", "noise", "by", "group", "counted", "metric", "search", "state", "error"}
-)
 _WHOLE = re.compile(r"[+-]?\d+")
 
 
@@ -83,13 +78,11 @@ def _counts(indices: torch.Tensor, size: int) -> np.ndarray:
     return torch.bincount(indices, minlength=size).numpy()
 
 
-def study_tables(folder: Path) -> dict[str, list[Row]]:
-    """The studies' CSV tables that stand in a folder; counts as ints, other numbers as floats, empty cells as None."""
-    return {name: rows for name in STUDIES if (rows := read_table(folder / f"{name}.csv"))}
+def read_table(path: Path, texts: Collection[str]) -> list[Row]:
+    """The rows of a CSV file, none where there is no such file. Raises RunError where it is not a table.
 
-
-def read_table(path: Path) -> list[Row]:
-    """The rows of a CSV file, none where there is no such file. Raises RunError where it is not a table."""
+    Counts are ints, other numbers floats, empty cells None; the columns `texts` stay text.
+    """
     if not path.is_file():
         return []
     try:
@@ -97,13 +90,15 @@ def read_table(path: Path) -> list[Row]:
             rows = list(csv.DictReader(lines))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RunError(f"cannot be read as a table ({error})", where=path, fix="delete it and make it anew") from error
-    return [{str(key): _value(str(key), value) for key, value in row.items() if key is not None} for row in rows]
+    return [
+        {str(key): _value(value, is_text=key in texts) for key, value in row.items() if key is not None} for row in rows
+    ]
 
 
-def _value(column: str, text: str | None) -> Any:
+def _value(text: str | None, *, is_text: bool) -> Any:
     if not text:
         return None
-    if column in _NAMES:
+    if is_text:
         return text
     try:
         return int(text) if _WHOLE.fullmatch(text) else float(text)

@@ -7,7 +7,7 @@ from typing import Any
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.core.systems import ablation_systems, full_name
 from damrs_dgl.stages.study import run_study, seeds_of
-from damrs_dgl.stages.systems_table import StudyFiles, finish_systems
+from damrs_dgl.stages.systems_table import finish_systems
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.studies.published import paper_ablation, paper_dataset
 from damrs_dgl.studies.systems import clean_cells
@@ -23,7 +23,6 @@ def ablate(
     (`RankingModel.ablations`); what it wraps, as `backbone`, comes first. Everything else is as in
     `compare`. Raises RecipeError where the recipe's system has no ablation, DamrsError where a training failed.
     """
-    run = workspace.run
     table = workspace.recipe.model.model_dump()
     try:
         systems, whole = ablation_systems(table)
@@ -32,9 +31,8 @@ def ablate(
     cells = clean_cells(systems, seeds_of(workspace, seeds))
     paper = paper_ablation(paper_dataset(workspace.dataset), full_name(table))
     outcomes = run_study(workspace, "ablate", cells, jobs=jobs)
-    files = StudyFiles(run.ablation_table, run.ablation_pairs, run.ablation_plot)
     subject = f"Parts of {whole}"
     command = ["ablate", "--seeds", str(seeds)]
     return finish_systems(
-        workspace, command, outcomes, paper, files, system=whole, seeds=seeds, format=format, subject=subject
+        workspace, command, outcomes, paper, system=whole, seeds=seeds, format=format, subject=subject
     )

@@ -8,7 +8,7 @@ from typing import Any
 from damrs_dgl.models.core.systems import floor_systems, full_name
 from damrs_dgl.models.registry import find_model
 from damrs_dgl.stages.study import run_study, seeds_of
-from damrs_dgl.stages.systems_table import StudyFiles, finish_systems
+from damrs_dgl.stages.systems_table import finish_systems
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.studies.published import paper_comparison, paper_dataset
 from damrs_dgl.studies.study import Cell, Study
@@ -34,10 +34,10 @@ def compare(
 
     Raises DamrsError at the end where a training failed.
     """
-    run, dataset = workspace.run, workspace.dataset
+    dataset = workspace.dataset
     asked = systems_of(workspace.recipe, models)
     systems = list(dict.fromkeys([*asked, *floor_systems()]))
-    study = Study(workspace.recipe, dataset, run.cells, workspace.device)
+    study = Study(workspace.recipe, dataset, workspace.run.cells, workspace.device)
     published = paper_comparison(paper_dataset(dataset))
     configs = {name: study.recipe_of(Cell(name)).model for name in systems}
     names = {name: full_name(model.model_dump()) for name, model in configs.items()}
@@ -45,6 +45,5 @@ def compare(
     cells = clean_cells(systems, seeds_of(workspace, seeds), once=once)
     paper = {name: published[full] for name, full in names.items() if full in published}
     outcomes = run_study(workspace, "compare", cells, jobs=jobs)
-    files = StudyFiles(run.comparison_table, run.comparison_pairs, run.comparison_plot)
     command = ["compare", "--models", ",".join(asked), "--seeds", str(seeds)]
-    return finish_systems(workspace, command, outcomes, paper, files, system=systems[0], seeds=seeds, format=format)
+    return finish_systems(workspace, command, outcomes, paper, system=systems[0], seeds=seeds, format=format)

@@ -34,7 +34,7 @@ def groups(
     `cuts`: users between these numbers of training interactions; without them the groups of the authors' cold-start
     study. `item_cuts`: items between these; without them three groups of about as many items.
     """
-    recipe, dataset, run = workspace.recipe, workspace.dataset, workspace.run
+    recipe, dataset, files = workspace.recipe, workspace.dataset, workspace.run.study("groups")
     chosen = [
         *(groups_at(cuts, USERS) if cuts else AUTHORS_GROUPS),
         *(groups_at(item_cuts, ITEMS) if item_cuts else popularity_thirds(item_counts(dataset))),
@@ -48,13 +48,13 @@ def groups(
     command = ["groups"]
     for option, given in (("--cuts", cuts), ("--item-cuts", item_cuts)):
         command += [option, ",".join(map(str, given))] if given else []
-    with run.making("groups", workspace.study_parts, run.groups_table, run.groups_plot, commands=[command]):
-        write_csv(run.groups_table, rows, COLUMNS)
-        groups_figure(rows, run.groups_plot, metric=drawn, subtitle=f"{recipe.name}{workspace.synthetic_note}")
+    with workspace.run.making("groups", workspace.study_parts, files.table, files.plot, commands=[command]):
+        write_csv(files.table, rows, COLUMNS)
+        groups_figure(rows, files.plot, metric=drawn, subtitle=f"{recipe.name}{workspace.synthetic_note}")
     title = f"{recipe.name}: test {drawn} by group{workspace.synthetic_note}"
     columns, shown = _table(chosen, rows, drawn)
     show_table(workspace.console, title, columns, shown, format)
-    workspace.console.notice(f"groups: {len(chosen)} groups ({run.groups_table}, {run.groups_plot})")
+    workspace.console.notice(f"groups: {len(chosen)} groups ({files.table}, {files.plot})")
     return rows
 
 

@@ -22,16 +22,17 @@ from damrs_dgl.models.base import ClosedFormModel, RankingModel
 from damrs_dgl.models.core.systems import whole_system
 from damrs_dgl.recipe import recipe_text, written_text
 from damrs_dgl.report.html import write_report
-from damrs_dgl.report.inputs import ReportInputs, Row, audit_tables, read_table, study_tables
+from damrs_dgl.report.inputs import ReportInputs, Row, audit_tables
 from damrs_dgl.report.item_vectors import VectorView, vector_views
 from damrs_dgl.report.pictures import PictureFolder
+from damrs_dgl.report.sections.studies import pair_tables, study_tables
 from damrs_dgl.scoring import DotProduct
 from damrs_dgl.stages.audit import ClickJudge, audit_parts
 from damrs_dgl.stages.describe import summary_of
 from damrs_dgl.stages.evaluate import current_metrics
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.storage.files import read_json
-from damrs_dgl.storage.run import RunDirectory, change_text
+from damrs_dgl.storage.run import change_text
 
 _AGAIN = "run `damrs-dgl report` again after what made it"
 
@@ -71,7 +72,7 @@ def report(workspace: Workspace, *, pictures: Path | None = None) -> Path:
             monitor=recipe.training.monitor,
             metrics=metrics,
             tables=tables,
-            pairs={study: read_table(file) for study, file in _pair_tables(run).items() if study in tables},
+            pairs=pair_tables(run, tables),
             whole=whole_system(recipe.model.model_dump()),
             audit=audit,
             audit_judge=audit_judge,
@@ -122,7 +123,7 @@ def _graph(workspace: Workspace) -> tuple[dgl.DGLGraph | None, Mapping[str, Any]
 
 def _studies(workspace: Workspace) -> dict[str, list[Row]]:
     """The studies' tables; says of one that is damaged, or of other settings than the recipe's, that it is left out."""
-    run, found = workspace.run, study_tables(workspace.run.path)
+    run, found = workspace.run, study_tables(workspace.run)
     for name in list(found):
         if run.made_from(name) is None:  # written by hand
             continue
@@ -235,8 +236,3 @@ def _commands(workspace: Workspace, inputs: ReportInputs) -> list[str]:
     start = f"damrs-dgl --recipe recipe.toml --run {shlex.quote(f'runs/{workspace.recipe.name}-again')}"
     install = f"pip install .  # in a copy of the repository of version {importlib.metadata.version('damrs-dgl')}"
     return [install, *(f"{start} {shlex.join(words)}" for words in chains)]
-
-
-def _pair_tables(run: RunDirectory) -> dict[str, Path]:
-    """Of each study of systems, the table of its pairs."""
-    return {"compare": run.comparison_pairs, "ablate": run.ablation_pairs}

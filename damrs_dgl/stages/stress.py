@@ -44,7 +44,7 @@ def stress(
     NDCG@20 are always computed, whatever evaluation.ks says. `jobs`: trainings side by side. `format`: md, latex or
     csv. Raises DamrsError at the end where a training failed.
     """
-    run, console = workspace.run, workspace.console
+    files, console = workspace.run.study("stress"), workspace.console
     settings = workspace.recipe.stress
     noises = list(dict.fromkeys(noises)) or list(settings.noise)
     count = seeds or settings.seeds
@@ -57,17 +57,17 @@ def stress(
     rows = stress_rows(outcomes, noises)
     sound = [row for row in rows if "error" not in row]
     command = _command(noises, ratios, systems, count)
-    with keeping(workspace, "stress", run.stress_table, run.stress_plot, commands=[command]):
-        write_csv(run.stress_table, rows)
+    with keeping(workspace, "stress", files.table, files.plot, commands=[command]):
+        write_csv(files.table, rows)
         if sound:
             subtitle = f"{workspace.recipe.name}{workspace.synthetic_note}, {of_seeds(count)}"
-            stress_figure(sound, run.stress_plot, subtitle=subtitle)
+            stress_figure(sound, files.plot, subtitle=subtitle)
         else:
-            run.stress_plot.unlink(missing_ok=True)  # an earlier study's
+            files.plot.unlink(missing_ok=True)  # an earlier study's
     _show(workspace, rows, format)
     if format is None:  # else standard output holds the table alone
         show_failures(workspace, outcomes)
-    console.notice(f"stress: {trainings_of(outcomes)} trainings ({existing(run.stress_table, run.stress_plot)})")
+    console.notice(f"stress: {trainings_of(outcomes)} trainings ({existing(files.table, files.plot)})")
     finish("stress", outcomes)
     return rows
 

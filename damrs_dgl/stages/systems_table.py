@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -25,21 +24,11 @@ _PASTED = "bold: best, underlined: second best"
 _LEGENDS: Mapping[str | None, str] = {None: "** best, * second best", "md": _PASTED, "latex": _PASTED}  # csv has none
 
 
-@dataclass(frozen=True)
-class StudyFiles:
-    """Where a study's rows, its pairs of systems and its picture are kept."""
-
-    table: Path
-    pairs: Path
-    plot: Path
-
-
 def finish_systems(
     workspace: Workspace,
     command: Sequence[str],
     outcomes: Mapping[Cell, Outcome],
     paper: Mapping[str, Mapping[str, float]],
-    files: StudyFiles,
     *,
     system: str,
     seeds: int,
@@ -53,6 +42,7 @@ def finish_systems(
     kept, where a training failed.
     """
     stage, results = command[0], results_of(outcomes)
+    files = workspace.run.study(stage)
     rows, pairs = system_rows(outcomes, paper), pairs_of(results)
     with keeping(workspace, stage, files.table, files.pairs, files.plot, commands=[command]):
         write_csv(files.table, rows)

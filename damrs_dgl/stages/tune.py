@@ -68,7 +68,7 @@ def tune(
     store = TrialStore(workspace.run.trials, ResultStore(workspace.run.cells))
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     if changed := workspace.run.changes("tune", workspace.study_parts):
-        files = f"{workspace.run.tuning_table} and {workspace.run.tuned_recipe}"
+        files = f"{workspace.run.study('tune').table} and {workspace.run.tuned_recipe}"
         console.notice(f"tune: {change_text(changed)}; {files} are replaced, the earlier command brings them back")
     asked = AskedTrials(workspace.run.asked_trials(workspace.study_parts), study, store, console.warning)
     command = ["tune", "--trials", str(count), "--search", search, "--seed", str(seed), *space_option]
@@ -141,12 +141,13 @@ class _Record:
 
     def write(self) -> list[dict[str, Any]]:
         run, recipe = self.workspace.run, self.workspace.recipe
+        table = run.study("tune").table
         own = list(self.search.trials)
         self.asked.keep(self.how, self.command, self.count, own)
         trials = [*own, *self.asked.others()]
         rows = trial_rows(trials, recipe, self.how, self.count)
-        with keeping(self.workspace, "tune", run.tuning_table, commands=self.asked.commands(self.how)):
-            write_csv(run.tuning_table, rows)
+        with keeping(self.workspace, "tune", table, commands=self.asked.commands(self.how)):
+            write_csv(table, rows)
         if best_of(trials) is not None:
             with keeping(self.workspace, "tuned", run.tuned_recipe):  # apart: who edits it has not damaged the table
                 write_text(run.tuned_recipe, tuned_text(recipe, trials, self.how, self.count, run.tuned_recipe))
@@ -210,7 +211,7 @@ def _show(workspace: Workspace, trials: list[Trial], *, unfinished: bool) -> Non
         title = f"{workspace.recipe.name}: best trials by validation{workspace.synthetic_note}"
         columns = ["trial", f"validation {monitor}", "values", "search"]
         console.table(title, columns[:shown], [row[:shown] for row in rows])
-    files = [run.tuning_table, *([run.tuned_recipe] if finished else [])]
+    files = [run.study("tune").table, *([run.tuned_recipe] if finished else [])]
     console.notice(f"tune: {told_states(trials)} ({', '.join(map(str, files))})")
     if finished and not finished[0].params:
         console.notice("tune: no trial was better than the recipe as it is")

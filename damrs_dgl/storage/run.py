@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,15 @@ def change_text(names: Sequence[str]) -> str:
     """What changed, in words: "the data, model.dim changed"."""
     more = f" and {len(names) - _SHOWN_CHANGES} more" if len(names) > _SHOWN_CHANGES else ""
     return f"{', '.join(names[:_SHOWN_CHANGES])}{more} changed"
+
+
+@dataclass(frozen=True)
+class StudyFiles:
+    """Where a study's rows, its pairs of systems and its picture are kept; not every study has all three."""
+
+    table: Path
+    pairs: Path
+    plot: Path
 
 
 class RunDirectory:
@@ -59,26 +69,19 @@ class RunDirectory:
         self.history = self.path / "history.csv"
         self.metrics = self.path / "metrics.json"
         self.per_user = self.path / "per_user.parquet"
-        self.groups_table = self.path / "groups.csv"
-        self.groups_plot = self.path / "groups.png"
         self.recommendations = self.path / "recommendations.parquet"
         self.vectors = self.path / "vectors.safetensors"
         self.report = self.path / "report.html"
         self.cells = self.path / "cells"  # the finished trainings of all studies
-        self.stress_table = self.path / "stress.csv"
-        self.stress_plot = self.path / "stress.png"
-        self.comparison_table = self.path / "compare.csv"
-        self.comparison_pairs = self.path / "compare_pairs.csv"
-        self.comparison_plot = self.path / "compare.png"
-        self.ablation_table = self.path / "ablate.csv"
-        self.ablation_pairs = self.path / "ablate_pairs.csv"
-        self.ablation_plot = self.path / "ablate.png"
         self.audit = self.path / "audit"  # the folder of the audit's tables
         self.audit_plot = self.path / "audit.png"
         self.trials = self.path / "trials"  # the finished trials of all searches
         self.tuning_storage = self.path / "tune.db"
-        self.tuning_table = self.path / "tune.csv"
         self.tuned_recipe = self.path / "tuned.toml"
+
+    def study(self, name: str) -> StudyFiles:
+        """The files of the study whose stage has that name; these names, too, are part of the contract."""
+        return StudyFiles(self.path / f"{name}.csv", self.path / f"{name}_pairs.csv", self.path / f"{name}.png")
 
     def asked_trials(self, parts: Mapping[str, Any]) -> Path:
         """Which searches asked for which trials of a recipe, by what its results are made from."""

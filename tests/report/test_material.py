@@ -11,20 +11,23 @@ import pytest
 import torch
 from PIL import Image
 
+from damrs_dgl import stages
 from damrs_dgl.data import MultimodalDataset
 from damrs_dgl.errors import DataError, RunError
 from damrs_dgl.report.audit_words import click_reason, content_reason
 from damrs_dgl.report.blocks import Figures, Picture, Table
-from damrs_dgl.report.inputs import ReportInputs, audit_tables, read_table, study_tables
+from damrs_dgl.report.inputs import ReportInputs, audit_tables, read_table
 from damrs_dgl.report.item_vectors import vector_views
 from damrs_dgl.report.pictures import PictureFolder
 from damrs_dgl.report.sections.audit import top
 from damrs_dgl.report.sections.data import degree_chart
 from damrs_dgl.report.sections.groups import groups_section
 from damrs_dgl.report.sections.overview import overview_section
+from damrs_dgl.report.sections.studies import STUDIES, pair_tables, study_tables
 from damrs_dgl.report.sections.systems import ablation_section, comparison_section
 from damrs_dgl.report.sections.training import loss_terms, training_section
 from damrs_dgl.report.sections.tuning import tuning_section
+from damrs_dgl.storage.run import RunDirectory
 from tests.graphs.test_agreement import shop, slow_neighbors, users_by_item
 
 
@@ -60,6 +63,11 @@ def test_what_is_missing_is_named() -> None:
         word in said for word in ("fit and evaluate", "compare (", "ablate (", "stress (", "groups (", "audit (")
     )
     assert "compare (" not in texts(overview_section(inputs(tables={"compare": [{"system": "a"}]})))
+
+
+def test_each_study_is_a_stage_and_has_no_section_without_a_table() -> None:
+    assert [study.name for study in STUDIES if not hasattr(stages, study.name)] == []
+    assert [study.name for study in STUDIES if study.section(inputs()) is not None] == []
 
 
 def stressed(visual: tuple[float, float], feedback: tuple[float, float]) -> str:
@@ -112,7 +120,7 @@ def test_counts_are_whole_and_names_stay_text(tmp_path: Path) -> None:
     (tmp_path / "groups.csv").write_text(
         "by,group,low,high,system,value\nusers,1,1,1,mf,0.5\nusers,2 and more,2,,mf,1.0\n"
     )
-    first, second = read_table(tmp_path / "groups.csv")
+    first, second = study_tables(RunDirectory(tmp_path))["groups"]
     assert first == {"by": "users", "group": "1", "low": 1, "high": 1, "system": "mf", "value": 0.5}
     assert isinstance(first["low"], int) and isinstance(second["value"], float)
 
@@ -185,16 +193,20 @@ def test_one_epoch_is_no_closed_form() -> None:
 
 def test_tables_are_read_as_numbers_and_gaps(tmp_path: Path) -> None:
     (tmp_path / "stress.csv").write_text("model,ratio,recall@20,error\ndamrs,0.1,,\nmf,0,0.25,no room\n")
-    assert study_tables(tmp_path) == {
+    run = RunDirectory(tmp_path)
+    assert study_tables(run) == {
         "stress": [
             {"model": "damrs", "ratio": 0.1, "recall@20": None, "error": None},
             {"model": "mf", "ratio": 0.0, "recall@20": 0.25, "error": "no room"},
         ]
     }
-    assert read_table(tmp_path / "none.csv") == []
+    (tmp_path / "ablate_pairs.csv").write_text("metric,system,against,users\nndcg@20,1,2,3\n")
+    pair = {"metric": "ndcg@20", "system": "1", "against": "2", "users": 3}
+    assert pair_tables(run, ["ablate", "compare"]) == {"ablate": [pair]} and pair_tables(run, ["compare"]) == {}
+    assert read_table(tmp_path / "none.csv", ()) == []
     (tmp_path / "bad.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(RunError, match=r"bad.csv: cannot be read as a table"):
-        read_table(tmp_path / "bad.csv")
+        read_table(tmp_path / "bad.csv", ())
     (tmp_path / "audit").mkdir()
     (tmp_path / "audit" / "links.parquet").write_bytes(b"no parquet")
     with pytest.raises(RunError, match=r"links.parquet: is damaged"):

@@ -9,14 +9,11 @@ from damrs_dgl.report.inputs import ReportInputs
 from damrs_dgl.report.sections.audit import audit_section
 from damrs_dgl.report.sections.data import data_section
 from damrs_dgl.report.sections.graphs import graphs_section
-from damrs_dgl.report.sections.groups import groups_section
 from damrs_dgl.report.sections.metrics import metrics_section
 from damrs_dgl.report.sections.overview import overview_section
 from damrs_dgl.report.sections.repeat import repeat_section
-from damrs_dgl.report.sections.stress import stress_section
-from damrs_dgl.report.sections.systems import ablation_section, comparison_section
+from damrs_dgl.report.sections.studies import STUDIES
 from damrs_dgl.report.sections.training import training_section
-from damrs_dgl.report.sections.tuning import tuning_section
 from damrs_dgl.report.sections.vectors import vectors_section
 
 SECTIONS: tuple[Callable[[ReportInputs], Section | None], ...] = (
@@ -25,11 +22,7 @@ SECTIONS: tuple[Callable[[ReportInputs], Section | None], ...] = (
     data_section,
     graphs_section,
     training_section,
-    groups_section,
-    comparison_section,
-    ablation_section,
-    stress_section,
-    tuning_section,
+    *(study.section for study in STUDIES),
     vectors_section,
     audit_section,
     repeat_section,

@@ -9,14 +9,8 @@ from damrs_dgl.evaluation.labels import floor_beside, headline, metric_label
 from damrs_dgl.graphs.agreement_words import tells
 from damrs_dgl.report.blocks import Block, Findings, Paragraph, Section, Tiles
 from damrs_dgl.report.inputs import ReportInputs, is_number
+from damrs_dgl.report.sections.studies import STUDIES
 from damrs_dgl.report.sections.systems import system_of
-
-_COMMANDS = {
-    "compare": "compare (systems side by side)",
-    "ablate": "ablate (what each part adds)",
-    "stress": "stress (what noise does)",
-    "groups": "groups (new and active users, rare and popular items)",
-}
 
 
 def overview_section(inputs: ReportInputs) -> Section:
@@ -101,7 +95,8 @@ def _under_stress(inputs: ReportInputs) -> str | None:
 
 
 def _missing(inputs: ReportInputs) -> list[str]:
-    missing = [text for name, text in _COMMANDS.items() if name not in inputs.tables]
+    studies = [study for study in STUDIES if study.shows and study.name not in inputs.tables]
+    missing = [f"{study.name} ({study.shows})" for study in studies]
     if inputs.metrics is None:
         missing.insert(0, "fit and evaluate (metrics, curves, vectors)")
     if not inputs.audit:

@@ -1,0 +1,54 @@
+"""The studies that a report shows, each declared once: its name, its section, its words where it was not made yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from damrs_dgl.report.blocks import Section
+from damrs_dgl.report.inputs import ReportInputs, Row, read_table
+from damrs_dgl.report.sections.groups import groups_section
+from damrs_dgl.report.sections.stress import stress_section
+from damrs_dgl.report.sections.systems import ablation_section, comparison_section
+from damrs_dgl.report.sections.tuning import tuning_section
+from damrs_dgl.storage.run import RunDirectory
+
+
+@dataclass(frozen=True)
+class ReportedStudy:
+    """A study as the report has it.
+
+    name: of its stage, by which its files go (`RunDirectory.study`).  section: made of its rows, None without any.
+    texts: its columns that stay text, though a name may look like a number.  shows: what the overview says that a run
+    without it lacks; "" for what not every run needs.
+    """
+
+    name: str
+    section: Callable[[ReportInputs], Section | None]
+    texts: frozenset[str]
+    shows: str = ""
+
+
+_SYSTEMS = frozenset({"system", "against", "metric", "error"})  # of rows and of pairs
+_GROUPS = frozenset({"by", "group", "counted", "system", "metric"})
+
+STUDIES = (  # in the page's order
+    ReportedStudy("groups", groups_section, _GROUPS, "new and active users, rare and popular items"),
+    ReportedStudy("compare", comparison_section, _SYSTEMS, "systems side by side"),
+    ReportedStudy("ablate", ablation_section, _SYSTEMS, "what each part adds"),
+    ReportedStudy("stress", stress_section, frozenset({"model", "noise", "error"}), "what noise does"),
+    ReportedStudy("tune", tuning_section, frozenset({"search", "state", "error"})),
+)
+
+
+def study_tables(run: RunDirectory) -> dict[str, list[Row]]:
+    """The rows of each study whose table stands in a run's folder. Raises RunError for what is no table."""
+    found = {study.name: read_table(run.study(study.name).table, study.texts) for study in STUDIES}
+    return {name: rows for name, rows in found.items() if rows}
+
+
+def pair_tables(run: RunDirectory, shown: Collection[str]) -> dict[str, list[Row]]:
+    """As `study_tables`, the pairs of systems of the studies that are shown."""
+    studies = [study for study in STUDIES if study.name in shown]
+    found = {study.name: read_table(run.study(study.name).pairs, study.texts) for study in studies}
+    return {name: rows for name, rows in found.items() if rows}
