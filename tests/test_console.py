@@ -105,6 +105,11 @@ def test_a_table_without_rows_shows_its_columns(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out == "model  recall@20\n"
 
 
+def test_a_table_to_paste_is_all_of_the_output(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().table("A title", ["model", "note"], iter([["[red]LightGCN", None]]), format="csv")
+    assert capsys.readouterr().out == "model,note\n[red]LightGCN,\n"
+
+
 def test_progress_is_silent_when_piped(capsys: pytest.CaptureFixture[str]) -> None:
     with Console().progress("fit", 10) as bar:
         bar.advance(3, loss=0.1)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from damrs_dgl.console import console
+from damrs_dgl.console import FORMATS, console
 from damrs_dgl.errors import DamrsError
 
 LEAST_ADDRESS_SPACE = 1 << 30  # torch and dgl are loaded in less; how much more is needed is for the data to say
@@ -145,6 +145,6 @@ class NumberRange(click.FloatRange):
 table_format = click.option(
     "--format",
     "table_format",
-    type=click.Choice(["md", "latex", "csv"]),
+    type=click.Choice(FORMATS),
     help="Print tables as Markdown, LaTeX or CSV, to be pasted elsewhere.",
 )

@@ -8,7 +8,8 @@ Results that cannot be written are an error, as is a full disk; what cannot be s
 """
 
 from damrs_dgl.console.output import Console, console
+from damrs_dgl.console.paste import FORMATS, Marked
 from damrs_dgl.console.progress import ProgressBar
 from damrs_dgl.console.streams import open_standard_streams
 
-__all__ = ["Console", "ProgressBar", "console", "open_standard_streams"]
+__all__ = ["FORMATS", "Console", "Marked", "ProgressBar", "console", "open_standard_streams"]

@@ -9,6 +9,7 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from damrs_dgl.console.bars import LiveBars
+from damrs_dgl.console.paste import render
 from damrs_dgl.console.progress import ProgressBar
 from damrs_dgl.console.streams import discard, printable, rich_console
 from damrs_dgl.console.tables import cell_text, layout, side_by_side
@@ -44,13 +45,25 @@ class Console:
         """``error: ...`` in one line on standard error, without a stack trace."""
         self._print(self._stderr, f"error: {error}", style="red")
 
-    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, keys: int = 1) -> None:
+    def table(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[Any]],
+        *,
+        keys: int = 1,
+        format: str | None = None,
+    ) -> None:
         """A table on standard output: numbers to the right, nothing cut.
 
-        On a terminal that is too narrow, text is wrapped between words, and what still has no room goes into further
-        tables below, each with the first `keys` columns again.
+        In a `format` of `console.paste` it is text to paste elsewhere, without the title: the output is the table. Else
+        it is for reading: on a terminal that is too narrow, text is wrapped between words, and what still has no room
+        goes into further tables below, each with the first `keys` columns again.
         Cells may be of any type: floats get four decimals, None is shown as "-", yes and no stand for booleans.
         """
+        if format is not None:
+            self.info(render(columns, list(rows), format).rstrip("\n"))
+            return
         out = self._stdout
         cells = [[printable(cell_text(value), out) for value in row] for row in rows]
         if title:

@@ -9,7 +9,6 @@ from damrs_dgl.evaluation.labels import floor_label, span_text
 from damrs_dgl.report.figures.groups import groups_figure
 from damrs_dgl.report.sections.groups import COLUMNS
 from damrs_dgl.scoring import Scorer
-from damrs_dgl.stages.shown_table import show_table
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.storage.files import write_csv
 from damrs_dgl.studies.groups import (
@@ -53,7 +52,7 @@ def groups(
         groups_figure(rows, files.plot, metric=drawn, subtitle=f"{recipe.name}{workspace.synthetic_note}")
     title = f"{recipe.name}: test {drawn} by group{workspace.synthetic_note}"
     columns, shown = _table(chosen, rows, drawn)
-    show_table(workspace.console, title, columns, shown, format)
+    workspace.console.table(title, columns, shown, format=format)
     workspace.console.notice(f"groups: {len(chosen)} groups ({files.table}, {files.plot})")
     return rows
 

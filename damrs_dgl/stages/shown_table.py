@@ -6,23 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from damrs_dgl.console import Console
-from damrs_dgl.report.tables import render
 
 
 def show_table(
-    console: Console,
-    title: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[Any]],
-    format: str | None = None,
-    *,
-    keys: int = 1,
+    console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], format: str | None = None
 ) -> None:
-    """Print a table with its title; in a `format` (md, latex, csv) without one, so that the output is the table.
-
-    keys: columns that a terminal too narrow for the table shows again in each part of it.
-    """
-    if format is None:
-        console.table(title, columns, rows, keys=keys)
-    else:
-        console.info(render(columns, rows, format).rstrip("\n"))
+    """As `Console.table` does."""
+    console.table(title, columns, rows, format=format)

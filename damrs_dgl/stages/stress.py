@@ -9,7 +9,6 @@ from typing import Any
 from damrs_dgl.data.noise import corrupt
 from damrs_dgl.evaluation.labels import HEADLINE
 from damrs_dgl.report.figures.stress import stress_figure
-from damrs_dgl.stages.shown_table import show_table
 from damrs_dgl.stages.study import (
     existing,
     finish,
@@ -98,4 +97,4 @@ def _show(workspace: Workspace, rows: Sequence[dict[str, Any]], format: str | No
         table.append(cells)
     columns = ["noise", "ratio", "model", "test Recall@20", "change", "test NDCG@20", "change"]
     title = f"{workspace.recipe.name}: test metrics under noise{workspace.synthetic_note}"
-    show_table(workspace.console, title, columns, table, format, keys=3)
+    workspace.console.table(title, columns, table, keys=3, format=format)

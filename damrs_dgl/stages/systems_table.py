@@ -7,10 +7,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from damrs_dgl.console import Marked
 from damrs_dgl.evaluation.labels import HEADLINE, metric_label
 from damrs_dgl.report.figures.systems import systems_figure
-from damrs_dgl.report.tables import Marked
-from damrs_dgl.stages.shown_table import show_table
 from damrs_dgl.stages.study import existing, finish, keeping, mean_text, of_seeds, show_failures, trainings_of
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.storage.files import write_csv
@@ -83,7 +82,7 @@ def _show_systems(
     columns = ["system", "seeds", *(f"test {metric_label(metric)}" for metric in HEADLINE)]
     columns += [f"paper {metric_label(metric)}" for metric in HEADLINE] if paper else []
     table = [_row(system, runs, marks, paper, plain=format is None) for system, runs in results.items()]
-    show_table(workspace.console, title, columns, table, format)
+    workspace.console.table(title, columns, table, format=format)
     if format == "csv" or sum(map(bool, results.values())) < 2:  # nothing is marked, or was tested
         return
     marked = any(mark.best for mark in marks.values())

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from damrs_dgl.report.tables import FORMATS, Marked, render
+from damrs_dgl.console.paste import FORMATS, Marked, render
 
 COLUMNS = ["model", "recall@20", "± error"]
 ROWS = [["graph_filter", Marked(0.25, 1), "0.25 ± 0.01"], ["a|b & c", Marked(0.125, 2), "0.13 ± 0.02"], ["mf", None, 3]]

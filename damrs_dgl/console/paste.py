@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+from damrs_dgl.console.tables import cell_text
 
 FORMATS: Final = ("md", "latex", "csv")
 
@@ -108,14 +109,7 @@ def _csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def _text(value: Any) -> str:
     """A value as it is read, on one line."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        usual = not math.isfinite(value) or value == 0 or 1e-3 <= abs(value) < 1e6
-        return f"{value:.4f}" if usual else f"{value:.3g}"
-    return " ".join(str(value).split())
+    return " ".join(cell_text(value).split())
 
 
 def _is_number(value: Any) -> bool:
