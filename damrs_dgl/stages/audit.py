@@ -116,6 +116,11 @@ def audit_parts(workspace: Workspace, judge: ClickJudge) -> dict[str, Any]:
     }
 
 
+def audit_refusal(workspace: Workspace, judge: ClickJudge) -> str | None:
+    """Why the audit in the run's folder is not to be used (`RunDirectory.refusal`)."""
+    return workspace.run.refusal("audit", audit_parts(workspace, judge), other="another training")
+
+
 def _voices(found: Audit, scorer: str) -> dict[str, np.ndarray] | None:
     """What the suspicion is the mean of, where it is the mean of several."""
     return found.clicks.voices if scorer == DEFAULT else None

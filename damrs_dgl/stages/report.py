@@ -27,12 +27,11 @@ from damrs_dgl.report.item_vectors import VectorView, vector_views
 from damrs_dgl.report.pictures import PictureFolder
 from damrs_dgl.report.sections.studies import pair_tables, study_tables
 from damrs_dgl.scoring import DotProduct
-from damrs_dgl.stages.audit import ClickJudge, audit_parts
+from damrs_dgl.stages.audit import ClickJudge, audit_refusal
 from damrs_dgl.stages.describe import summary_of
 from damrs_dgl.stages.evaluate import current_metrics
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.storage.files import read_json
-from damrs_dgl.storage.run import change_text
 
 _AGAIN = "run `damrs-dgl report` again after what made it"
 
@@ -125,10 +124,7 @@ def _studies(workspace: Workspace) -> dict[str, list[Row]]:
     """The studies' tables; says of one that is damaged, or of other settings than the recipe's, that it is left out."""
     run, found = workspace.run, study_tables(workspace.run)
     for name in list(found):
-        if run.made_from(name) is None:  # written by hand
-            continue
-        changes = run.changes(name, workspace.study_parts)
-        reason = f"of other settings ({change_text(changes)})" if changes else "damaged" if run.damaged(name) else None
+        reason = run.refusal(name, workspace.study_parts)
         if reason:
             workspace.console.warning(f"{name}.csv is {reason}; it is left out: run `{name}` again")
             del found[name]
@@ -141,12 +137,8 @@ def _audit(workspace: Workspace, *, fitted: bool) -> tuple[dict[str, pa.Table], 
     judge = ClickJudge.of(run)
     if judge is None:  # written by hand, or not there
         return audit_tables(run.path), ""
-    changes = run.changes("audit", audit_parts(workspace, judge)) if fitted else ()
-    if not fitted or changes:
-        reason = f"of another training ({change_text(changes) if changes else 'none is there now'})"
-    elif run.damaged("audit"):
-        reason = "damaged"
-    else:
+    reason = audit_refusal(workspace, judge) if fitted else "of another training (none is there now)"
+    if reason is None:
         return audit_tables(run.path), f"{judge}: {SCORERS[judge.scorer].meaning}"
     workspace.console.warning(f"the audit is {reason}; it is left out: run `audit` again")
     return {}, ""

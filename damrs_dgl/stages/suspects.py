@@ -19,12 +19,11 @@ from damrs_dgl.errors import RunError
 from damrs_dgl.evaluation.labels import headline
 from damrs_dgl.models.registry import find_model
 from damrs_dgl.recipe import Recipe, with_values, written_text
-from damrs_dgl.stages.audit import ClickJudge, audit_parts
+from damrs_dgl.stages.audit import ClickJudge, audit_refusal
 from damrs_dgl.stages.evaluate import current_metrics
 from damrs_dgl.stages.fit import fit
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.storage.files import whole_file, write_text
-from damrs_dgl.storage.run import change_text
 from damrs_dgl.training.setup import check_weighs_clicks
 
 
@@ -126,14 +125,8 @@ def suspects(workspace: Workspace) -> np.ndarray:
     judge = ClickJudge.of(run)
     if judge is None or not path.exists():
         raise RunError("there is no audit of this run", where=run.audit, fix="run `audit` first")
-    changed = run.changes("audit", audit_parts(workspace, judge), path)
-    if changed:
-        raise RunError(
-            f"the audit is of another training: {change_text(changed)}", where=run.audit, fix="run `audit` again"
-        )
-    damaged = run.damaged("audit")
-    if damaged is not None:
-        raise RunError("is damaged (its checksum does not fit)", where=damaged, fix="run `audit` again")
+    if reason := audit_refusal(workspace, judge):
+        raise RunError(f"the audit is {reason}", where=run.audit, fix="run `audit` again")
     table = pq.read_table(path, columns=["user", "item"])
     dataset = workspace.dataset
     judged = dataset.pairs_of(table)

@@ -158,6 +158,18 @@ class RunDirectory:
         """The first file of a recorded artefact that is not what was written."""
         return self._manifest.damaged(artefact)
 
+    def refusal(self, artefact: str, parts: Mapping[str, Any], *, other: str = "other settings") -> str | None:
+        """Why a recorded artefact is not shown, such as "of other settings (model.dim changed)" or "damaged".
+
+        None where it may be: it is made from these parts and as it was written, or nothing is known of it.
+        """
+        changes = self.changes(artefact, parts)
+        if changes is None:
+            return None
+        if changes:
+            return f"of {other} ({change_text(changes)})"
+        return "damaged" if self.damaged(artefact) else None
+
     def states(self) -> dict[str, str]:
         """Of every recorded file, by its name inside the folder: "sound", "damaged" or "not there"."""
         return self._manifest.states()

@@ -95,6 +95,19 @@ def test_files_are_recorded_with_checksums(tmp_path: Path) -> None:
     assert RunDirectory(tmp_path).changes("it", {"k": 1}) is None
 
 
+def test_why_an_artefact_is_refused(tmp_path: Path) -> None:
+    run, table = RunDirectory(tmp_path), tmp_path / "compare.csv"
+    run.claim("demo", DATA, unread)
+    table.write_text("system")
+    assert run.refusal("compare", {"k": 1}) is None  # written by hand
+    run.record("compare", {"k": 1}, table)
+    assert run.refusal("compare", {"k": 1}) is None
+    assert run.refusal("compare", {"k": 2}) == "of other settings (k changed)"
+    assert run.refusal("compare", {"k": 2}, other="another training") == "of another training (k changed)"
+    table.write_text("model")
+    assert run.refusal("compare", {"k": 1}) == "damaged"
+
+
 def test_commands_are_kept_and_say_nothing_of_what_is_up_to_date(tmp_path: Path) -> None:
     run, table = RunDirectory(tmp_path), tmp_path / "compare.csv"
     run.claim("demo", DATA, unread)
