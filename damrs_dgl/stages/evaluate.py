@@ -15,7 +15,6 @@ from damrs_dgl.evaluation.list_metrics import unusable_metrics
 from damrs_dgl.factory import SplitEvaluator
 from damrs_dgl.stages.floor import current_floor, lost_to_floor
 from damrs_dgl.stages.per_user import write_per_user
-from damrs_dgl.stages.shown_table import show_table
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.storage.files import read_json, write_json
 from damrs_dgl.studies.judging import Judge
@@ -119,7 +118,7 @@ def show_metrics(workspace: Workspace, metrics: dict[str, Any], format: str | No
     ]
     title = f"{workspace.recipe.name}: best epoch {metrics['best_epoch']}, protocol {metrics['protocol']}"
     title += workspace.synthetic_note
-    show_table(workspace.console, title, ["split", "metric", *(f"@{k}" for k in ks)], rows, format)
+    workspace.console.table(title, ["split", "metric", *(f"@{k}" for k in ks)], rows, format=format)
 
 
 def show_beside_floor(workspace: Workspace, metrics: dict[str, Any], format: str | None = None) -> None:
@@ -142,7 +141,7 @@ def show_beside_floor(workspace: Workspace, metrics: dict[str, Any], format: str
     ]
     title = f"{recipe.name}: test lists of {k} beside the floor{workspace.synthetic_note}"
     shown = [name.partition("@")[0].replace("_", " ") for name in (*columns, *beside)]
-    show_table(workspace.console, title, ["system", *shown], rows, format)
+    workspace.console.table(title, ["system", *shown], rows, format=format)
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:
