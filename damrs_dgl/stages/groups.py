@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from damrs_dgl.evaluation.labels import floor_label, span_text
+from damrs_dgl.evaluation.spread import with_error
 from damrs_dgl.report.figures.groups import groups_figure
 from damrs_dgl.report.sections.groups import COLUMNS
 from damrs_dgl.scoring import Scorer
@@ -79,7 +80,4 @@ def _table(chosen: Sequence[Group], rows: Sequence[dict[str, Any]], metric: str)
 
 
 def _with_error(row: dict[str, Any]) -> str | None:
-    if row["value"] is None:
-        return None
-    error = "" if row["standard_error"] is None else f" ±{row['standard_error']:.4f}"
-    return f"{row['value']:.4f}{error}"
+    return None if row["value"] is None else with_error(row["value"], row["standard_error"], " ±")

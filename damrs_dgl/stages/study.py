@@ -8,6 +8,7 @@ from pathlib import Path
 
 from damrs_dgl.console import Console, ProgressBar
 from damrs_dgl.errors import DamrsError, InternalError, RunError
+from damrs_dgl.evaluation.spread import with_error
 from damrs_dgl.factory import build_recipe_graph, restored_model
 from damrs_dgl.provenance import fit_parts, graphs_parts
 from damrs_dgl.stages.fitted import early_best, load_weights
@@ -102,7 +103,7 @@ def mean_text(values: Sequence[float]) -> str:
     if not values:
         return "failed"
     found = summarise(values)
-    return f"{found.mean:.4f}" + (f" ± {found.standard_error:.4f}" if found.standard_error is not None else "")
+    return with_error(found.mean, found.standard_error)
 
 
 def show_failures(workspace: Workspace, outcomes: Mapping[Cell, Outcome]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from damrs_dgl.console import Marked
 from damrs_dgl.evaluation.labels import HEADLINE, metric_label
+from damrs_dgl.evaluation.spread import SIGNIFICANT
 from damrs_dgl.report.figures.systems import systems_figure
 from damrs_dgl.stages.study import existing, finish, keeping, mean_text, of_seeds, show_failures, trainings_of
 from damrs_dgl.stages.workspace import Workspace
@@ -87,7 +88,9 @@ def _show_systems(
         return
     marked = any(mark.best for mark in marks.values())
     said = _LEGENDS[format] if marked else "no system is marked best"
-    workspace.console.notice(f"{said}: paired Wilcoxon test over users, Holm's correction over the table, p < 0.05")
+    workspace.console.notice(
+        f"{said}: paired Wilcoxon test over users, Holm's correction over the table, p < {SIGNIFICANT:g}"
+    )
 
 
 def _show_beside_accuracy(workspace: Workspace, results: Mapping[str, Sequence[CellResult]]) -> None:

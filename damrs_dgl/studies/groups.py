@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,6 +13,7 @@ from torch import Tensor
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.errors import DataError
 from damrs_dgl.evaluation.labels import span_text
+from damrs_dgl.evaluation.spread import standard_error
 from damrs_dgl.studies.judging import Judgement
 from damrs_dgl.user_items import UserItems
 
@@ -91,7 +91,6 @@ def group_rows(
     for group in groups:
         for metric, values in _values(group, found, dataset, ks):
             known = values[~values.isnan()].double()
-            spread = float(known.std() / math.sqrt(len(known))) if len(known) > 1 else None
             rows.append(
                 {
                     "by": group.by,
@@ -102,7 +101,7 @@ def group_rows(
                     "system": system,
                     "metric": metric,
                     "value": float(known.mean()) if len(known) else None,
-                    "standard_error": spread,
+                    "standard_error": standard_error(known),
                     "users": len(known),
                 }
             )

@@ -8,7 +8,6 @@ so that a user counts once however many seeds there are; the seeds are no indepe
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -19,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata, wilcoxon
 
 from damrs_dgl.errors import DataError
+from damrs_dgl.evaluation.spread import SIGNIFICANT, standard_error
 
 # Draws of the bootstrap held at a time, int64: 32 MiB.
 _MAX_BLOCK_DRAWS = 2**22
@@ -81,8 +81,7 @@ def summarise(values: Sequence[float]) -> Summary:
     found = np.asarray(values, dtype=np.float64)
     if found.ndim != 1 or len(found) == 0 or not np.isfinite(found).all():
         raise DataError(f"a mean needs one finite number or more, got {list(values)}")
-    error = float(found.std(ddof=1) / math.sqrt(len(found))) if len(found) > 1 else None
-    return Summary(float(found.mean()), error, len(found))
+    return Summary(float(found.mean()), standard_error(found), len(found))
 
 
 def compare_per_user(
@@ -157,7 +156,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def best_and_second(
-    pairs: Sequence[Pair], *, level: float = 0.05, lower_is_better: Sequence[str] = ()
+    pairs: Sequence[Pair], *, level: float = SIGNIFICANT, lower_is_better: Sequence[str] = ()
 ) -> dict[str, Marks]:
     """Which systems a table marks best and second best, for every metric of `compare_pairs`.
 

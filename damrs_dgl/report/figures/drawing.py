@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
 from pathlib import Path
-from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
-from damrs_dgl.data.modality_names import FEEDBACK_ADDED, FEEDBACK_REMOVED
 from damrs_dgl.storage.files import whole_file
 
 if TYPE_CHECKING:
@@ -19,13 +16,6 @@ if TYPE_CHECKING:
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DPI = 150
 TEXT_GREY, _GRID_GREY = "#555555", "#DDDDDD"
-
-
-def noise_labels(noise: str) -> tuple[str, str]:
-    """What a kind of noise is called above a chart, and what its ratio is a share of, below."""
-    added, removed = "added interactions, % of training", "removed interactions, % of training"
-    named = {FEEDBACK_ADDED: ("Added wrong feedback", added), FEEDBACK_REMOVED: ("Removed feedback", removed)}
-    return named.get(noise, (f"Swapped {noise} content", "items with swapped features, %"))
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -78,8 +68,3 @@ def save_png(figure: Figure, path: str | Path) -> Path:
     with whole_file(path) as temporary:
         figure.savefig(temporary, format="png")
     return path
-
-
-def standard_error(values: Sequence[float]) -> float:
-    """Of the mean of some values; 0 of a single one."""
-    return stdev(values) / sqrt(len(values)) if len(values) > 1 else 0.0

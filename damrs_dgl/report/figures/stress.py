@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +12,12 @@ from damrs_dgl.evaluation.labels import HEADLINE, metric_label
 from damrs_dgl.report.figures.drawing import (
     PALETTE,
     new_figure,
-    noise_labels,
     save_png,
-    standard_error,
     style_axes,
     write_legend,
     write_titles,
 )
+from damrs_dgl.report.noise import noise_labels, points_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,12 +84,8 @@ def _distinct(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
 def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], models: Sequence[str], metric: str) -> None:
     """One line a model. A model without rows of this noise has an empty line."""
     for position, model in enumerate(models):
-        points: dict[float, list[float]] = {}
-        for row in rows:
-            if str(row["model"]) == model:
-                points.setdefault(100 * float(row["ratio"]), []).append(float(row[metric]))
-        ratios = sorted(points)
-        means = [fmean(points[ratio]) for ratio in ratios]
+        points = points_of([row for row in rows if str(row["model"]) == model], metric)
+        ratios, means = [point.ratio for point in points], [point.mean for point in points]
         colour = PALETTE[position % len(PALETTE)]
         axes.plot(
             ratios,
@@ -102,10 +96,9 @@ def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], models: Sequence[
             linewidth=1.6,
             label=model,
         )
-        if any(len(values) > 1 for values in points.values()):
-            spreads = [standard_error(points[ratio]) for ratio in ratios]
-            lower = [mean - spread for mean, spread in zip(means, spreads, strict=True)]
-            upper = [mean + spread for mean, spread in zip(means, spreads, strict=True)]
+        if any(point.error is not None for point in points):
+            lower = [point.mean - (point.error or 0.0) for point in points]
+            upper = [point.mean + (point.error or 0.0) for point in points]
             axes.fill_between(ratios, lower, upper, color=colour, alpha=0.22, linewidth=0)
 
 

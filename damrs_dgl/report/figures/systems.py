@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from damrs_dgl.errors import DataError
 from damrs_dgl.evaluation.labels import HEADLINE, metric_label
+from damrs_dgl.evaluation.spread import standard_error
 from damrs_dgl.report.figures.drawing import (
     PALETTE,
     new_figure,
     save_png,
-    standard_error,
     style_axes,
     write_legend,
     write_titles,
@@ -68,7 +68,7 @@ def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], systems: Sequence
         axes.errorbar(
             [fmean(values)],
             [place],
-            xerr=[standard_error(values)] if several else None,
+            xerr=[standard_error(values) or 0.0] if several else None,
             fmt="o",
             color=PALETTE[0],
             markersize=6,

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from damrs_dgl.evaluation.labels import headline, metric_label
 from damrs_dgl.report.blocks import Figure, Figures, Paragraph, Section
 from damrs_dgl.report.charts import Series, line_chart
-from damrs_dgl.report.figures.drawing import noise_labels
 from damrs_dgl.report.inputs import ReportInputs, Row, is_number
-from damrs_dgl.report.sections.systems import mean_and_error, system_of
+from damrs_dgl.report.noise import noise_labels, points_of
+from damrs_dgl.report.sections.systems import system_of
 
 
 def stress_section(inputs: ReportInputs) -> Section | None:
@@ -34,13 +34,10 @@ def stress_section(inputs: ReportInputs) -> Section | None:
 def _chart(rows: Sequence[Row], noise: str, metric: str, systems: Sequence[str]) -> Figure | None:
     series = []
     for system in systems:
-        points: dict[float, list[float]] = {}
-        for row in rows:
-            if str(row["noise"]) == noise and system_of(row) == system and is_number(row.get(metric)):
-                points.setdefault(100 * row["ratio"], []).append(row[metric])
-        ratios = sorted(points)
-        summary = [mean_and_error(points[ratio]) for ratio in ratios]
-        series.append(Series(system, ratios, [mean for mean, _ in summary], [error for _, error in summary]))
+        own = [row for row in rows if str(row["noise"]) == noise and system_of(row) == system]
+        points = points_of([row for row in own if is_number(row.get(metric))], metric)
+        means, errors = [point.mean for point in points], [point.error or 0.0 for point in points]
+        series.append(Series(system, [point.ratio for point in points], means, errors))
     ratios = sorted({ratio for one in series for ratio in one.xs})
     if not ratios:
         return None

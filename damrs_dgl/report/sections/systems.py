@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from damrs_dgl.evaluation.labels import headline, metric_label
+from damrs_dgl.evaluation.spread import SIGNIFICANT, standard_error, with_error
 from damrs_dgl.report.blocks import Block, Figures, Paragraph, Section, Table
 from damrs_dgl.report.charts import Bar, ranked_bars
-from damrs_dgl.report.figures.drawing import standard_error
 from damrs_dgl.report.inputs import ReportInputs, Row, is_number
-
-_LEVEL = 0.05  # below which a corrected p-value counts, as in the tables of `compare`
 
 
 def comparison_section(inputs: ReportInputs) -> Section | None:
@@ -32,7 +30,7 @@ def system_of(row: Row) -> str:
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
     """The mean and its standard error, 0 for a single value."""
-    return fmean(values), standard_error(values)
+    return fmean(values), standard_error(values) or 0.0
 
 
 def _section(inputs: ReportInputs, name: str, title: str, *, strong: str, sort: bool) -> Section | None:
@@ -66,7 +64,7 @@ def _section(inputs: ReportInputs, name: str, title: str, *, strong: str, sort: 
 
 def _pairs(rows: Sequence[Row]) -> list[Block]:
     """Which systems the test tells apart, and every pair."""
-    told = sum(is_number(row["p_value_holm"]) and row["p_value_holm"] < _LEVEL for row in rows)
+    told = sum(is_number(row["p_value_holm"]) and row["p_value_holm"] < SIGNIFICANT for row in rows)
     shown = [
         [
             row["metric"], row["system"], row["against"], f"{row['difference']:+.4f}",
@@ -77,7 +75,7 @@ def _pairs(rows: Sequence[Row]) -> list[Block]:
     columns = ["metric", "system", "against", "difference", "95 % interval", "p, corrected"]
     text = (
         f"{told} of {len(rows)} differences between two systems, each over the same users, are told from chance: "
-        f"a paired Wilcoxon test, Holm's correction over all of them, {_LEVEL:g}. "
+        f"a paired Wilcoxon test, Holm's correction over all of them, {SIGNIFICANT:g}. "
         "Of the others a longer bar says nothing."
     )
     return [Paragraph(text), Table("Pairs of systems, over the same users", columns, shown, folded=True)]
@@ -92,8 +90,8 @@ def _numbers(of: dict[str, list[Row]]) -> Table:
         cells: list[str | None] = []
         for metric in metrics:
             values = [row[metric] for row in own if is_number(row.get(metric))]
-            mean, error = mean_and_error(values) if values else (0.0, 0.0)
-            cells.append((f"{mean:.4f}" + (f" ± {error:.4f}" if error else "")) if values else None)
+            error = standard_error(values) or None  # of equal numbers none is shown
+            cells.append(with_error(fmean(values), error) if values else None)
         rows.append([system, len(own), *cells, *(own[0].get(key) for key in published)])
     papers = [f"paper: {metric_label(key.removeprefix('paper_'))}" for key in published]
     return Table("All metrics", ["system", "seeds", *map(metric_label, metrics), *papers], rows, folded=True)
