@@ -96,7 +96,7 @@ def link_table(dataset: MultimodalDataset, links: CutLinks) -> pa.Table:
         {
             "item": _ids(links.item, dataset.item_ids),
             "neighbor": _ids(links.neighbor, dataset.item_ids),
-            "modality": text["relation"],
+            "modality": text["relation"],  # shown as "relation", for it may be behavior; the name is users' scripts'
             "rule": text["rule"],
             "similarity": pa.array(links.similarity, pa.float64()),
             "vetoed_by": pa.array([name or None for name in links.vetoed_by], pa.string()).dictionary_encode(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +32,16 @@ def test_it_is_drawn(tables: dict[str, pa.Table], tmp_path: Path) -> None:
     picture = imread(path)
     assert picture.shape[1] > 1500 and np.unique(picture[..., :3].reshape(-1, 3), axis=0).shape[0] > 20
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_each_relation_and_rule_has_a_bar_of_its_links(tmp_path: Path, drawn: list[Any]) -> None:
+    links = pa.concat_tables([LINKS, LINKS.slice(0, 1)])
+    tables = {"interactions": CLICKS, "content": CONTENT, "links": links}
+    audit_figure(tables, tmp_path / "audit.png", title="a shop", subtitle="by consensus")
+    bars = drawn[0].axes[2]
+    assert [bar.get_width() for bar in bars.patches] == [1, 2]
+    labels = [label.get_text() for label in bars.get_yticklabels()]
+    assert labels == ["behavior:\ntoo few\n(Eq. 2)", "visual:\nbelow\n(Eq. 1)"]
 
 
 def test_long_names_lie_across_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

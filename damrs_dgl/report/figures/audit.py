@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from damrs_dgl.report.audit_words import links_by_rule
 from damrs_dgl.report.figures.drawing import (
     PALETTE,
     TEXT_GREY,
@@ -33,7 +34,7 @@ def audit_figure(tables: Mapping[str, pa.Table], path: Path, *, title: str, subt
 
     `tables`: the audit's, by name.  `title`, `subtitle`: above. Raises StorageError where it cannot be written.
     """
-    bars = len(tables["links"].group_by(["modality", "rule"]).aggregate([]))
+    bars = len(links_by_rule(tables["links"]))
     names = len(pc.unique(tables["content"]["modality"]))
     figure = new_figure(12, max(4.2, 1.8 + _INCHES_PER_BAR * bars) + _INCHES_PER_NAME * names)
     clicks, content, links = figure.subplots(1, 3)
@@ -78,12 +79,10 @@ def _content(axes: Axes, table: pa.Table) -> None:
 def _links(axes: Axes, table: pa.Table) -> None:
     axes.set_title(f"{len(table):,} links cut")
     axes.set_xlabel("links")
-    columns = [table[name].to_pylist() for name in ("modality", "rule")]
-    names = [f"{relation}\n{rule}" for relation, rule in zip(*columns, strict=True)]
-    rules, counts = np.unique(np.array(names, dtype=str), return_counts=True)
-    axes.barh(np.arange(len(rules)), counts, color=PALETTE[0])
-    axes.set_yticks(np.arange(len(rules)), [_bar_label(*rule.split("\n", 1)) for rule in rules])
-    if not len(rules):
+    cut = sorted(links_by_rule(table))
+    axes.barh(range(len(cut)), [count for _, _, count in cut], color=PALETTE[0])
+    axes.set_yticks(range(len(cut)), [_bar_label(relation, rule) for relation, rule, _ in cut])
+    if not cut:
         axes.text(0.5, 0.5, "none", ha="center", transform=axes.transAxes, color=TEXT_GREY)
 
 
