@@ -25,7 +25,7 @@ from damrs_dgl.report.html import write_report
 from damrs_dgl.report.inputs import ReportInputs, Row, audit_tables
 from damrs_dgl.report.item_vectors import VectorView, vector_views
 from damrs_dgl.report.pictures import PictureFolder
-from damrs_dgl.report.sections.studies import pair_tables, study_tables
+from damrs_dgl.report.sections.studies import STUDIES, pair_tables, study_tables
 from damrs_dgl.scoring import DotProduct
 from damrs_dgl.stages.audit import ClickJudge, audit_refusal
 from damrs_dgl.stages.describe import summary_of
@@ -122,13 +122,13 @@ def _graph(workspace: Workspace) -> tuple[dgl.DGLGraph | None, Mapping[str, Any]
 
 def _studies(workspace: Workspace) -> dict[str, list[Row]]:
     """The studies' tables; says of one that is damaged, or of other settings than the recipe's, that it is left out."""
-    run, found = workspace.run, study_tables(workspace.run)
-    for name in list(found):
-        reason = run.refusal(name, workspace.study_parts)
-        if reason:
+    run, shown = workspace.run, []
+    for name in (study.name for study in STUDIES):
+        if reason := run.refusal(name, workspace.study_parts):
             workspace.console.warning(f"{name}.csv is {reason}; it is left out: run `{name}` again")
-            del found[name]
-    return found
+        else:
+            shown.append(name)
+    return study_tables(run, shown)
 
 
 def _audit(workspace: Workspace, *, fitted: bool) -> tuple[dict[str, pa.Table], str]:

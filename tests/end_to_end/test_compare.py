@@ -310,6 +310,8 @@ def test_a_page_leaves_out_a_table_of_other_settings(tiny: CommandLine) -> None:
     table = run / "compare.csv"
     table.write_text(table.read_text().replace("mf", "fm"))
     assert "compare.csv is damaged" in tiny.ok("report").err
+    table.write_bytes(b"\xff\xfe" + table.read_bytes())  # which no reader takes for text
+    assert "compare.csv is damaged" in tiny.ok("report").err
     result = tiny("verify")
     assert result.code == 2
     assert "compare.csv" in result.errors[-1]

@@ -120,7 +120,7 @@ def test_counts_are_whole_and_names_stay_text(tmp_path: Path) -> None:
     (tmp_path / "groups.csv").write_text(
         "by,group,low,high,system,value\nusers,1,1,1,mf,0.5\nusers,2 and more,2,,mf,1.0\n"
     )
-    first, second = study_tables(RunDirectory(tmp_path))["groups"]
+    first, second = study_tables(RunDirectory(tmp_path), ["groups"])["groups"]
     assert first == {"by": "users", "group": "1", "low": 1, "high": 1, "system": "mf", "value": 0.5}
     assert isinstance(first["low"], int) and isinstance(second["value"], float)
 
@@ -194,7 +194,7 @@ def test_one_epoch_is_no_closed_form() -> None:
 def test_tables_are_read_as_numbers_and_gaps(tmp_path: Path) -> None:
     (tmp_path / "stress.csv").write_text("model,ratio,recall@20,error\ndamrs,0.1,,\nmf,0,0.25,no room\n")
     run = RunDirectory(tmp_path)
-    assert study_tables(run) == {
+    assert study_tables(run, [study.name for study in STUDIES]) == {
         "stress": [
             {"model": "damrs", "ratio": 0.1, "recall@20": None, "error": None},
             {"model": "mf", "ratio": 0.0, "recall@20": 0.25, "error": "no room"},

@@ -41,14 +41,15 @@ STUDIES = (  # in the page's order
 )
 
 
-def study_tables(run: RunDirectory) -> dict[str, list[Row]]:
-    """The rows of each study whose table stands in a run's folder. Raises RunError for what is no table."""
-    found = {study.name: read_table(run.study(study.name).table, study.texts) for study in STUDIES}
+def study_tables(run: RunDirectory, shown: Collection[str]) -> dict[str, list[Row]]:
+    """The rows of those studies that are shown and have a table in a run's folder. Raises RunError for no table."""
+    studies = [study for study in STUDIES if study.name in shown]
+    found = {study.name: read_table(run.study(study.name).table, study.texts) for study in studies}
     return {name: rows for name, rows in found.items() if rows}
 
 
 def pair_tables(run: RunDirectory, shown: Collection[str]) -> dict[str, list[Row]]:
-    """As `study_tables`, the pairs of systems of the studies that are shown."""
+    """As `study_tables`, the pairs of systems."""
     studies = [study for study in STUDIES if study.name in shown]
     found = {study.name: read_table(run.study(study.name).pairs, study.texts) for study in studies}
     return {name: rows for name, rows in found.items() if rows}
