@@ -20,6 +20,7 @@ from damrs_dgl.graphs.build import load_graph
 from damrs_dgl.graphs.schema import ITEM, item_relations
 from damrs_dgl.models.base import ClosedFormModel, RankingModel
 from damrs_dgl.models.core.systems import whole_system
+from damrs_dgl.models.wrapper import WrapperModel
 from damrs_dgl.recipe import recipe_text, written_text
 from damrs_dgl.report.html import write_report
 from damrs_dgl.report.inputs import ReportInputs, Row, audit_tables
@@ -199,15 +200,12 @@ def _stages_of(
         return []
     spectral = ", from the spectrum of the training clicks" if start_is == "spectral" and model.tables() else ""
     found = [("before training", f"{called} as it starts: the same seed, no step taken{spectral}.", first)]
-    backbone = getattr(model, "backbone", None)
-    inner = _item_vectors(backbone) if isinstance(backbone, RankingModel) else None
-    if (
-        isinstance(backbone, RankingModel)
-        and inner is not None
-        and not (inner.shape == last.shape and torch.equal(inner, last))
-    ):
-        meaning = f"The trained {backbone.name} inside {model.name}: no item-item relation has been joined to it."
-        found.append(("without the relations", meaning, inner))
+    if isinstance(model, WrapperModel):
+        backbone = model.backbone
+        inner = _item_vectors(backbone)
+        if inner is not None and not (inner.shape == last.shape and torch.equal(inner, last)):
+            meaning = f"The trained {backbone.name} inside {model.name}: no item-item relation has been joined to it."
+            found.append(("without the relations", meaning, inner))
     found.append(("as they rank", f"All of the trained {called}: what it recommends with.", last))
     return found
 

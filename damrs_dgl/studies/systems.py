@@ -9,6 +9,7 @@ import numpy as np
 
 from damrs_dgl.errors import DamrsError, RecipeError
 from damrs_dgl.evaluation.labels import HEADLINE
+from damrs_dgl.models.base import WrapperConfig
 from damrs_dgl.models.core.systems import BACKBONE, check_system
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.studies.results import PER_USER_K, CellResult
@@ -21,7 +22,7 @@ def systems_of(recipe: Recipe[Any], asked: Sequence[str]) -> list[str]:
 
     Raises RecipeError for a name that is no system.
     """
-    wraps = hasattr(recipe.model, BACKBONE)
+    wraps = isinstance(recipe.model, WrapperConfig)
     try:
         names = [check_system(name) for name in asked] or [recipe.model.name, *([BACKBONE] if wraps else [])]
     except ValueError as error:

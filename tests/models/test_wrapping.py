@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn.functional import softplus
 
+from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.models import registry
-from damrs_dgl.models.base import RankingModel, TableConfig, WrapperConfig
+from damrs_dgl.models.base import Batch, Embeddings, RankingModel, TableConfig, WrapperConfig, pair_scores
 from damrs_dgl.models.core.tables import make_config
 from damrs_dgl.models.registry import find_model
+from damrs_dgl.models.wrapper import WrapperModel
+from tests.models import test_conformance as conformance
 from tests.models.builders import build, make_batch, tiny_dataset
 
 
@@ -77,3 +83,46 @@ def test_dropout_inside_a_system_stays_where_it_is_wrapped(name: str) -> None:
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, second)
+
+
+class Plain(WrapperModel):
+    """BPR round any system, and nothing else: what a wrapper has to say at the least."""
+
+    name = "plain"
+
+    def embeddings(self) -> Embeddings:
+        return self.backbone.embeddings()
+
+    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        encoded = self.backbone.encode_batch(batch)
+        users, (positive, negative) = encoded.users[batch.users], encoded.items[batch.pair_items].chunk(2)
+        feedback = softplus(pair_scores(users, negative - positive)).mean()
+        return {"feedback": feedback} | self.backbone.auxiliary_losses(batch, encoded)
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """Round SGL, which has tables and draws new views for each epoch."""
+    monkeypatch.setitem(registry._MODELS, "plain", Plain)
+    return {"model.name": "plain", "model.backbone": "sgl", "training.start": "spectral"}
+
+
+def test_a_wrapper_begins_where_what_it_wraps_begins(plain: dict[str, object], shop: MultimodalDataset) -> None:
+    wrapped = conformance.trainer_of(plain, shop).model.tables()
+    alone = conformance.trainer_of({"model.name": "sgl", "training.start": "spectral"}, shop).model.tables()
+    random = conformance.trainer_of({**plain, "training.start": "random"}, shop).model.tables()
+    assert wrapped is not None and alone is not None and random is not None
+    for place in (0, 1):
+        assert torch.equal(wrapped[place], alone[place]) and not torch.equal(wrapped[place], random[place])
+
+
+def test_a_wrapper_is_resumed_exactly(plain: dict[str, object], shop: MultimodalDataset, tmp_path: Path) -> None:
+    conformance.test_a_resumed_training_is_the_uninterrupted_one(plain, shop, tmp_path)
+
+
+def test_the_weights_of_what_is_wrapped_stand_under_its_name() -> None:
+    alone = build("lightgcn", dim=8).state_dict()
+    for wrapper in ("damrs", "tce"):
+        model = build(wrapper, backbone={"name": "lightgcn", "dim": 8})
+        inside = {key: value for key, value in model.state_dict().items() if key.startswith("backbone.")}
+        assert inside.keys() == {f"backbone.{key}" for key in alone}

@@ -10,15 +10,7 @@ from torch import Tensor, nn
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.graphs.schema import item_relations
 from damrs_dgl.losses.graded_sets import GradedSets, graded_item_sets
-from damrs_dgl.models.base import (
-    Batch,
-    ClickEvidence,
-    Embeddings,
-    Encoded,
-    ModelConfig,
-    ModelInputs,
-    RankingModel,
-)
+from damrs_dgl.models.base import Batch, ClickEvidence, Embeddings, Encoded, ModelConfig, ModelInputs
 from damrs_dgl.models.core.ranges import LEARNING_RATES, Range, Space
 from damrs_dgl.models.damrs.ablation import ABLATIONS
 from damrs_dgl.models.damrs.config import DAMRSConfig
@@ -26,11 +18,12 @@ from damrs_dgl.models.damrs.evidence import click_evidence
 from damrs_dgl.models.damrs.objective import alignment_terms, ranking_terms, relation_share
 from damrs_dgl.models.damrs.variants import VARIANTS, Representations, mean_over_relations
 from damrs_dgl.models.layers.propagation import make_relation
-from damrs_dgl.models.registry import find_model, register
+from damrs_dgl.models.registry import register
+from damrs_dgl.models.wrapper import WrapperModel
 
 
 @register
-class DAMRS(RankingModel):
+class DAMRS(WrapperModel):
     """A backbone whose items are joined with what their neighbours in each item-item relation say of them.
 
     The backbone gives users, h^id and the item vectors that the relations convolve (`Encoded.item_input`); its
@@ -61,11 +54,11 @@ class DAMRS(RankingModel):
         "Xv et al., Improving multi-modal recommender systems by denoising and aligning multi-modal content and user "
         "feedback, KDD 2024"
     )
+    config: DAMRSConfig[Any]
     similar_sets: Tensor
     less_similar_sets: Tensor
 
     def __init__(self, inputs: ModelInputs, config: DAMRSConfig[Any]) -> None:
-        super().__init__()
         names = item_relations(inputs.graph)
         if not names:
             raise RecipeError(
@@ -73,9 +66,8 @@ class DAMRS(RankingModel):
                 where="[graphs]",
                 fix="name a modality or set graphs.behavior = true",
             )
-        self.config = config
+        super().__init__(inputs, config)
         self.variant = VARIANTS[config.variant]
-        self.backbone = find_model(config.backbone.name)(inputs, config.backbone)
         self.relation_names = tuple(names)
         self.relations = nn.ModuleList(make_relation(inputs.graph, name, inputs.device) for name in names)
         self.num_items = inputs.num_items
@@ -129,7 +121,7 @@ class DAMRS(RankingModel):
         return terms | self.backbone.auxiliary_losses(batch, encoded.backbone)
 
     def on_epoch_start(self, epoch: int, generator: torch.Generator) -> None:
-        self.backbone.on_epoch_start(epoch, generator)
+        super().on_epoch_start(epoch, generator)
         every = self.config.refresh_epochs
         if self.config.relation_weight and every and (epoch - 1) % every == 0:
             with torch.no_grad():
@@ -150,7 +142,7 @@ class DAMRS(RankingModel):
         `softmax_items` [S]: a uniform sample of the items outside the batch, which with `items` stands for the
         catalogue in the softmax of L_AU, in large catalogues only.
         """
-        extra = self.backbone.sample_extra(users, positive_items, negative_items, generator)
+        extra = super().sample_extra(users, positive_items, negative_items, generator)
         pairs = positive_items if negative_items is None else torch.cat([positive_items, negative_items])
         items = pairs.unique()
         extra["items"] = items
@@ -162,9 +154,6 @@ class DAMRS(RankingModel):
         if size is not None and len(items) + size < self.num_items:
             extra["softmax_items"] = _others(items, size, self.num_items, generator)
         return extra
-
-    def tables(self) -> tuple[nn.Parameter, nn.Parameter] | None:
-        return self.backbone.tables()
 
     def click_evidence(self, users: Tensor, items: Tensor, negatives: Tensor) -> ClickEvidence:
         return click_evidence(self.config, self.variant, self.represent(), users, items, negatives)

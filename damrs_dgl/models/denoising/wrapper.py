@@ -6,23 +6,12 @@ from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import embedding
 
 from damrs_dgl.losses.bpr import norm_sum
-from damrs_dgl.models.base import (
-    Backbone,
-    Batch,
-    ClickEvidence,
-    Embeddings,
-    Encoded,
-    ModelConfig,
-    ModelInputs,
-    RankingModel,
-    WrapperConfig,
-    pair_scores,
-)
-from damrs_dgl.models.registry import find_model
+from damrs_dgl.models.base import Backbone, Batch, Embeddings, Encoded, ModelConfig, WrapperConfig, pair_scores
+from damrs_dgl.models.wrapper import WrapperModel
 from damrs_dgl.scoring import Scorer
 
 
@@ -40,16 +29,12 @@ class CrossEntropyConfig(DenoisingConfig[Backbone]):
     squashed_scores: bool = Field(default=False, description="Take the sigmoid of the scores before the loss's own")
 
 
-class DenoisingWrapper(RankingModel):
+class DenoisingWrapper(WrapperModel):
     """Trains a backbone on the labels of pairs, and ranks as it does; the backbone's auxiliary losses are kept."""
 
     Config: ClassVar[type[ModelConfig]] = DenoisingConfig
     can_be_wrapped: ClassVar[bool] = False  # a wrapper brings a ranking loss of its own, and this one is nothing else
-
-    def __init__(self, inputs: ModelInputs, config: DenoisingConfig[Any]) -> None:
-        super().__init__()
-        self.config = config
-        self.backbone = find_model(config.backbone.name)(inputs, config.backbone)
+    config: DenoisingConfig[Any]
 
     def embeddings(self) -> Embeddings:
         return self.backbone.embeddings()
@@ -59,21 +44,6 @@ class DenoisingWrapper(RankingModel):
 
     def scorer(self) -> Scorer:
         return self.backbone.scorer()
-
-    def tables(self) -> tuple[nn.Parameter, nn.Parameter] | None:
-        return self.backbone.tables()
-
-    def on_epoch_start(self, epoch: int, generator: torch.Generator) -> None:
-        self.backbone.on_epoch_start(epoch, generator)
-
-    def sample_extra(
-        self, users: Tensor, positive_items: Tensor, negative_items: Tensor | None, generator: torch.Generator
-    ) -> dict[str, Tensor]:
-        return self.backbone.sample_extra(users, positive_items, negative_items, generator)
-
-    def click_evidence(self, users: Tensor, items: Tensor, negatives: Tensor) -> ClickEvidence | None:
-        found: ClickEvidence | None = self.backbone.click_evidence(users, items, negatives)
-        return found
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         encoded = self.backbone.encode_batch(batch)
