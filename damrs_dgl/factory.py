@@ -21,6 +21,7 @@ from damrs_dgl.evaluation.lists import RankedLists
 from damrs_dgl.evaluation.metrics import ranked_lists, ranking_metrics
 from damrs_dgl.graphs.build import BuiltGraph, build_graph
 from damrs_dgl.models.base import ModelInputs, RankingModel
+from damrs_dgl.models.core.needs import require_content
 from damrs_dgl.models.registry import find_model
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.scoring import Scorer
@@ -64,7 +65,11 @@ def build_model(
     generator: torch.Generator,
     device: torch.device,
 ) -> RankingModel:
-    """A freshly initialised model as the recipe's [model] asks; its tables are drawn from `generator`."""
+    """A freshly initialised model as the recipe's [model] asks; its tables are drawn from `generator`.
+
+    Raises RecipeError where the data set has no content and the model, or one inside it, needs some.
+    """
+    require_content(recipe.model, dataset.modalities)
     model = find_model(recipe.model.name)
     return model(ModelInputs(dataset, graph, device, generator), recipe.model)
 

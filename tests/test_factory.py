@@ -118,10 +118,29 @@ def test_a_model_sees_its_own_keys(data: MultimodalDataset, graph: dgl.DGLGraph)
     assert made.backbone.convolution.num_layers == 1
 
 
-def test_models_without_what_they_need(data: MultimodalDataset) -> None:
+@pytest.mark.parametrize(
+    ("model", "who"),
+    [
+        ({"name": "vbpr"}, "vbpr"),
+        ({"name": "damrs", "backbone": "bm3"}, "bm3"),
+        ({"name": "blend", "members": {"a": "mf", "b": {"name": "tce", "backbone": "grcn"}}}, "grcn"),
+        ({"name": "itemknn", "source": "both"}, 'itemknn with source "both"'),
+        ({"name": "graph_filter", "linear": 0.0, "lowpass": 0.0}, "graph_filter without linear and lowpass"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_data_without_content_are_refused_whatever_needs_it(
+    data: MultimodalDataset, model: dict[str, Any], who: str
+) -> None:
+    """Data in memory, beside a recipe whose [data] has modalities."""
     bare = data.replace(features={})
-    with pytest.raises(RecipeError, match="content of at least one modality"):
-        model_of(recipe(model__name="vbpr"), bare, build_recipe_graph(recipe(), bare).graph)
+    own = with_values(load_recipe("demo"), {"model": model})
+    with pytest.raises(RecipeError, match=f"{who} needs the content of at least one modality"):
+        model_of(own, bare, build_recipe_graph(own, bare).graph)
+
+
+def test_a_model_without_the_item_relations_that_it_needs(data: MultimodalDataset) -> None:
+    bare = data.replace(features={})
     without = recipe(graphs__behavior=False)
     with pytest.raises(RecipeError, match="no item-item relation"):
         model_of(without, bare, build_recipe_graph(without, bare).graph)

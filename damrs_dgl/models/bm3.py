@@ -95,7 +95,6 @@ class BM3(TableModel):
     config: BM3Config
 
     def __init__(self, inputs: ModelInputs, config: BM3Config) -> None:
-        inputs.require_content(self.name)
         super().__init__(inputs, config)
         self.convolution = UserItemConvolution(inputs.graph, config.num_layers, inputs.device)
         self.predictor = Projection(inputs, config.dim, config.dim)

@@ -116,7 +116,6 @@ class GRCN(TableModel):
     config: GRCNConfig
 
     def __init__(self, inputs: ModelInputs, config: GRCNConfig) -> None:
-        inputs.require_content(self.name)
         super().__init__(inputs, config)
         self.refinements = nn.ModuleList(_Refinement(inputs, modality, config.dim) for modality in inputs.modalities)
         confidence = torch.empty(inputs.num_users + inputs.num_items, len(inputs.modalities))

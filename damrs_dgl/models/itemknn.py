@@ -45,8 +45,8 @@ class ItemKNNConfig(ModelConfig):
         default="behavior", description="Cosines of interactions, of content (mean of the modalities), or their sum"
     )
 
-    def asks_for_content(self) -> bool:
-        return self.source != "behavior"
+    def asks_for_content(self) -> str:
+        return "" if self.source == "behavior" else f'with source "{self.source}"'
 
 
 @register
@@ -76,8 +76,6 @@ class ItemKNN(ClosedFormModel):
 
     def __init__(self, inputs: ModelInputs, config: ItemKNNConfig) -> None:
         super().__init__()
-        if config.source != "behavior":
-            inputs.require_content(f'{self.name} with source "{config.source}"')
         self.inputs = inputs
         self.config = config
         self.interactions = inputs.dataset.train.matrix(inputs.num_users, inputs.num_items)

@@ -153,7 +153,6 @@ class MMGCN(TableModel):
     config: MMGCNConfig
 
     def __init__(self, inputs: ModelInputs, config: MMGCNConfig) -> None:
-        inputs.require_content(self.name)
         super().__init__(inputs, config)
         self.networks = nn.ModuleList(_ModalityNetwork(inputs, modality, config) for modality in inputs.modalities)
         self.mean = BipartiteConvolution(inputs.graph, inputs.device, normalization="mean")

@@ -140,7 +140,6 @@ class SLMRec(TableModel):
     config: SLMRecConfig
 
     def __init__(self, inputs: ModelInputs, config: SLMRecConfig) -> None:
-        inputs.require_content(self.name)
         super().__init__(inputs, config)
         modalities = config.looked_at(inputs.modalities)
         if not modalities:

@@ -42,7 +42,6 @@ class StructureModel(BPRModel):
     structure: LearnedStructure
 
     def __init__(self, inputs: ModelInputs, config: StructureConfig) -> None:
-        inputs.require_content(self.name)
         super().__init__(inputs, config)
         self.convolution = BipartiteConvolution(inputs.graph, inputs.device, normalization="mean_with_self")
 

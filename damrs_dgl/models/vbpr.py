@@ -57,7 +57,6 @@ class VBPR(BPRModel):
     features: Tensor
 
     def __init__(self, inputs: ModelInputs, config: VBPRConfig) -> None:
-        inputs.require_content(self.name)
         super().__init__(inputs, config, user_dim=2 * config.dim)
         scale = unit_content if config.content_scale == "unit" else raw_content
         features = scale([inputs.content(modality) for modality in inputs.modalities])

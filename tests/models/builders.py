@@ -11,6 +11,7 @@ import torch
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.graphs.build import build_graph
 from damrs_dgl.models.base import Batch, ModelInputs, RankingModel
+from damrs_dgl.models.core.needs import require_content
 from damrs_dgl.models.core.tables import make_config
 from damrs_dgl.models.registry import find_model
 
@@ -46,9 +47,10 @@ def make_inputs(dataset: MultimodalDataset, *, seed: int = 0, k: int = 3) -> Mod
 
 
 def build(name: str, dataset: MultimodalDataset | None = None, *, seed: int = 0, **keys: Any) -> RankingModel:
-    """A freshly initialised system by its name, `keys` as in [model]."""
-    config = make_config({"name": name, **keys})
-    return find_model(name)(make_inputs(dataset or tiny_dataset(), seed=seed), config)  # type: ignore[call-arg]
+    """A freshly initialised system by its name, `keys` as in [model]; refused without the content that it needs."""
+    config, dataset = make_config({"name": name, **keys}), dataset or tiny_dataset()
+    require_content(config, dataset.modalities)
+    return find_model(name)(make_inputs(dataset, seed=seed), config)  # type: ignore[call-arg]
 
 
 def make_batch(

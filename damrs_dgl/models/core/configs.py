@@ -40,9 +40,12 @@ class ModelConfig(Section):
         for way, part in self.inside().items():
             yield from part.parts((*place, *way))
 
-    def asks_for_content(self) -> bool:
-        """Whether these keys make a system read content, and need it, that does without by default."""
-        return False
+    def asks_for_content(self) -> str:
+        """What makes a system with these keys need content that does without by default, to be said behind its name.
+
+        Empty where nothing does.
+        """
+        return ""
 
     def first_judged_epoch(self) -> int:
         """The first epoch that may be a training's best: those before it prepare the system."""

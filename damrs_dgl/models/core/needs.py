@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from damrs_dgl.errors import Mistake
+from damrs_dgl.errors import Mistake, RecipeError
 from damrs_dgl.models.core.configs import ModelConfig
 from damrs_dgl.models.core.tables import as_written
 from damrs_dgl.models.registry import find_model
@@ -38,6 +38,18 @@ def missing_content(config: ModelConfig, *, behavior: bool) -> Iterator[Mistake]
                 [name, ("graphs", "behavior"), ("data", "modalities")],
                 f"{shown} needs an item-item graph: graphs.behavior = false and no modality",
                 "name a modality and its file, or write graphs.behavior = true",
+            )
+
+
+def require_content(config: ModelConfig, modalities: Sequence[str]) -> None:
+    """Raise RecipeError where the data have no modality, whatever a recipe says of them, and a system needs one."""
+    for _, part in config.parts() if not modalities else ():
+        model, asked = find_model(part.name), part.asks_for_content()
+        if asked or model.needs_content:
+            raise RecipeError(
+                f"{model.name} {asked}".rstrip() + " needs the content of at least one modality",
+                where="[data.modalities]",
+                fix="name one, or take another model",
             )
 
 

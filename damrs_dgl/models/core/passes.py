@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.errors import RecipeError
 
 
 class Embeddings(NamedTuple):
@@ -116,10 +115,7 @@ class ClickEvidence:
 
 @dataclass(frozen=True)
 class ModelInputs:
-    """What a constructor may look at: the data set, the heterograph, the device, and a CPU generator for tables.
-
-    Raises nothing by itself; `require_content` is for systems that cannot do without.
-    """
+    """What a constructor may look at: the data set, the heterograph, the device, and a CPU generator for tables."""
 
     dataset: MultimodalDataset
     graph: dgl.DGLGraph
@@ -146,15 +142,6 @@ class ModelInputs:
     def content(self, modality: str) -> Tensor:
         """A modality's vectors [I, D] float32 on the device; rows of items without content are zero."""
         return self.dataset.features[modality].block(0, self.num_items).to(self.device)
-
-    def require_content(self, name: str) -> None:
-        """Raise RecipeError where the data set has no content modality."""
-        if not self.dataset.features:
-            raise RecipeError(
-                f"{name} needs the content of at least one modality",
-                where="[data.modalities]",
-                fix="name one, or take another model",
-            )
 
     def table(self, rows: int, width: int) -> nn.Parameter:
         """A Xavier-uniform table [rows, width], drawn on the CPU so that every device starts from the same numbers."""

@@ -98,8 +98,8 @@ class GraphFilterConfig(ModelConfig):
             raise ValueError("cross joins content to co-clicks and the low-pass part, whose weights are both 0")
         return self
 
-    def asks_for_content(self) -> bool:
-        return not (self.has_co_clicks or self.lowpass)
+    def asks_for_content(self) -> str:
+        return "" if self.has_co_clicks or self.lowpass else "without linear and lowpass"
 
     @property
     def has_co_clicks(self) -> bool:

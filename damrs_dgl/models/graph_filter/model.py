@@ -83,8 +83,6 @@ class GraphFilter(ClosedFormModel):
 
     def __init__(self, inputs: ModelInputs, config: GraphFilterConfig) -> None:
         super().__init__()
-        if not (config.has_co_clicks or config.lowpass):
-            inputs.require_content(f"{self.name} without linear and lowpass")
         self.config = config
         self.inputs = inputs
         self.interactions = inputs.dataset.train.matrix(inputs.num_users, inputs.num_items)

@@ -76,7 +76,6 @@ class MMSSL(TableModel):
     learned_edges: Tensor
 
     def __init__(self, inputs: ModelInputs, config: MMSSLConfig) -> None:
-        inputs.require_content(self.name)
         super().__init__(inputs, config)
         self.device = inputs.device
         self.projections = nn.ModuleList()
