@@ -42,7 +42,7 @@ versions:
 	$(PYTHON) tools/check_versions.py
 
 systems: .venv/ready
-	@$(BIN)/python -c "import sys; from damrs_dgl.models.core.overview import systems_markdown as table; sys.stdout.write(table() + chr(10))"
+	@$(BIN)/python -c "import sys; from damrs_dgl.models.specification.overview import systems_markdown as table; sys.stdout.write(table() + chr(10))"
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 12) or sys.exit("Python 3.10, 3.11 or 3.12 is needed (dgl has wheels for no other), but $(PYTHON) is %d.%d; try: make PYTHON=python3.11 $(MAKECMDGOALS)" % v)'

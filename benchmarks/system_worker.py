@@ -24,8 +24,8 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.parts import ModalityFeatures
 from damrs_dgl.graphs.build import build_graph
 from damrs_dgl.models.base import Batch, ModelInputs, RankingModel
-from damrs_dgl.models.core.tables import make_config
 from damrs_dgl.models.registry import find_model
+from damrs_dgl.models.specification.tables import make_config
 from damrs_dgl.training.allocator import keep_freed_memory
 from damrs_dgl.training.sampling import PairSampler
 

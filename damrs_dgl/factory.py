@@ -21,8 +21,8 @@ from damrs_dgl.evaluation.lists import RankedLists
 from damrs_dgl.evaluation.metrics import ranked_lists, ranking_metrics
 from damrs_dgl.graphs.build import BuiltGraph, build_graph
 from damrs_dgl.models.base import ModelInputs, RankingModel
-from damrs_dgl.models.core.needs import require_content
 from damrs_dgl.models.registry import find_model
+from damrs_dgl.models.specification.needs import require_content
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.scoring import Scorer
 from damrs_dgl.training.checkpoint import CheckpointStore

@@ -28,7 +28,7 @@ from damrs_dgl.factory import (
     restored_model,
     scorer_of,
 )
-from damrs_dgl.models.core.needs import wrong_modalities
+from damrs_dgl.models.specification.needs import wrong_modalities
 from damrs_dgl.recipe import Recipe, load_recipe, recipe_from, with_values
 from damrs_dgl.saved_recommender import SavedRecommender
 from damrs_dgl.scoring import DotProduct, Scorer

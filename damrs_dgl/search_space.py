@@ -12,7 +12,7 @@ from typing import Any, Final
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import ModelConfig, Range, WrapperConfig
 from damrs_dgl.models.core.ranges import Values
-from damrs_dgl.models.core.spaces import space_of
+from damrs_dgl.models.specification.spaces import space_of
 from damrs_dgl.recipe import Recipe, shipped_recipes, with_values
 from damrs_dgl.settings import expand_home, nearest
 from damrs_dgl.toml import read_toml, toml_value

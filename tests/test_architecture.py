@@ -73,11 +73,11 @@ def test_other_calls_are_no_printing() -> None:
 
 
 def test_nobody_outside_models_names_a_system() -> None:
-    """Trainer, recipes, stages and studies know what a system is (base, wrapper, registry, core), and none by name."""
+    """Trainer, recipes, stages and studies know what a system is (base, core, registry, ...), and none by name."""
     from damrs_dgl.models.registry import DEFAULT_MODEL, models
 
     allowed = ("damrs_dgl.models.base", "damrs_dgl.models.registry", "damrs_dgl.models.wrapper")
-    shared = ("damrs_dgl.models.core.", "damrs_dgl.models.layers.")
+    shared = tuple(f"damrs_dgl.models.{part}." for part in ("core", "specification", "layers"))
     names = set(models())
     places = [*(PACKAGE / part for part in ("training", "recipe", "stages", "studies"))]
     files = [PACKAGE / f"{name}.py" for name in ("factory", "provenance", "search_space")]

@@ -13,8 +13,8 @@ import pytest
 
 import damrs_dgl.stages
 from damrs_dgl.cli import cli
-from damrs_dgl.models.core.overview import systems_markdown
-from damrs_dgl.models.core.systems import check_system
+from damrs_dgl.models.specification.overview import systems_markdown
+from damrs_dgl.models.specification.systems import check_system
 from damrs_dgl.recipe import Recipe, as_system, load_recipe, recipe_from, shipped_recipes, with_values
 from tests.documents import ARCHITECTURE, PAGES, ROOT, SYSTEMS, Page
 from tests.shown_shop import make_shop

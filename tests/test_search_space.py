@@ -8,8 +8,8 @@ import pytest
 
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.core.ranges import Range
-from damrs_dgl.models.core.spaces import space_of
 from damrs_dgl.models.registry import models
+from damrs_dgl.models.specification.spaces import space_of
 from damrs_dgl.recipe import as_system, load_recipe
 from damrs_dgl.search_space import check_space, load_space, own_space, recipe_values, space_text
 

@@ -1,4 +1,4 @@
-"""What a system is: its keys, its vectors or scores, its loss. Trainer and stages know this page and `core/` alone.
+"""What a system is: its keys, its vectors or scores, its loss. Trainer and stages know no single system.
 
 A new system is one file: a `ModelConfig` with its keys and a `RankingModel` registered under a name. A training step
 of it is `training_step`, what ranks is `embeddings`; everything else has a default.
@@ -58,7 +58,7 @@ class RankingModel(nn.Module):
     logged_only: names of terms that are a second player's: logged, and no part of the loss.
     is_random: its numbers depend on the seed; studies compute one that is not for a single seed.
     search_space, grid: what `tune` tries, `{"section.key": Range(...) or (value, ...)}`; a grid has lists alone.
-        Where there is none, learning rate and regularisation are tried (`models.core.spaces`).
+        Where there is none, learning rate and regularisation are tried (`models.specification.spaces`).
 
     State that outlives an epoch is a parameter or a buffer: checkpoints hold those and nothing else.
     """

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from damrs_dgl.models.base import ClosedFormModel, Embeddings, ModelConfig, ModelInputs, RankingModel
 from damrs_dgl.models.core.ranges import LEARNING_RATES, Space
-from damrs_dgl.models.core.tables import canonical_model, make_config, preset_values
 from damrs_dgl.models.registry import find_model, register
+from damrs_dgl.models.specification.tables import canonical_model, make_config, preset_values
 from damrs_dgl.progress import OnProgress, silent
 from damrs_dgl.scoring import DotProduct, Scorer
 

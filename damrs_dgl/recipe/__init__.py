@@ -6,7 +6,7 @@ explained. [model] holds the keys of the system that is trained, which say what 
 
 from __future__ import annotations
 
-from damrs_dgl.models.core.overview import systems_table
+from damrs_dgl.models.specification.overview import systems_table
 from damrs_dgl.recipe.loading import (
     DEFAULT_RECIPE,
     is_system,

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from damrs_dgl.errors import RecipeError, refusal
-from damrs_dgl.models.core.systems import changed, precedence
 from damrs_dgl.models.registry import models
+from damrs_dgl.models.specification.systems import changed, precedence
 from damrs_dgl.recipe.making import AnyRecipe, check
 from damrs_dgl.recipe.mistakes import KeyPath, touches
 from damrs_dgl.settings import expand_home

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from damrs_dgl.data.modality_names import FEEDBACK_ADDED, FEEDBACK_REMOVED
 from damrs_dgl.errors import Mistake, RecipeError, refusal
 from damrs_dgl.evaluation.metrics import METRICS
-from damrs_dgl.models.core.needs import missing_content, never_judged, wrong_modalities
-from damrs_dgl.models.core.systems import as_system as table_of_system
-from damrs_dgl.models.core.systems import changed
-from damrs_dgl.models.core.tables import NoSystem, canonical_model
+from damrs_dgl.models.specification.needs import missing_content, never_judged, wrong_modalities
+from damrs_dgl.models.specification.systems import as_system as table_of_system
+from damrs_dgl.models.specification.systems import changed
+from damrs_dgl.models.specification.tables import NoSystem, canonical_model
 from damrs_dgl.recipe.mistakes import KeyPath, explain, touches
 from damrs_dgl.recipe.schema import AnyRecipe, recipe_class, validated
 from damrs_dgl.settings import nearest
@@ -40,7 +40,10 @@ def with_values(recipe: AnyRecipe, changes: Mapping[str, object]) -> AnyRecipe:
 
 
 def as_system(recipe: AnyRecipe, name: str) -> AnyRecipe:
-    """The recipe for another system, ablation row or its backbone (`models.core`). RecipeError for no such name."""
+    """The recipe for another system, ablation row or its backbone (`models.specification.systems`).
+
+    Raises RecipeError for no such name.
+    """
     return _made_of(table_of_system, recipe, name)
 
 

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from damrs_dgl.data.formats import FORMATS
 from damrs_dgl.errors import Mistake
-from damrs_dgl.models.core.tables import as_written
 from damrs_dgl.models.registry import models
+from damrs_dgl.models.specification.tables import as_written
 from damrs_dgl.settings import Schema, Section, expectation, nearest, schema_of
 from damrs_dgl.toml import toml_value, value_at
 

@@ -16,9 +16,9 @@ from damrs_dgl.data.formats import DataFormat
 from damrs_dgl.evaluation.keys import EvaluationKeys
 from damrs_dgl.graphs.keys import GraphKeys
 from damrs_dgl.models.base import ModelConfig
-from damrs_dgl.models.core.systems import check_system
-from damrs_dgl.models.core.tables import fill_presets
 from damrs_dgl.models.registry import config_class
+from damrs_dgl.models.specification.systems import check_system
+from damrs_dgl.models.specification.tables import fill_presets
 from damrs_dgl.settings import ARRAY, Name, Section
 from damrs_dgl.training.keys import TrainingKeys
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from damrs_dgl.models.base import ModelConfig, WrapperConfig
-from damrs_dgl.models.core.systems import as_system
-from damrs_dgl.models.core.tables import canonical_model, own_preset_values
 from damrs_dgl.models.registry import find_model
+from damrs_dgl.models.specification.systems import as_system
+from damrs_dgl.models.specification.tables import canonical_model, own_preset_values
 from damrs_dgl.recipe.schema import Recipe, validated
 from damrs_dgl.settings import Schema, Section, expectation, schema_of
 from damrs_dgl.toml import toml_value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from damrs_dgl.errors import RecipeError
-from damrs_dgl.models.core.systems import ablation_systems, full_name
+from damrs_dgl.models.specification.systems import ablation_systems, full_name
 from damrs_dgl.stages.study import run_study, seeds_of
 from damrs_dgl.stages.systems_table import finish_systems
 from damrs_dgl.stages.workspace import Workspace, writing_stage

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from damrs_dgl.models.core.systems import floor_systems, full_name
 from damrs_dgl.models.registry import find_model
+from damrs_dgl.models.specification.systems import floor_systems, full_name
 from damrs_dgl.stages.study import run_study, seeds_of
 from damrs_dgl.stages.systems_table import finish_systems
 from damrs_dgl.stages.workspace import Workspace, writing_stage

@@ -19,7 +19,7 @@ from damrs_dgl.factory import prepare_training
 from damrs_dgl.graphs.build import load_graph
 from damrs_dgl.graphs.schema import ITEM, item_relations
 from damrs_dgl.models.base import ClosedFormModel, RankingModel
-from damrs_dgl.models.core.systems import whole_system
+from damrs_dgl.models.specification.systems import whole_system
 from damrs_dgl.models.wrapper import WrapperModel
 from damrs_dgl.recipe import recipe_text, written_text
 from damrs_dgl.report.html import write_report

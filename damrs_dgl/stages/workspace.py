@@ -22,8 +22,8 @@ from damrs_dgl.errors import DamrsError, RunError, StorageError
 from damrs_dgl.evaluation.list_metrics import metric_names
 from damrs_dgl.factory import load_dataset, pick_device, restored_model
 from damrs_dgl.graphs.build import BuiltGraph
-from damrs_dgl.models.core.systems import floor_systems
 from damrs_dgl.models.layers.propagation import uses_dgl
+from damrs_dgl.models.specification.systems import floor_systems
 from damrs_dgl.provenance import evaluation_parts, fit_parts, graphs_parts, member_parts, result_parts
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.stages.fitted import Fitted, load_weights

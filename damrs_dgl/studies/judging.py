@@ -15,7 +15,7 @@ from damrs_dgl.evaluation.list_metrics import list_metrics
 from damrs_dgl.evaluation.lists import RankedLists, catalogue_of
 from damrs_dgl.evaluation.metrics import per_user_metrics, ranking_metrics
 from damrs_dgl.factory import SplitEvaluator, prepare_training, scorer_of
-from damrs_dgl.models.core.systems import floor_systems
+from damrs_dgl.models.specification.systems import floor_systems
 from damrs_dgl.recipe import Recipe, with_values
 from damrs_dgl.scoring import Scorer
 

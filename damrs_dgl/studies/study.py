@@ -27,7 +27,7 @@ CLEAN = "none"  # the noise of a ratio-0 cell: clean data is the same for every 
 class Cell:
     """One training of a study.
 
-    system: as `models.core.systems` names it.  changes: of the recipe, sorted pairs of (section.key, value).
+    system: as `models.specification.systems` names it.  changes: of the recipe, sorted pairs of (section.key, value).
     noise, ratio: what corrupts the training data (`data.noise.corrupt`), drawn by the same seed as the training.
     """
 

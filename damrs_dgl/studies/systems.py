@@ -10,7 +10,7 @@ import numpy as np
 from damrs_dgl.errors import DamrsError, RecipeError
 from damrs_dgl.evaluation.labels import HEADLINE
 from damrs_dgl.models.base import WrapperConfig
-from damrs_dgl.models.core.systems import BACKBONE, check_system
+from damrs_dgl.models.specification.systems import BACKBONE, check_system
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.studies.results import PER_USER_K, CellResult
 from damrs_dgl.studies.statistics import Pair, compare_pairs

@@ -12,8 +12,8 @@ from benchmarks.plain_systems import PLAIN
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.models.base import Batch, ClosedFormModel, RankingModel
-from damrs_dgl.models.core.tables import make_config
 from damrs_dgl.models.registry import find_model, models
+from damrs_dgl.models.specification.tables import make_config
 from tests.models.builders import make_batch, make_inputs
 
 STEPS = 3

@@ -11,9 +11,9 @@ import torch
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.graphs.build import build_graph
 from damrs_dgl.models.base import Batch, ModelInputs, RankingModel
-from damrs_dgl.models.core.needs import require_content
-from damrs_dgl.models.core.tables import make_config
 from damrs_dgl.models.registry import find_model
+from damrs_dgl.models.specification.needs import require_content
+from damrs_dgl.models.specification.tables import make_config
 
 CPU = torch.device("cpu")
 

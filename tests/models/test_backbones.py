@@ -10,8 +10,8 @@ from torch import Tensor
 
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import Batch
-from damrs_dgl.models.core.tables import preset_values
 from damrs_dgl.models.layers.content import raw_content, unit_content
+from damrs_dgl.models.specification.tables import preset_values
 from tests.models.builders import build, dense_interactions, make_batch, make_inputs, tiny_dataset
 from tests.models.dense import sym_normalized
 

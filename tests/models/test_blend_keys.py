@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from damrs_dgl.models.blend import MOST_TRIES, BlendConfig, BlendedScores
-from damrs_dgl.models.core.tables import make_config
+from damrs_dgl.models.specification.tables import make_config
 from damrs_dgl.recipe import as_system, load_recipe, with_values
 from tests.models.builders import build
 

@@ -12,8 +12,8 @@ from torch.nn.functional import cosine_similarity
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import Batch
 from damrs_dgl.models.bm3 import BM3, BM3Config
-from damrs_dgl.models.core.tables import make_config, preset_values
 from damrs_dgl.models.layers.dropout import kept_entries
+from damrs_dgl.models.specification.tables import make_config, preset_values
 from tests.models.builders import build, dense_interactions, make_batch, tiny_dataset
 
 MODALITIES = ("visual", "textual", "acoustic")

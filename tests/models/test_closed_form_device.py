@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from damrs_dgl.models.core.tables import make_config
 from damrs_dgl.models.registry import find_model
+from damrs_dgl.models.specification.tables import make_config
 from tests.models.builders import make_inputs, tiny_dataset
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from damrs_dgl.losses.denoised_cross_entropy import cross_entropy
 from damrs_dgl.models.base import Batch
-from damrs_dgl.models.core.tables import make_config
 from damrs_dgl.models.denoising.deca import DeCA
+from damrs_dgl.models.specification.tables import make_config
 from tests.models.builders import build, make_batch, tiny_dataset
 
 

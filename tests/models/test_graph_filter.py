@@ -11,8 +11,8 @@ import torch
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import RankingModel
-from damrs_dgl.models.core.tables import make_config
 from damrs_dgl.models.registry import find_model
+from damrs_dgl.models.specification.tables import make_config
 from damrs_dgl.scoring import DotProduct
 from tests.models.builders import build, dense_interactions, make_inputs, tiny_dataset
 from tests.models.dense import dense_adjacency

@@ -14,11 +14,11 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.synthetic import synthetic_shop
 from damrs_dgl.factory import build_recipe_graph, prepare_training
 from damrs_dgl.models.base import ClosedFormModel
-from damrs_dgl.models.core.tables import make_config
 from damrs_dgl.models.graph_filter.config import CHOICES
 from damrs_dgl.models.graph_filter.model import GraphFilter
 from damrs_dgl.models.graph_filter.parts import FilterParts
 from damrs_dgl.models.layers.filters import CoClicks
+from damrs_dgl.models.specification.tables import make_config
 from damrs_dgl.recipe import load_recipe, with_values
 from damrs_dgl.training.trainer import Trainer
 from tests.models.builders import build, tiny_dataset

@@ -14,9 +14,9 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.parts import ModalityFeatures
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import Batch
-from damrs_dgl.models.core.tables import make_config, preset_values
 from damrs_dgl.models.lattice import LATTICE, LATTICEConfig
 from damrs_dgl.models.layers import structure
+from damrs_dgl.models.specification.tables import make_config, preset_values
 from tests.models.builders import build, dense_interactions, make_batch, tiny_dataset
 from tests.models.dense_structure import (
     content_matrix,

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import Batch, Encoded
-from damrs_dgl.models.core.tables import make_config, preset_values
 from damrs_dgl.models.micro import MICRO, MICROConfig
+from damrs_dgl.models.specification.tables import make_config, preset_values
 from tests.models.builders import build, dense_interactions, make_batch, tiny_dataset
 from tests.models.dense_structure import (
     content_matrix,

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import Batch
-from damrs_dgl.models.core.tables import make_config, preset_values
 from damrs_dgl.models.layers import propagation
 from damrs_dgl.models.mmssl import learned_graph
 from damrs_dgl.models.mmssl.config import MMSSLConfig
 from damrs_dgl.models.mmssl.learned_graph import nearest_unseen
 from damrs_dgl.models.mmssl.model import MMSSL
+from damrs_dgl.models.specification.tables import make_config, preset_values
 from damrs_dgl.user_items import UserItems
 from tests.models.builders import build, dense_interactions, make_batch, tiny_dataset
 from tests.models.mmssl_by_hand import content_by_hand, critic_loss_by_hand, final_by_hand, terms_by_hand

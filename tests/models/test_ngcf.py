@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from damrs_dgl.models.base import Batch
-from damrs_dgl.models.core.tables import make_config
 from damrs_dgl.models.layers.dropout import kept_entries
 from damrs_dgl.models.ngcf import NGCF
+from damrs_dgl.models.specification.tables import make_config
 from tests.models.builders import build, dense_interactions, make_batch, tiny_dataset
 from tests.models.graph_checks import (
     assert_step_equals,

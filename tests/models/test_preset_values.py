@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from damrs_dgl.models.core.tables import make_config, preset_values
+from damrs_dgl.models.specification.tables import make_config, preset_values
 
 
 @pytest.mark.parametrize(

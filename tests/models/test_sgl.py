@@ -10,8 +10,8 @@ from torch import Tensor
 
 from damrs_dgl.models import sgl
 from damrs_dgl.models.base import Batch
-from damrs_dgl.models.core.tables import make_config
 from damrs_dgl.models.sgl import SGL
+from damrs_dgl.models.specification.tables import make_config
 from tests.models.builders import build, dense_interactions, make_batch, tiny_dataset
 from tests.models.dense import sym_normalized
 from tests.models.graph_checks import (

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from damrs_dgl.models.core.tables import make_config
 from damrs_dgl.models.simgcl import SimGCL
+from damrs_dgl.models.specification.tables import make_config
 from tests.models.builders import build, dense_interactions, make_batch, tiny_dataset
 from tests.models.dense import sym_normalized
 from tests.models.graph_checks import (

@@ -11,8 +11,8 @@ from torch import Tensor
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import Batch
-from damrs_dgl.models.core.tables import make_config, preset_values
 from damrs_dgl.models.slmrec import SLMRec, SLMRecConfig
+from damrs_dgl.models.specification.tables import make_config, preset_values
 from tests.models.builders import build, dense_interactions, make_batch, tiny_dataset
 from tests.models.steps import assert_finite_step, assert_same_step, draw_biases, train
 

@@ -13,8 +13,8 @@ from torch.nn.functional import softplus
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.models import registry
 from damrs_dgl.models.base import Batch, Embeddings, RankingModel, TableConfig, WrapperConfig, pair_scores
-from damrs_dgl.models.core.tables import make_config
 from damrs_dgl.models.registry import find_model
+from damrs_dgl.models.specification.tables import make_config
 from damrs_dgl.models.wrapper import WrapperModel
 from tests.models import test_conformance as conformance
 from tests.models.builders import build, make_batch, tiny_dataset

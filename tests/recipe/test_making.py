@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from damrs_dgl.errors import RecipeError
-from damrs_dgl.models.core.systems import system_names
 from damrs_dgl.models.damrs.config import DAMRSConfig
+from damrs_dgl.models.specification.systems import system_names
 from damrs_dgl.recipe import Recipe, as_system, load_recipe, recipe_from, recipe_mistakes, with_values
 
 Write = Callable[[str], Path]

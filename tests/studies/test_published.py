@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from damrs_dgl.data.dataset import MultimodalDataset
-from damrs_dgl.models.core.systems import ablation_systems, check_system
+from damrs_dgl.models.specification.systems import ablation_systems, check_system
 from damrs_dgl.studies.published import paper_ablation, paper_comparison, paper_dataset
 
 DATASETS = ("baby", "sports", "clothing", "tiktok")

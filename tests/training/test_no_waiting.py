@@ -14,9 +14,9 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 
 from damrs_dgl.losses.graded_sets import graded_item_sets
 from damrs_dgl.models.base import Batch, Encoded
-from damrs_dgl.models.core.tables import make_config
 from damrs_dgl.models.damrs.objective import alignment_terms, ranking_terms
 from damrs_dgl.models.damrs.variants import VARIANTS, Representations
+from damrs_dgl.models.specification.tables import make_config
 
 USERS, ITEMS, DIM = 60, 50, 8
 

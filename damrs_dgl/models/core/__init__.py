@@ -1,1 +1,1 @@
-"""What stands round the systems: their keys, names, needs, search spaces, what goes into them and comes out."""
+"""What every system is made from: keys and their ranges, what goes into a pass and comes out, optimisers."""

@@ -13,9 +13,9 @@ from damrs_dgl.graphs.build import build_graph
 from damrs_dgl.graphs.schema import item_relations
 from damrs_dgl.losses.denoised_bpr import denoised_bpr, weighted_bpr
 from damrs_dgl.models.base import ModelInputs
-from damrs_dgl.models.core.tables import make_config
 from damrs_dgl.models.damrs.variants import AUTHORS, PAPER, VARIANTS, fuse_mean, fuse_sum, mean_over_relations
 from damrs_dgl.models.registry import config_class, find_model
+from damrs_dgl.models.specification.tables import make_config
 from tests.models.builders import CPU, build, make_batch, tiny_dataset
 from tests.models.dense import dense_adjacency, row_normalized
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from damrs_dgl.models.core.systems import ablation_systems, check_system, floor_systems, full_name
+from damrs_dgl.models.specification.systems import ablation_systems, check_system, floor_systems, full_name
 from damrs_dgl.recipe import as_system, load_recipe, model_text
 
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from damrs_dgl.models.base import ClosedFormModel
 from damrs_dgl.models.core.ranges import LEARNING_RATES, Range, Space, Values
-from damrs_dgl.models.core.tables import canonical_model, make_config
 from damrs_dgl.models.registry import find_model
+from damrs_dgl.models.specification.tables import canonical_model, make_config
 
 _GENERAL: Final = Range(1e-6, 0.1, log=True)  # of a regularisation that its system says nothing about
 _GENERAL_GRID: Final = (1e-5, 1e-4, 1e-3, 0.01, 0.1)

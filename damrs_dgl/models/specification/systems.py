@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from damrs_dgl.models.base import ModelConfig, WrapperConfig
-from damrs_dgl.models.core.tables import canonical_model, fill, preset_values
 from damrs_dgl.models.registry import DEFAULT_MODEL, find_backbone, find_model, models, no_system
+from damrs_dgl.models.specification.tables import canonical_model, fill, preset_values
 from damrs_dgl.toml import toml_value
 
 BACKBONE: Final = "backbone"  # the system that the recipe's own wraps, whichever that is

@@ -7,8 +7,8 @@ from typing import Any
 
 from damrs_dgl.errors import Mistake, RecipeError
 from damrs_dgl.models.core.configs import ModelConfig
-from damrs_dgl.models.core.tables import as_written
 from damrs_dgl.models.registry import find_model
+from damrs_dgl.models.specification.tables import as_written
 from damrs_dgl.settings import nearest
 from damrs_dgl.toml import toml_value
 
