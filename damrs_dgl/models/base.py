@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from damrs_dgl.errors import SystemFault, fault_of
 from damrs_dgl.models.core.configs import Backbone, ModelConfig, TableConfig, WrapperConfig
+from damrs_dgl.models.core.inputs import Batch, ModelInputs
 from damrs_dgl.models.core.optimizers import Adam
-from damrs_dgl.models.core.passes import Batch, ClickEvidence, Embeddings, Encoded, ModelInputs
+from damrs_dgl.models.core.outputs import ClickEvidence, Embeddings, Encoded
 from damrs_dgl.models.core.ranges import Range, Space
 from damrs_dgl.progress import OnProgress, silent
 from damrs_dgl.scoring import DotProduct, Scorer
