@@ -75,7 +75,7 @@ def _load() -> tuple[dict[str, Metric], list[DamrsError]]:
     def add(entry: EntryPoint) -> None:
         usable[_free_name(entry.name, usable)] = _function(entry.load())
 
-    return usable, list(use_plugins(ENTRY_POINTS, "metric", add).values())
+    return usable, [error for _, error in use_plugins(ENTRY_POINTS, "metric", add)]
 
 
 def _free_name(name: str, taken: Mapping[str, Metric]) -> str:

@@ -49,7 +49,8 @@ def _load_all() -> None:
     package = damrs_dgl.models
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
-    _UNUSABLE.update(use_plugins(ENTRY_POINTS, "system", lambda entry: register(_system(entry.load()))))
+    found = use_plugins(ENTRY_POINTS, "system", lambda entry: register(_system(entry.load())))
+    _UNUSABLE.update((name.lower(), error) for name, error in found)
 
 
 def _system(found: object) -> type[RankingModel]:

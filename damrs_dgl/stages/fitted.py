@@ -28,14 +28,14 @@ class Fitted:
         return scorer_of(self.model)
 
 
-def load_weights(store: CheckpointStore) -> tuple[dict[str, Tensor], Progress]:
+def load_weights(store: CheckpointStore, *, fix: str = "run `fit` first") -> tuple[dict[str, Tensor], Progress]:
     """The best epoch's weights, and how the training went, as `fit` left them in a run's folder.
 
-    Raises RunError when nothing was trained there, or with other settings, or what is stored is damaged.
+    Raises RunError when nothing was trained there, or with other settings (`fix`: the cure), or it is damaged.
     """
     if not store.best_path.exists():
         raise RunError("there is no trained model", where=store.best_path.parent, fix="run `fit` first")
-    weights, facts = store.load_best()
+    weights, facts = store.load_best(fix=fix)
     stored = store.load_last()
     progress = Progress(**stored[1]["progress"]) if stored else Progress()
     progress.best_epoch = facts["best_epoch"]

@@ -94,13 +94,11 @@ def _own_run(
     folder, console = workspace.run.path / name, workspace.console
     path, recipe_file = (folder / f"{key}.parquet").absolute(), folder / "recipe.toml"
     recipe = with_values(workspace.recipe, {f"data.{key}": str(path)})
-    with workspace.writing("fit"):
+    changed = Workspace(recipe, run=folder, device=workspace.device.type, console=console)
+    with workspace.writing("fit"), changed.writing("fit"), changed.run.making(key, {}, path):
         with whole_file(path) as temporary:
             pq.write_table(table, temporary, store_schema=False)
         write_text(recipe_file, written_text(with_values(recipe, _beside(recipe, folder.absolute()))))
-    changed = Workspace(recipe, run=folder, device=workspace.device.type, console=console)
-    with changed.writing("fit"):
-        changed.run.record(key, {}, path)
     metrics = fit(changed, restart=restart, track=track)
     _compare(workspace, before, metrics, title)
     command = shlex.join(["damrs-dgl", "--recipe", str(recipe_file), "--run", str(folder), "recommend"])

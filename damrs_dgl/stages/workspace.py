@@ -18,7 +18,7 @@ import torch
 from damrs_dgl.console import Console
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.errors import DamrsError, RunError, StorageError
+from damrs_dgl.errors import DamrsError, StorageError
 from damrs_dgl.evaluation.list_metrics import metric_names
 from damrs_dgl.factory import load_dataset, pick_device, restored_model
 from damrs_dgl.graphs.build import BuiltGraph
@@ -135,13 +135,10 @@ class Workspace:
     @cached_property
     def fitted(self) -> Fitted:
         """What `fit` left, in memory or on disk; says so where that training is unfinished. RunError without one."""
-        if changed := self.run.changes("fit", self.fit_parts, self.checkpoints.best_path):
-            raise RunError(
-                f"the training there is another: {change_text(changed)}",
-                where=self.run.path,
-                fix="leave that as it was, choose another --run, or run `fit`, which trains anew in its place",
-            )
-        weights, progress = load_weights(self.checkpoints)  # refuses before a graph is built
+        changed = self.run.changes("fit", self.fit_parts)
+        named = f"{change_text(changed)}: " if changed else ""
+        fix = f"{named}set that back, choose another --run, or run `fit`, which trains anew in its place"
+        weights, progress = load_weights(self.checkpoints, fix=fix)  # refuses before a graph is built
         model = restored_model(weights, self.recipe, self.dataset, self.graph, self.device)
         if not progress.finished(schedule_of(self.recipe.training, len(self.dataset.train), self.recipe.model)):
             self.console.warning(f"the training stopped after epoch {progress.epoch} and is unfinished; `fit` goes on")

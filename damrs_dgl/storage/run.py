@@ -159,7 +159,7 @@ class RunDirectory:
         return self._manifest.damaged(artefact)
 
     def refusal(self, artefact: str, parts: Mapping[str, Any], *, other: str = "other settings") -> str | None:
-        """Why a recorded artefact is not shown, such as "of other settings (model.dim changed)" or "damaged".
+        """Why a recorded artefact is not shown, such as "of other settings (model.dim changed)" or "damaged (a.csv)".
 
         None where it may be: it is made from these parts and as it was written, or nothing is known of it.
         """
@@ -168,7 +168,8 @@ class RunDirectory:
             return None
         if changes:
             return f"of {other} ({change_text(changes)})"
-        return "damaged" if self.damaged(artefact) else None
+        damaged = self.damaged(artefact)
+        return f"damaged ({damaged.name})" if damaged else None
 
     def states(self) -> dict[str, str]:
         """Of every recorded file, by its name inside the folder: "sound", "damaged" or "not there"."""

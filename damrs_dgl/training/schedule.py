@@ -97,6 +97,8 @@ class Progress:
         """
         half = schedule.patience // 2
         scores = [score for epoch, score in self.curve(schedule) if schedule.in_turn(epoch)]
+        if not half or len(scores) < 2 * half:
+            return False
         earlier, later = fmean(scores[-2 * half : -half]), fmean(scores[-half:])
         ahead = schedule.patience + half / 2  # from the middle of the later half
         return later + ahead * (later - earlier) / half > self.best[schedule.monitor]

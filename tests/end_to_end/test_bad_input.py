@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from damrs_dgl.storage.run import RunDirectory
 from tests.cli_runner import CommandLine
 from tests.end_to_end.conftest import Shop
 
@@ -71,8 +72,15 @@ def test_evaluate_and_recommend_before_fit(tiny: CommandLine, nothing_written: C
 def test_a_model_of_other_settings_is_not_evaluated(fitted: CommandLine) -> None:
     fitted.refused(
         *("-o", "model.num_layers=1", "evaluate"),
-        saying=("the training there is another", "num_layers changed", "another --run", "trains anew in its place"),
+        saying=("other settings", "num_layers changed: set that back", "another --run", "trains anew in its place"),
     )
+
+
+def test_a_training_that_another_was_about_to_replace_is_evaluated(fitted: CommandLine) -> None:
+    """One that was stopped before its first epoch has left its settings in the manifest alone."""
+    run = RunDirectory(fitted.folder / "run")
+    run.record("fit", {**(run.made_from("fit") or {}), "model.num_layers": 1})
+    fitted.ok("evaluate")
 
 
 def test_the_run_is_a_file(tiny: CommandLine) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from damrs_dgl.report.figures.audit import audit_figure
@@ -44,19 +43,14 @@ def test_each_relation_and_rule_has_a_bar_of_its_links(tmp_path: Path, drawn: li
     assert labels == ["behavior:\ntoo few\n(Eq. 2)", "visual:\nbelow\n(Eq. 1)"]
 
 
-def test_long_names_lie_across_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: list[Figure] = []
-    save = Figure.savefig
-    monkeypatch.setattr(
-        Figure, "savefig", lambda self, *a, **options: (kept.append(self), save(self, *a, **options))[1]
-    )
+def test_long_names_lie_across_nothing(tmp_path: Path, drawn: list[Any]) -> None:
     names = [f"modality_number_{n}_whose_name_has_39_letter" for n in range(5)]
     content = pa.table({"modality": names * 4, "agrees_with_behavior": [0.1 * n for n in range(20)]})
     rules = [f"below the mean of {whose} modality (Eq. 1)" for whose in ("its own", "another")]
     links = pa.table({"modality": names * 2, "rule": [rule for rule in rules for _ in names]})
     tables = {"interactions": CLICKS, "content": content, "links": links}
     audit_figure(tables, tmp_path / "audit.png", title="a shop", subtitle="by consensus")
-    _, middle, right = kept[0].axes
+    _, middle, right = drawn[0].axes
     legend = middle.get_legend()
     assert legend is not None
     below = legend.get_window_extent()

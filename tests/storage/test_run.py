@@ -105,7 +105,7 @@ def test_why_an_artefact_is_refused(tmp_path: Path) -> None:
     assert run.refusal("compare", {"k": 2}) == "of other settings (k changed)"
     assert run.refusal("compare", {"k": 2}, other="another training") == "of another training (k changed)"
     table.write_text("model")
-    assert run.refusal("compare", {"k": 1}) == "damaged"
+    assert run.refusal("compare", {"k": 1}) == "damaged (compare.csv)"
 
 
 def test_commands_are_kept_and_say_nothing_of_what_is_up_to_date(tmp_path: Path) -> None:

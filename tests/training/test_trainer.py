@@ -173,6 +173,12 @@ def test_used_up_patience_waits_for_a_climb(scores: list[float], ends: int, best
     assert not trainer.progress.is_on_the_way(Schedule(50, 4)) or ends == 5
 
 
+def test_a_climb_is_not_told_from_too_few_scores() -> None:
+    progress = Progress(epoch=2, best={"recall@20": 0.5}, stale=9, history=[{"epoch": 1.0}, {"epoch": 2.0}])
+    assert progress.finished(Schedule(9, 1, waits_for_climb=True))
+    assert progress.finished(Schedule(200, 9, first_judged=100, waits_for_climb=True))
+
+
 def test_validation_in_turn_and_at_the_end() -> None:
     trainer = scripted([0.1, 0.2, 0.3], evaluate_every=3, epochs=7)
     trainer.fit()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from damrs_dgl.report.blocks import Section
 from damrs_dgl.report.inputs import ReportInputs, Row, read_table
@@ -39,17 +40,19 @@ STUDIES = (  # in the page's order
     ReportedStudy("stress", stress_section, frozenset({"model", "noise", "error"}), "what noise does"),
     ReportedStudy("tune", tuning_section, frozenset({"search", "state", "error"})),
 )
+_PAIRED = frozenset({"compare", "ablate"})  # the studies that test pairs of systems
 
 
 def study_tables(run: RunDirectory, shown: Collection[str]) -> dict[str, list[Row]]:
     """The rows of those studies that are shown and have a table in a run's folder. Raises RunError for no table."""
-    studies = [study for study in STUDIES if study.name in shown]
-    found = {study.name: read_table(run.study(study.name).table, study.texts) for study in studies}
-    return {name: rows for name, rows in found.items() if rows}
+    return _tables(shown, lambda name: run.study(name).table)
 
 
 def pair_tables(run: RunDirectory, shown: Collection[str]) -> dict[str, list[Row]]:
     """As `study_tables`, the pairs of systems."""
-    studies = [study for study in STUDIES if study.name in shown]
-    found = {study.name: read_table(run.study(study.name).pairs, study.texts) for study in studies}
+    return _tables(_PAIRED & set(shown), lambda name: run.study(name).pairs)
+
+
+def _tables(shown: Collection[str], file: Callable[[str], Path]) -> dict[str, list[Row]]:
+    found = {study.name: read_table(file(study.name), study.texts) for study in STUDIES if study.name in shown}
     return {name: rows for name, rows in found.items() if rows}
