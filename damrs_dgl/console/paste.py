@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from damrs_dgl.console.tables import cell_text
+from damrs_dgl.console.tables import cell_text, is_numeric
 
 FORMATS: Final = ("md", "latex", "csv")
 
@@ -117,10 +117,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _right_columns(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[bool]:
-    """Which columns hold numbers, or text that begins with a digit or a sign, such as 0.21 ± 0.01."""
-    right = []
-    for position in range(len(columns)):
-        texts = [_text(getattr(row[position], "value", row[position])) for row in rows]
-        numeric = [text for text in texts if text != "-"]
-        right.append(bool(numeric) and all(text.lstrip("+-")[:1].isdigit() for text in numeric))
-    return right
+    """Which columns hold numbers."""
+    return [
+        is_numeric([_text(getattr(row[position], "value", row[position])) for row in rows])
+        for position in range(len(columns))
+    ]

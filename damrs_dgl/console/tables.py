@@ -41,7 +41,7 @@ def layout(columns: Sequence[str], cells: list[list[str]], width: int | None) ->
     table = Table(box=box.SIMPLE_HEAD if framed else None, pad_edge=False, header_style="bold" if framed else "")
     for position, column in enumerate(columns):
         values = [row[position] for row in cells]
-        numeric = _is_numeric(values)
+        numeric = is_numeric(values)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold", width=widths[position])
     for row in cells:
         table.add_row(*row)
@@ -68,13 +68,14 @@ def _least_width(column: str, values: list[str]) -> int:
     """The fewest signs that a column can do with: a number whole, text by its longest word up to `_WORD`."""
     from rich.cells import cell_len
 
-    if _is_numeric(values):
+    if is_numeric(values):
         return max(map(cell_len, [*column.split(), *values]), default=0)
     longest = max((cell_len(word) for value in values for word in value.split()), default=0)
     return max([*map(cell_len, column.split()), min(longest, _WORD)], default=0)
 
 
-def _is_numeric(values: list[str]) -> bool:
+def is_numeric(values: Sequence[str]) -> bool:
+    """Whether a column holds numbers, or text that begins with a digit or a sign, such as 0.21 ± 0.01; "-" is none."""
     return any(value != "-" for value in values) and all(map(_looks_numeric, values))
 
 

@@ -15,6 +15,11 @@ def metric_label(metric: str) -> str:
     return f"{_CAPITALS.get(name, name[:1].upper() + name[1:].replace('_', ' '))}{at}{k}"
 
 
+def validation_column(metric: str) -> str:
+    """The column of a metric's validation score in `history.csv` and in tables of several systems."""
+    return f"validation_{metric}"
+
+
 def span_text(low: int, high: int | None) -> str:
     """The numbers from `low` to `high`, both among them, in words; None: no bound.
 

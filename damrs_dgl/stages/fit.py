@@ -8,6 +8,7 @@ from typing import Any
 
 from damrs_dgl.console import ProgressBar
 from damrs_dgl.errors import DamrsError
+from damrs_dgl.evaluation.labels import validation_column
 from damrs_dgl.evaluation.metrics import METRICS
 from damrs_dgl.factory import prepare_training
 from damrs_dgl.interrupts import Stopped, signal_of, signals_remembered
@@ -151,4 +152,4 @@ def write_history(path: Path, progress: Progress, validation: Sequence[str]) -> 
 
 def validation_columns(recipe: Recipe[Any]) -> list[str]:
     """Names of the validation scores in `history.csv`."""
-    return [f"validation_{metric}@{k}" for metric in METRICS for k in recipe.evaluation.ks]
+    return [validation_column(f"{metric}@{k}") for metric in METRICS for k in recipe.evaluation.ks]

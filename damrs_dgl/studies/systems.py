@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from damrs_dgl.errors import DamrsError, RecipeError
-from damrs_dgl.evaluation.labels import HEADLINE
+from damrs_dgl.evaluation.labels import HEADLINE, validation_column
 from damrs_dgl.models.base import WrapperConfig
 from damrs_dgl.models.specification.systems import BACKBONE, check_system
 from damrs_dgl.recipe import Recipe
@@ -54,7 +54,7 @@ def _row(cell: Cell, outcome: Outcome, paper: Mapping[str, float]) -> dict[str, 
     published = {f"paper_{name}": value for name, value in paper.items()}
     if isinstance(outcome, DamrsError):
         return {**row, **published, "error": str(outcome)}
-    validation = {f"validation_{name}": value for name, value in outcome.validation.items()}
+    validation = {validation_column(name): value for name, value in outcome.validation.items()}
     training = {"best_epoch": outcome.best_epoch, "epochs": outcome.epochs, "seconds": outcome.seconds}
     return {**row, **outcome.test, **beside_accuracy(outcome), **validation, **training, **published}
 

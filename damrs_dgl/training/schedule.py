@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from statistics import fmean
 
+from damrs_dgl.evaluation.labels import validation_column
+
 Metrics = dict[str, float]
 
 
@@ -30,7 +32,7 @@ class Schedule:
     @property
     def monitored(self) -> str:
         """The history's column of the monitored score."""
-        return f"validation_{self.monitor}"
+        return validation_column(self.monitor)
 
     def judges(self, epoch: int) -> bool:
         """Whether an epoch's validation says something of the model; the last one's does, so that there is a best."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from damrs_dgl.errors import TrainingError
+from damrs_dgl.evaluation.labels import validation_column
 from damrs_dgl.models.base import ClosedFormModel, RankingModel, checked_terms
 from damrs_dgl.progress import OnProgress, silent
 from damrs_dgl.training.allocator import keep_freed_memory
@@ -186,7 +187,7 @@ class Trainer:
         """Validate; keep the weights if they are the best so far."""
         self.model.eval()
         metrics = self.validate()
-        row.update({f"validation_{name}": value for name, value in metrics.items()})
+        row.update({validation_column(name): value for name, value in metrics.items()})
         if not self.progress.note(epoch, metrics, self.schedule):
             return
         weights = self.model.state_dict()

@@ -21,13 +21,14 @@ class ReportedStudy:
 
     name: of its stage, by which its files go (`RunDirectory.study`).  section: made of its rows, None without any.
     texts: its columns that stay text, though a name may look like a number.  shows: what the overview says that a run
-    without it lacks; "" for what not every run needs.
+    without it lacks; "" for what not every run needs.  has_pairs: it tests pairs of systems.
     """
 
     name: str
     section: Callable[[ReportInputs], Section | None]
     texts: frozenset[str]
     shows: str = ""
+    has_pairs: bool = False
 
 
 _SYSTEMS = frozenset({"system", "against", "metric", "error"})  # of rows and of pairs
@@ -35,12 +36,11 @@ _GROUPS = frozenset({"by", "group", "counted", "system", "metric"})
 
 STUDIES = (  # in the page's order
     ReportedStudy("groups", groups_section, _GROUPS, "new and active users, rare and popular items"),
-    ReportedStudy("compare", comparison_section, _SYSTEMS, "systems side by side"),
-    ReportedStudy("ablate", ablation_section, _SYSTEMS, "what each part adds"),
+    ReportedStudy("compare", comparison_section, _SYSTEMS, "systems side by side", has_pairs=True),
+    ReportedStudy("ablate", ablation_section, _SYSTEMS, "what each part adds", has_pairs=True),
     ReportedStudy("stress", stress_section, frozenset({"model", "noise", "error"}), "what noise does"),
     ReportedStudy("tune", tuning_section, frozenset({"search", "state", "error"})),
 )
-_PAIRED = frozenset({"compare", "ablate"})  # the studies that test pairs of systems
 
 
 def study_tables(run: RunDirectory, shown: Collection[str]) -> dict[str, list[Row]]:
@@ -50,7 +50,9 @@ def study_tables(run: RunDirectory, shown: Collection[str]) -> dict[str, list[Ro
 
 def pair_tables(run: RunDirectory, shown: Collection[str]) -> dict[str, list[Row]]:
     """As `study_tables`, the pairs of systems."""
-    return _tables(_PAIRED & set(shown), lambda name: run.study(name).pairs)
+    return _tables(
+        [study.name for study in STUDIES if study.has_pairs and study.name in shown], lambda name: run.study(name).pairs
+    )
 
 
 def _tables(shown: Collection[str], file: Callable[[str], Path]) -> dict[str, list[Row]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from damrs_dgl.evaluation.labels import validation_column
 from damrs_dgl.report.blocks import Block, Figure, Figures, Paragraph, Section
 from damrs_dgl.report.charts import Series, line_chart
 from damrs_dgl.report.inputs import ReportInputs, Row
@@ -24,7 +25,7 @@ def training_section(inputs: ReportInputs) -> Section | None:
 
 def _computed(title: str, history: Sequence[Row], monitor: str) -> Paragraph:
     """A system that is computed and not trained."""
-    row, score = history[-1], f"validation_{monitor}"
+    row, score = history[-1], validation_column(monitor)
     values = f"validation {monitor} {row[score]:.4f}, " if row.get(score) is not None else ""
     chosen = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in row.items() if _is_choice(key, value))
     tail = f" Chosen on validation: {chosen}." if chosen else ""
@@ -34,7 +35,7 @@ def _computed(title: str, history: Sequence[Row], monitor: str) -> Paragraph:
 
 def _trained(title: str, history: Sequence[Row], monitor: str) -> list[Block]:
     """A system that is trained by steps: its curves, and where it was best."""
-    score = f"validation_{monitor}"
+    score = validation_column(monitor)
     judged = [row for row in history if row.get(score) is not None]
     epochs = [row["epoch"] for row in history]
     figures: list[Figure] = []

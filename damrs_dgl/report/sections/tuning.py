@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from damrs_dgl.evaluation.labels import metric_label
+from damrs_dgl.evaluation.labels import metric_label, validation_column
 from damrs_dgl.report.blocks import Cell, Paragraph, Section, Table
 from damrs_dgl.report.inputs import ReportInputs, Row, is_number
 
@@ -14,7 +14,7 @@ def tuning_section(inputs: ReportInputs) -> Section | None:
     rows = inputs.tables.get("tune")
     if not rows:
         return None
-    score = f"validation_{inputs.monitor}"
+    score = validation_column(inputs.monitor)
     best = sorted(rows, key=lambda row: -row[score] if is_number(row.get(score)) else float("inf"))[:_MOST_TRIALS]
     keys = [key for key in rows[0] if _is_setting(key) and len({row.get(key) for row in best}) > 1]
     text = (

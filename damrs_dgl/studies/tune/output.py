@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from damrs_dgl.errors import DamrsError
+from damrs_dgl.evaluation.labels import validation_column
 from damrs_dgl.recipe import Recipe, with_values, written_text
 from damrs_dgl.studies.tune.search import Trial, best_of, state_of
 from damrs_dgl.studies.tune.trials import Pruned, TrialResult
@@ -45,12 +46,12 @@ def _numbers(trial: Trial, monitor: str) -> dict[str, Any]:
     if isinstance(outcome, DamrsError):
         return {"error": str(outcome)}
     if isinstance(outcome, Pruned):
-        return {f"validation_{monitor}": outcome.score, "epochs": outcome.epochs, "seconds": outcome.seconds}
+        return {validation_column(monitor): outcome.score, "epochs": outcome.epochs, "seconds": outcome.seconds}
     if not isinstance(outcome, TrialResult):
         return {}
-    validation = {f"validation_{name}": value for name, value in outcome.validation.items()}
+    validation = {validation_column(name): value for name, value in outcome.validation.items()}
     return {
-        f"validation_{monitor}": outcome.score,
+        validation_column(monitor): outcome.score,
         **validation,
         "best_epoch": outcome.best_epoch,
         "epochs": outcome.epochs,
