@@ -126,7 +126,7 @@ def _studies(workspace: Workspace) -> dict[str, list[Row]]:
     run, shown = workspace.run, []
     for name in (study.name for study in STUDIES):
         if reason := run.refusal(name, workspace.study_parts):
-            workspace.console.warning(f"{name}.csv is {reason}; it is left out: run `{name}` again")
+            workspace.console.warning(f"the study `{name}` is {reason}; it is left out: run it again")
         else:
             shown.append(name)
     return study_tables(run, shown)

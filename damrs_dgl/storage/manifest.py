@@ -74,31 +74,35 @@ class Manifest:
 
     def made_from(self, artefact: str) -> dict[str, Any] | None:
         """What an artefact was made from; None where it is not there or one of its files is not."""
+        missing = artefact in self.artefacts and any(self._missing(name) for name in self.artefacts[artefact]["files"])
+        return None if missing else self.recorded_parts(artefact)
+
+    def recorded_parts(self, artefact: str) -> dict[str, Any] | None:
+        """What an artefact was made from, be its files there or not; None where none was recorded."""
         entry = self.artefacts.get(artefact)
-        if entry is None or not all((self.folder / name).is_file() for name in entry["files"]):
-            return None
-        parts: dict[str, Any] = entry["parts"]
-        return parts
+        return None if entry is None else entry["parts"]
 
     def commands(self, artefact: str) -> list[list[str]]:
         """The words of each command that an artefact was made by; none where it is not there, or nobody noted any."""
         return [] if self.made_from(artefact) is None else list(self.artefacts[artefact].get("commands", []))
 
     def damaged(self, artefact: str) -> Path | None:
-        """The first file of an artefact that is not what was written; None where all are."""
+        """The first file of an artefact that is not what was written; None where all that are there are."""
         for name, digest in self.artefacts[artefact]["files"].items():
-            if not self._is_sound(name, digest):
+            if not self._missing(name) and not self._is_sound(name, digest):
                 return self.folder / name
         return None
 
     def states(self) -> dict[str, str]:
         """Of every file by its name: "sound", "damaged" or "not there"."""
         files = {name: digest for entry in self.artefacts.values() for name, digest in entry["files"].items()}
-        missing = {name for name in files if not (self.folder / name).exists()}
         return {
-            name: "not there" if name in missing else "sound" if self._is_sound(name, digest) else "damaged"
+            name: "not there" if self._missing(name) else "sound" if self._is_sound(name, digest) else "damaged"
             for name, digest in files.items()
         }
+
+    def _missing(self, name: str) -> bool:
+        return not (self.folder / name).is_file()
 
     def _is_sound(self, name: str, digest: str) -> bool:
         try:

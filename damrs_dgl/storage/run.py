@@ -34,6 +34,10 @@ def change_text(names: Sequence[str]) -> str:
     return f"{', '.join(names[:_SHOWN_CHANGES])}{more} changed"
 
 
+def _differing(made_from: Mapping[str, Any], parts: Mapping[str, Any]) -> list[str]:
+    return [name for name in {**made_from, **parts} if parts.get(name) != made_from.get(name)]
+
+
 @dataclass(frozen=True)
 class StudyFiles:
     """Where a study's rows, its pairs of systems and its picture are kept; not every study has all three."""
@@ -144,7 +148,7 @@ class RunDirectory:
         made_from = self._manifest.made_from(artefact)
         if made_from is None or not all(file.exists() for file in files):
             return None
-        return [name for name in {**made_from, **parts} if parts.get(name) != made_from.get(name)]
+        return _differing(made_from, parts)
 
     def made_from(self, artefact: str) -> Mapping[str, Any] | None:
         """The parts that an artefact was made from; None where it is not there, or one of its files is not."""
@@ -161,12 +165,13 @@ class RunDirectory:
     def refusal(self, artefact: str, parts: Mapping[str, Any], *, other: str = "other settings") -> str | None:
         """Why a recorded artefact is not shown, such as "of other settings (model.dim changed)" or "damaged (a.csv)".
 
-        None where it may be: it is made from these parts and as it was written, or nothing is known of it.
+        None where it may be: it is made from these parts and as it was written, or nothing is known of it. That one of
+        its files is gone speaks against none of the others.
         """
-        changes = self.changes(artefact, parts)
-        if changes is None:
+        made_from = self._manifest.recorded_parts(artefact)
+        if made_from is None:
             return None
-        if changes:
+        if changes := _differing(made_from, parts):
             return f"of {other} ({change_text(changes)})"
         damaged = self.damaged(artefact)
         return f"damaged ({damaged.name})" if damaged else None

@@ -306,12 +306,12 @@ def test_a_page_leaves_out_a_table_of_other_settings(tiny: CommandLine) -> None:
     assert f"{told} of {len(pairs)} differences between two systems" in page
     assert "itemknn" in page
     said = tiny.ok("-o", "graphs.k=3", "report")
-    assert "compare.csv is of other settings (graphs.k changed); it is left out: run `compare` again" in said.err
+    assert "the study `compare` is of other settings (graphs.k changed); it is left out: run it again" in said.err
     table = run / "compare.csv"
     table.write_text(table.read_text().replace("mf", "fm"))
-    assert "compare.csv is damaged" in tiny.ok("report").err
+    assert "the study `compare` is damaged (compare.csv)" in tiny.ok("report").err
     table.write_bytes(b"\xff\xfe" + table.read_bytes())  # which no reader takes for text
-    assert "compare.csv is damaged" in tiny.ok("report").err
+    assert "the study `compare` is damaged (compare.csv)" in tiny.ok("report").err
     result = tiny("verify")
     assert result.code == 2
     assert "compare.csv" in result.errors[-1]

@@ -96,14 +96,18 @@ def test_files_are_recorded_with_checksums(tmp_path: Path) -> None:
 
 
 def test_why_an_artefact_is_refused(tmp_path: Path) -> None:
-    run, table = RunDirectory(tmp_path), tmp_path / "compare.csv"
+    run, table, plot = RunDirectory(tmp_path), tmp_path / "compare.csv", tmp_path / "compare.png"
     run.claim("demo", DATA, unread)
-    table.write_text("system")
+    for file in (table, plot):
+        file.write_text("system")
     assert run.refusal("compare", {"k": 1}) is None  # written by hand
-    run.record("compare", {"k": 1}, table)
+    run.record("compare", {"k": 1}, table, plot)
     assert run.refusal("compare", {"k": 1}) is None
     assert run.refusal("compare", {"k": 2}) == "of other settings (k changed)"
     assert run.refusal("compare", {"k": 2}, other="another training") == "of another training (k changed)"
+    plot.unlink()  # which speaks against the table as little as for it
+    assert run.refusal("compare", {"k": 1}) is None
+    assert run.refusal("compare", {"k": 2}) == "of other settings (k changed)"
     table.write_text("model")
     assert run.refusal("compare", {"k": 1}) == "damaged (compare.csv)"
 
