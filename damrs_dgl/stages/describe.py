@@ -56,7 +56,7 @@ def _store(workspace: Workspace, summary: dict[str, Any]) -> None:
         if refusal is not None:
             workspace.console.notice(f"describe: shown, not stored ({refusal.where}: {refusal.what})")
             return
-        with workspace.run.making("describe", workspace.describe_parts, path):
+        with workspace.run.making("describe", workspace.summary_parts, path):
             write_json(path, summary)
 
 

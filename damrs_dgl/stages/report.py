@@ -104,7 +104,7 @@ def _is_fitted(workspace: Workspace) -> bool:
 def _summary(workspace: Workspace) -> Mapping[str, Any]:
     """`dataset.json`, made first where it is not there or is of another data set or seed."""
     run = workspace.run
-    if run.is_sound("describe", workspace.describe_parts, workspace.console.warning):
+    if run.is_sound("describe", workspace.summary_parts, workspace.console.warning):
         return read_json(run.dataset_summary, fix="delete it and run `describe` again")
     return summary_of(workspace)
 

@@ -15,21 +15,18 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 
+from damrs_dgl import provenance
 from damrs_dgl.console import Console
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.errors import DamrsError, StorageError
-from damrs_dgl.evaluation.list_metrics import metric_names
 from damrs_dgl.factory import load_dataset, pick_device, restored_model
 from damrs_dgl.graphs.build import BuiltGraph
 from damrs_dgl.models.layers.propagation import uses_dgl
-from damrs_dgl.models.specification.systems import floor_systems
-from damrs_dgl.provenance import evaluation_parts, fit_parts, graphs_parts, member_parts, result_parts
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.stages.fitted import Fitted, load_weights
 from damrs_dgl.stages.graph_artefact import make_graph, stored_graph
 from damrs_dgl.storage.locking import RunBusyError
-from damrs_dgl.storage.manifest import FORMAT_VERSION
 from damrs_dgl.storage.run import RunDirectory, artefact_key, change_text
 from damrs_dgl.training.checkpoint import CheckpointStore
 from damrs_dgl.training.setup import schedule_of
@@ -128,7 +125,7 @@ class Workspace:
     @cached_property
     def checkpoints(self) -> CheckpointStore:
         """Where this run keeps its checkpoints."""
-        members = member_parts(self.recipe, self._fingerprint())
+        members = provenance.member_parts(self.recipe, self._fingerprint())
         member_keys = {name: artefact_key("fit", parts) for name, parts in members.items()}
         return CheckpointStore(self.run.path, artefact_key("fit", self.fit_parts), member_keys)
 
@@ -150,45 +147,34 @@ class Workspace:
         return self.run.fingerprint
 
     @cached_property
-    def describe_parts(self) -> dict[str, Any]:
-        """What `dataset.json` is made from: the data, the neighbours looked at, the seed of samples."""
-        return {
-            "the toolkit's file format": FORMAT_VERSION,
-            "the data": self._fingerprint(),
-            "graphs.k": self.recipe.graphs.k,
-            "training.seed": self.recipe.training.seed,
-        }
+    def summary_parts(self) -> dict[str, Any]:
+        """What `dataset.json` is made from."""
+        return provenance.summary_parts(self.recipe, self._fingerprint())
 
     @cached_property
     def graphs_parts(self) -> dict[str, Any]:
-        """What the graphs are made from: the data and [graphs]."""
-        return graphs_parts(self.recipe, self._fingerprint())
+        """What the graphs are made from."""
+        return provenance.graphs_parts(self.recipe, self._fingerprint())
 
     @cached_property
     def fit_parts(self) -> dict[str, Any]:
-        """What a training is made from, but for what may change when it is resumed: epochs, patience and the device."""
-        return fit_parts(self.recipe, self._fingerprint())
+        """What the training is made from."""
+        return provenance.fit_parts(self.recipe, self._fingerprint())
 
     @cached_property
     def metrics_parts(self) -> dict[str, Any]:
         """What the metrics are made from."""
-        return {"the training": artefact_key("fit", self.fit_parts), **self.floor_parts}
+        return provenance.metrics_parts(self.recipe, self._fingerprint())
 
     @cached_property
     def floor_parts(self) -> dict[str, Any]:
-        """What the metrics of the floor are made from: the data, which metrics and systems there are, [evaluation]."""
-        return {
-            "the toolkit's file format": FORMAT_VERSION,
-            "the data": self._fingerprint(),
-            "the metrics": metric_names(),
-            "the floor": floor_systems(),
-            **evaluation_parts(self.recipe),
-        }
+        """What the metrics of the floor are made from."""
+        return provenance.floor_parts(self.recipe, self._fingerprint())
 
     @cached_property
     def study_parts(self) -> dict[str, Any]:
         """What the tables of studies are made from: all of the recipe that moves numbers."""
-        return result_parts(self.recipe, self._fingerprint())
+        return provenance.result_parts(self.recipe, self._fingerprint())
 
     @property
     def is_synthetic(self) -> bool:
