@@ -15,7 +15,7 @@ from damrs_dgl.storage.checksums import file_digest
 from damrs_dgl.storage.files import read_json, storage_error
 from damrs_dgl.storage.sealed import unsealed, write_sealed
 
-FORMAT_VERSION = 6  # of the artefacts; raised when what a stage writes changes its meaning
+FORMAT_VERSION = 7  # of the artefacts; raised when what a stage writes changes its meaning
 _FIX = "delete it (graphs and metrics are then made anew, a training is kept), or choose another --run"
 
 

@@ -103,8 +103,9 @@ class DAMRSConfig(WrapperConfig[Backbone]):
     relation_damping: float = Field(
         default=40.0,
         ge=0,
-        description="c: where items have d > c interactions on average, neighbours count (c / d)^2, in the fusion "
-        "(equation 3) and in AI; 0: always whole. Items that many chose tell more by that than by their neighbours",
+        description="c: where items have d > c interactions on average, relations count (c / d)^2, in the fusion "
+        "(equation 3), in AI, and as far as f and g are from 1 and 0; 0: always whole. Items that many chose tell more "
+        "by that than by their neighbours",
     )
     relation_strategy: Literal["AI", "MP", "SP"] = Field(
         default="AI", description="Graded item sets; AI: both grades, MP: the most similar, SP: both as one"

@@ -111,7 +111,8 @@ class DAMRS(WrapperModel):
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         vectors = self.encode_batch(batch)
-        return ranking_terms(self.config, self.variant, vectors, batch) | self.auxiliary_losses(batch, vectors)
+        terms = ranking_terms(self.config, self.variant, vectors, batch, self.relation_share)
+        return terms | self.auxiliary_losses(batch, vectors)
 
     def auxiliary_losses(self, batch: Batch, encoded: Encoded) -> dict[str, Tensor]:
         """The alignments, and what the backbone keeps of its own."""

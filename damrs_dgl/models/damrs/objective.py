@@ -21,9 +21,13 @@ CONTRADICTIONS: Mapping[str, Callable[..., Tensor]] = {"printed": contradiction,
 
 
 def ranking_terms(
-    config: DAMRSConfig[Any], variant: Variant, vectors: Representations, batch: Batch
+    config: DAMRSConfig[Any], variant: Variant, vectors: Representations, batch: Batch, share: float = 1.0
 ) -> dict[str, Tensor]:
-    """The denoised ranking loss (Eq. 8) and the regulariser."""
+    """The denoised ranking loss (Eq. 8) and the regulariser.
+
+    `share`: how much f and g count, 0 to 1 (`relation_share`): the rest of each is what plain BPR has, 1 and 0. The
+    authors' form of Eq. 8 is then so much of itself, and BPR for the rest.
+    """
     if batch.negative_items is None:
         raise TypeError("DA-MRS ranks observed items above sampled ones: a batch needs negative items")
     users = embedding(batch.users, vectors.users)
@@ -32,6 +36,7 @@ def ranking_terms(
     f, g = torch.ones_like(positive_scores), torch.zeros_like(positive_scores)
     if config.denoised_bpr:
         f, g = confidences(config, variant, vectors, batch, users, negative_scores)
+        f, g = torch.ones_like(f).lerp(f, share), share * g
     if config.feedback == "softmax":
         candidates = batch.extra["candidates"]
         own = candidates == batch.positive_items[:, None]
@@ -52,7 +57,7 @@ def ranking_terms(
 
 
 def relation_share(damping: float, num_interactions: int, num_items: int) -> float:
-    """How much neighbours count: (c / d)^2 where items have d > c interactions on average, else 1; c = 0: always 1."""
+    """How much relations count: (c / d)^2 where items have d > c interactions on average, else 1; c = 0: always 1."""
     clicks = num_interactions / max(num_items, 1)
     return 1.0 if clicks <= damping or not damping else (damping / clicks) ** 2
 

@@ -10,7 +10,7 @@ import torch
 
 from damrs_dgl.losses.graded_sets import graded_item_sets
 from damrs_dgl.models.base import Batch
-from damrs_dgl.models.damrs.objective import confidences, relation_share
+from damrs_dgl.models.damrs.objective import confidences, ranking_terms, relation_share
 from damrs_dgl.models.damrs.variants import VARIANTS
 from tests.models.damrs import reference
 from tests.models.damrs.case import Case
@@ -106,6 +106,22 @@ def test_neighbours_count_less_where_items_have_many_clicks() -> None:
     torch.testing.assert_close(fused, vectors.id_items + share * neighbours)
     assert terms["relations"].item() == pytest.approx(share * plain["relations"].item())
     assert terms["preference"].item() == pytest.approx(plain["preference"].item())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_clicks_are_weighed_less_where_items_have_many(share: float) -> None:
+    case = Case("authors", "lightgcn")
+    vectors, whole = case.model.represent(), case.terms()["feedback"]
+    found = ranking_terms(case.model.config, case.model.variant, vectors, case.batch, share)["feedback"]
+    users = vectors.users[case.batch.users]
+    x = (users * (vectors.items[case.batch.positive_items] - vectors.items[case.batch.negative_items])).sum(1)
+    bpr = torch.nn.functional.softplus(-x).mean()
+    assert not torch.isclose(whole, bpr)
+    torch.testing.assert_close(found, share * whole + (1 - share) * bpr)
+    damped = Case("authors", "lightgcn", relation_damping=1.0)
+    vectors, share = damped.model.represent(), damped.model.relation_share
+    ranked = ranking_terms(damped.model.config, damped.model.variant, vectors, damped.batch, share)
+    assert torch.equal(damped.terms()["feedback"], ranked["feedback"])
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
