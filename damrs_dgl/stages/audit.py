@@ -107,13 +107,7 @@ class ClickJudge:
 
 def audit_parts(workspace: Workspace, judge: ClickJudge) -> dict[str, Any]:
     """What an audit is made from."""
-    progress = workspace.fitted.progress
-    return {
-        **workspace.fit_parts,
-        "the training": f"best epoch {progress.best_epoch} of {progress.epoch}",
-        "--scorer": judge.scorer,
-        "--folds": judge.folds,
-    }
+    return {**workspace.model_parts, "--scorer": judge.scorer, "--folds": judge.folds}
 
 
 def audit_refusal(workspace: Workspace, judge: ClickJudge) -> str | None:

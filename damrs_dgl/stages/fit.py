@@ -24,6 +24,8 @@ from damrs_dgl.storage.run import change_text
 from damrs_dgl.training.schedule import Progress, Schedule
 from damrs_dgl.training.trainer import Trainer
 
+_OF_THE_MODEL = ("metrics", "per_user")  # what they hold is gone with the next epoch
+
 
 def fit(workspace: Workspace, *, restart: bool = False, track: Sequence[str] = ()) -> dict[str, Any]:
     """Train to early stopping and write `history.csv`, the best weights and `metrics.json`; returns the metrics.
@@ -40,14 +42,15 @@ def fit(workspace: Workspace, *, restart: bool = False, track: Sequence[str] = (
         if refusal is not None and (restart or isinstance(refusal, RunBusyError)):
             raise refusal
         if restart:
-            workspace.run.forget("metrics")
+            workspace.run.forget(*_OF_THE_MODEL)
             workspace.checkpoints.clear()
-        metrics = _fit(workspace, refusal, tracking)
+        _fit(workspace, refusal, tracking)
+        metrics = current_metrics(workspace)
         tracking.finish(metrics)
     return metrics
 
 
-def _fit(workspace: Workspace, refusal: DamrsError | None, tracking: Tracking) -> dict[str, Any]:
+def _fit(workspace: Workspace, refusal: DamrsError | None, tracking: Tracking) -> None:
     """Go on with the training or begin it; `refusal`: why nothing can be written, for a training that is not done."""
     run, console = workspace.run, workspace.console
     store = workspace.checkpoints
@@ -79,8 +82,7 @@ def _fit(workspace: Workspace, refusal: DamrsError | None, tracking: Tracking) -
     else:
         if trainer.progress.epoch:
             console.notice(f"fit: resuming after epoch {trainer.progress.epoch}")
-        run.forget("metrics")
-        run.forget("history")
+        run.forget("history", *_OF_THE_MODEL)
         run.record("fit", workspace.fit_parts)
         with bar:
             bar.skip(trainer.progress.epoch)
@@ -92,7 +94,6 @@ def _fit(workspace: Workspace, refusal: DamrsError | None, tracking: Tracking) -
         if doubt:
             console.warning(f"fit: {doubt}")
     workspace.fitted = Fitted(trainer.model, trainer.progress)
-    return current_metrics(workspace)
 
 
 def _starts_from_spectrum(trainer: Trainer) -> bool:

@@ -48,7 +48,8 @@ def groups(
     command = ["groups"]
     for option, given in (("--cuts", cuts), ("--item-cuts", item_cuts)):
         command += [option, ",".join(map(str, given))] if given else []
-    with workspace.run.making("groups", workspace.study_parts, files.table, files.plot, commands=[command]):
+    parts = {**workspace.study_parts, **workspace.model_parts}
+    with workspace.run.making("groups", parts, files.table, files.plot, commands=[command]):
         write_csv(files.table, rows, COLUMNS)
         groups_figure(rows, files.plot, metric=drawn, subtitle=f"{recipe.name}{workspace.synthetic_note}")
     title = f"{recipe.name}: test {drawn} by group{workspace.synthetic_note}"

@@ -52,7 +52,7 @@ def report(workspace: Workspace, *, pictures: Path | None = None) -> Path:
     with console.progress("report", None) as bar:
         bar.advance(0, step="metrics")
         metrics = current_metrics(workspace) if fitted else None
-        tables = _studies(workspace)
+        tables = _studies(workspace, fitted=fitted)
         audit, audit_judge = _audit(workspace, fitted=fitted)
         bar.advance(0, step="item vectors")
         views = _views(workspace) if fitted else []
@@ -121,14 +121,15 @@ def _graph(workspace: Workspace) -> tuple[dgl.DGLGraph | None, Mapping[str, Any]
         return None, None
 
 
-def _studies(workspace: Workspace) -> dict[str, list[Row]]:
+def _studies(workspace: Workspace, *, fitted: bool) -> dict[str, list[Row]]:
     """The studies' tables; says of one that is damaged, or of other settings than the recipe's, that it is left out."""
     run, shown = workspace.run, []
-    for name in (study.name for study in STUDIES):
-        if reason := run.refusal(name, workspace.study_parts):
-            workspace.console.warning(f"the study `{name}` is {reason}; it is left out: run it again")
+    for study in STUDIES:
+        of_the_model = workspace.model_parts if study.of_the_model and fitted else {}
+        if reason := run.refusal(study.name, {**workspace.study_parts, **of_the_model}):
+            workspace.console.warning(f"the study `{study.name}` is {reason}; it is left out: run it again")
         else:
-            shown.append(name)
+            shown.append(study.name)
     return study_tables(run, shown)
 
 

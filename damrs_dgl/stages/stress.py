@@ -12,7 +12,6 @@ from damrs_dgl.report.figures.stress import stress_figure
 from damrs_dgl.stages.study import (
     existing,
     finish,
-    keeping,
     mean_text,
     of_seeds,
     run_study,
@@ -56,7 +55,7 @@ def stress(
     rows = stress_rows(outcomes, noises)
     sound = [row for row in rows if "error" not in row]
     command = _command(noises, ratios, systems, count)
-    with keeping(workspace, "stress", files.table, files.plot, commands=[command]):
+    with workspace.run.making("stress", workspace.study_parts, files.table, files.plot, commands=[command]):
         write_csv(files.table, rows)
         if sound:
             subtitle = f"{workspace.recipe.name}{workspace.synthetic_note}, {of_seeds(count)}"

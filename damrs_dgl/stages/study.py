@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from damrs_dgl.console import Console, ProgressBar
@@ -49,18 +48,6 @@ def run_study(workspace: Workspace, name: str, cells: Sequence[Cell], *, jobs: i
         others = f" (and {more} more of {trainings} trainings alike)" if more else ""
         workspace.console.warning(f"{name}: {first}{others}: {doubt}")
     return outcomes
-
-
-@contextmanager
-def keeping(workspace: Workspace, name: str, *files: Path, commands: Sequence[Sequence[str]] = ()) -> Iterator[None]:
-    """Around the writing of a study's table and pictures, which the run remembers then; a picture may be missing.
-
-    commands: as `RunDirectory.record` has them.
-    """
-    workspace.run.forget(name)
-    yield
-    written = [file for file in files if file.exists()]
-    workspace.run.record(name, workspace.study_parts, *written, commands=commands)
 
 
 def existing(*files: Path) -> str:

@@ -11,7 +11,7 @@ from damrs_dgl.console import Marked
 from damrs_dgl.evaluation.labels import HEADLINE, metric_label
 from damrs_dgl.evaluation.spread import SIGNIFICANT
 from damrs_dgl.report.figures.systems import systems_figure
-from damrs_dgl.stages.study import existing, finish, keeping, mean_text, of_seeds, show_failures, trainings_of
+from damrs_dgl.stages.study import existing, finish, mean_text, of_seeds, show_failures, trainings_of
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.storage.files import write_csv
 from damrs_dgl.studies.results import PER_USER_K, CellResult
@@ -44,7 +44,8 @@ def finish_systems(
     stage, results = command[0], results_of(outcomes)
     files = workspace.run.study(stage)
     rows, pairs = system_rows(outcomes, paper), pairs_of(results)
-    with keeping(workspace, stage, files.table, files.pairs, files.plot, commands=[command]):
+    every = (files.table, files.pairs, files.plot)
+    with workspace.run.making(stage, workspace.study_parts, *every, commands=[command]):
         write_csv(files.table, rows)
         write_csv(files.pairs, pair_rows(pairs))
         _draw(workspace, rows, files.plot, seeds=seeds, subject=subject)

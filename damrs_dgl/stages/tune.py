@@ -11,7 +11,6 @@ from damrs_dgl.console import Console, ProgressBar
 from damrs_dgl.errors import DamrsError, InternalError
 from damrs_dgl.provenance import result_parts
 from damrs_dgl.search_space import SearchSpace, check_space, own_space, recipe_values
-from damrs_dgl.stages.study import keeping
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.storage.files import write_csv, write_text
 from damrs_dgl.storage.run import artefact_key, change_text
@@ -146,10 +145,11 @@ class _Record:
         self.asked.keep(self.how, self.command, self.count, own)
         trials = [*own, *self.asked.others()]
         rows = trial_rows(trials, recipe, self.how, self.count)
-        with keeping(self.workspace, "tune", table, commands=self.asked.commands(self.how)):
+        parts = self.workspace.study_parts
+        with run.making("tune", parts, table, commands=self.asked.commands(self.how)):
             write_csv(table, rows)
         if best_of(trials) is not None:
-            with keeping(self.workspace, "tuned", run.tuned_recipe):  # apart: who edits it has not damaged the table
+            with run.making("tuned", parts, run.tuned_recipe):  # apart: who edits it has not damaged the table
                 write_text(run.tuned_recipe, tuned_text(recipe, trials, self.how, self.count, run.tuned_recipe))
         return rows
 

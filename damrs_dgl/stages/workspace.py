@@ -161,6 +161,11 @@ class Workspace:
         """What the training is made from."""
         return provenance.fit_parts(self.recipe, self._fingerprint())
 
+    @property
+    def model_parts(self) -> dict[str, Any]:
+        """What the model of the best epoch is made from: after more epochs it may be another."""
+        return {**self.fit_parts, "the epoch": self.fitted.progress.best_epoch}
+
     @cached_property
     def metrics_parts(self) -> dict[str, Any]:
         """What the metrics are made from."""

@@ -193,10 +193,13 @@ class RunDirectory:
     def making(
         self, artefact: str, parts: Mapping[str, Any], *files: Path, commands: Sequence[Sequence[str]] = ()
     ) -> Iterator[None]:
-        """Around the writing of an artefact's files: forgotten before, recorded with checksums when all are whole."""
+        """Around the writing of an artefact's files: forgotten before, recorded with checksums when all are whole.
+
+        One of the files may be missing then: a picture of nothing is not drawn.
+        """
         self.forget(artefact)
         yield
-        self.record(artefact, parts, *files, commands=commands)
+        self.record(artefact, parts, *(file for file in files if file.exists()), commands=commands)
 
     def record(
         self, artefact: str, parts: Mapping[str, Any], *files: Path, commands: Sequence[Sequence[str]] = ()
@@ -210,7 +213,7 @@ class RunDirectory:
         self._manifest.fingerprint = self.fingerprint or self._manifest.fingerprint
         self._manifest.write()
 
-    def forget(self, artefact: str) -> None:
-        """Drop an artefact's entry before it is made anew: after a crash, old and new files do not pass as one."""
-        if self._manifest.artefacts.pop(artefact, None) is not None:
+    def forget(self, *artefacts: str) -> None:
+        """Drop artefacts' entries before they are made anew: after a crash, old and new files do not pass as one."""
+        if [name for name in artefacts if self._manifest.artefacts.pop(name, None) is not None]:
             self._manifest.write()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -12,6 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from damrs_dgl.training.trainer import Trainer
@@ -240,3 +243,23 @@ def test_a_training_stopped_before_its_first_evaluation_goes_on(
     assert "fit: up to date (best epoch 2 of 2)" in tiny.ok(*seldom, "-o", "training.epochs=2", "fit").err
     result = tiny.ok(*seldom, "fit")
     assert "fit: resuming after epoch 2" in result.err
+
+
+def test_what_an_earlier_epoch_came_to_is_not_shown_for_a_later_one(
+    tiny: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, grows = tiny.folder / "run", ("-o", "training.start=random")
+    with monkeypatch.context() as patch:
+        _stop_in_epoch(patch, 2)
+        tiny(*grows, "fit")
+    tiny.ok(*grows, "evaluate", "--per-user", "groups", "audit")
+    early = {name: (run / name).read_bytes() for name in ("per_user.parquet", "groups.csv")}
+    shown = tiny.ok(*grows, "fit", "report").err
+    assert "the study `groups` is of other settings (the epoch changed); it is left out: run it again" in shown
+    assert "the audit is of another training (the epoch changed); it is left out: run `audit` again" in shown
+    tiny.ok(*grows, "evaluate", "--per-user", "groups", "audit")
+    assert all((run / name).read_bytes() != before for name, before in early.items())
+    users = pq.read_table(run / "per_user.parquet")["recall@20"].to_numpy()
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["best_epoch"] > 1 and np.nanmean(users) == pytest.approx(metrics["test"]["recall@20"])
+    assert "left out" not in tiny.ok(*grows, "report").err

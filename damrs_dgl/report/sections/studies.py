@@ -22,6 +22,7 @@ class ReportedStudy:
     name: of its stage, by which its files go (`RunDirectory.study`).  section: made of its rows, None without any.
     texts: its columns that stay text, though a name may look like a number.  shows: what the overview says that a run
     without it lacks; "" for what not every run needs.  has_pairs: it tests pairs of systems.
+    of_the_model: it judges the run's own model, and is out of date where that was trained further.
     """
 
     name: str
@@ -29,13 +30,14 @@ class ReportedStudy:
     texts: frozenset[str]
     shows: str = ""
     has_pairs: bool = False
+    of_the_model: bool = False
 
 
 _SYSTEMS = frozenset({"system", "against", "metric", "error"})  # of rows and of pairs
 _GROUPS = frozenset({"by", "group", "counted", "system", "metric"})
 
 STUDIES = (  # in the page's order
-    ReportedStudy("groups", groups_section, _GROUPS, "new and active users, rare and popular items"),
+    ReportedStudy("groups", groups_section, _GROUPS, "new and active users, rare and popular items", of_the_model=True),
     ReportedStudy("compare", comparison_section, _SYSTEMS, "systems side by side", has_pairs=True),
     ReportedStudy("ablate", ablation_section, _SYSTEMS, "what each part adds", has_pairs=True),
     ReportedStudy("stress", stress_section, frozenset({"model", "noise", "error"}), "what noise does"),
