@@ -51,7 +51,7 @@ class RankingModel(nn.Module):
     needs_content: it cannot be built without a content modality.
     reads_content: content changes its numbers, as it does unless a class itself says otherwise. Of one that it says
         nothing to, `stress` spares the trainings under noisy content, and a spectral start is of interactions alone.
-    needs_item_relations: it reads the item-item relations of the graph (else `fit` may build a graph without them).
+    needs_item_relations: it cannot be built without an item-item relation, by content or by behaviour.
     citation: where the system was published.
     can_be_wrapped: another system may be wrapped round it: it has vectors and is trained by steps.
     ablations: systems that are settings of this one, `{name: {"model.key": value}}`, for studies.

@@ -175,6 +175,11 @@ def test_models_that_need_content(overrides: list[str], message: str) -> None:
     assert recipe_mistakes("demo", ["data.modalities={}"]) == []
 
 
+@pytest.mark.parametrize("system", ["graph_filter", "lightgcn", "itemknn"])
+def test_systems_that_need_no_item_relation(system: str) -> None:
+    assert recipe_mistakes("demo", ["data.modalities={}", "graphs.behavior=false", f"model.name={system}"]) == []
+
+
 @pytest.mark.parametrize(
     "overrides",
     [

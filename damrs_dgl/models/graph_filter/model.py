@@ -58,7 +58,6 @@ class GraphFilter(ClosedFormModel):
         "model.cross": Range(0.0, 1.0),
     }
     grid: ClassVar[Space] = {"model.rank": (256, 512), "model.linear": (0.0, 0.5, 1.0), "model.cross": (0.0, 0.5)}
-    needs_item_relations = True
     citation = (
         "Shen et al., How powerful is graph convolution for recommendation?, CIKM 2021 (gf_cf); Park, Shin, Shin, "
         "Turbo-CF: matrix decomposition-free graph filtering for fast recommendation, SIGIR 2024 (turbo_cf); with "

@@ -37,8 +37,8 @@ def _summary(model: type[RankingModel]) -> str:
 def _content(model: type[RankingModel]) -> str:
     if model.needs_content:
         return "needed"
-    if model.needs_item_relations:
-        return "by item graphs"
+    if model.reads_content:
+        return "if there is any"
     inner = "as what it wraps" if issubclass(model.Config, WrapperConfig) else "as its members"
     return inner if model.Config.inside is not ModelConfig.inside else "not used"
 
