@@ -112,6 +112,9 @@ class Trainer:
     def _one_epoch(self) -> None:
         started = time.perf_counter()
         epoch = self.progress.epoch + 1
+        for member in self.members.values() if epoch == 1 else ():
+            member.resume(exactly=True)
+            member.fit()
         self.model.train()
         with matmul_precision(self.matmul_precision):
             row = {"epoch": float(epoch), **self._learn(epoch)}
@@ -128,9 +131,6 @@ class Trainer:
     def _learn(self, epoch: int) -> dict[str, float]:
         """Change the model as one epoch does; returns the mean of each loss term and of their sum."""
         if isinstance(self.model, ClosedFormModel):
-            for member in self.members.values():
-                member.resume(exactly=True)
-                member.fit()
             self.model.fit_closed_form(self.on_closed_form)
             chosen = self.model.tune(lambda: self.validate()[self.schedule.monitor], self.on_closed_form)
             return {"loss": 0.0, **chosen}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -458,3 +459,18 @@ def test_a_member_whose_schedule_was_another_is_trained_anew(tmp_path: Path) -> 
         trainer = make_trainer(tmp_path, training__epochs=epochs)
         trainer.resume(exactly=True)
         assert trainer.progress.epoch == taken_up
+
+
+def test_members_are_trained_before_the_first_epoch_of_whatever_they_are_inside() -> None:
+    """Once: a training that goes on does not train them again."""
+    trainer, member = make_trainer(training__epochs=2), make_trainer(model__name="mf", training__epochs=3)
+    trainer.members = {"mf": member}
+    seen: list[int] = []
+    trainer.listeners.append(lambda progress, schedule: seen.append(member.progress.epoch))
+    assert trainer.fit().epoch == 2 and seen == [3, 3]
+    plain = make_trainer(training__epochs=2)
+    assert without_times(plain.fit()) == without_times(trainer.progress)
+    member.progress.epoch = 0
+    trainer.schedule = replace(trainer.schedule, epochs=3)
+    trainer.fit()
+    assert seen == [3, 3, 0]
