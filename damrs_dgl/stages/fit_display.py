@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from damrs_dgl.console import Console, ProgressBar
-from damrs_dgl.evaluation.labels import validation_column
 from damrs_dgl.training.schedule import Progress, Schedule
 from damrs_dgl.training.trainer import Trainer
 
@@ -12,7 +11,7 @@ def epoch_fields(progress: Progress, schedule: Schedule) -> dict[str, str]:
     """What stands behind a bar after an epoch: the loss, the last validation score, the best and its epoch."""
     last, monitor = progress.history[-1], schedule.monitor
     shown = {"loss": f"{last['loss']:.4f}"}
-    score = last.get(validation_column(monitor))
+    score = last.get(schedule.monitored)
     if score is not None:
         shown["validation"] = f"{score:.4f}"
     if progress.best:

@@ -17,7 +17,6 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import RunError
 from damrs_dgl.evaluation.labels import headline
-from damrs_dgl.models.registry import find_model
 from damrs_dgl.recipe import Recipe, with_values, written_text
 from damrs_dgl.stages.audit import ClickJudge, audit_refusal
 from damrs_dgl.stages.evaluate import current_metrics
@@ -60,7 +59,7 @@ def reweight_suspects(workspace: Workspace, *, restart: bool = False, track: Seq
     As `drop_suspects`, in `reweighted-suspects`, with the weights in `click_weights.parquet`. The weights are the
     losses' alone: all clicks stay in the graphs. Raises RecipeError for a system that is not trained by steps.
     """
-    check_weighs_clicks(find_model(workspace.recipe.model.name))
+    check_weighs_clicks(workspace.recipe.model)
     order = suspects(workspace)
     before = current_metrics(workspace)
     suspicion = pq.read_table(workspace.run.audit / "interactions.parquet", columns=["suspicion"])["suspicion"]

@@ -12,7 +12,7 @@ from damrs_dgl.provenance import dotted
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.storage.run import artefact_key
 from damrs_dgl.training.schedule import Progress, Schedule
-from damrs_dgl.training.tracking import TRACKERS, Row, TrackedTraining, Tracker, require_tracker
+from damrs_dgl.training.trackers import TRACKERS, Row, TrackedTraining, Tracker, require_tracker
 from damrs_dgl.training.trainer import Trainer
 
 

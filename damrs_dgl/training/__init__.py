@@ -1,1 +1,1 @@
-"""Training: batches, the objective, the loop, and what is kept on disk between its epochs."""
+"""Training: the start, the batches, the loop, who follows it, and what is kept on disk between its epochs."""

@@ -40,7 +40,7 @@ def make_trainer(
     are in `members/<name>` of the store's folder.
     """
     if dataset.train.weights is not None:
-        check_weighs_clicks(type(model))
+        check_weighs_clicks(config)
     configs = {way[-1]: inside for way, inside in config.inside().items()}
     members = {
         name: make_trainer(
@@ -78,14 +78,15 @@ def make_trainer(
     )
 
 
-def check_weighs_clicks(system: type[RankingModel]) -> None:
-    """Raise RecipeError for a system that cannot be trained on weighed clicks (`data.click_weights`)."""
-    if issubclass(system, ClosedFormModel):
-        raise RecipeError(
-            f"{system.name} is computed at once from all clicks and cannot weigh them",
-            where="data.click_weights",
-            fix="take a system that is trained by gradient steps, or leave suspects out with `fit --drop-suspects`",
-        )
+def check_weighs_clicks(config: ModelConfig) -> None:
+    """Raise RecipeError where a system, or one inside it, cannot be trained on weighed clicks (`click_weights`)."""
+    for _, part in config.parts():
+        if issubclass(find_model(part.name), ClosedFormModel) and not part.inside():
+            raise RecipeError(
+                f"{part.name} is computed at once from all clicks and cannot weigh them",
+                where="data.click_weights",
+                fix="take a system that is trained by gradient steps, or leave suspects out with `fit --drop-suspects`",
+            )
 
 
 def schedule_of(keys: TrainingKeys, num_interactions: int, config: ModelConfig) -> Schedule:

@@ -113,6 +113,15 @@ def test_a_closed_form_cannot_weigh(tiny: CommandLine) -> None:
     assert not (tiny.folder / "run" / "reweighted-suspects").exists()  # refused before anything is written
 
 
+def test_a_blend_weighs_where_all_that_is_inside_does(tiny: CommandLine) -> None:
+    mixed = ("-o", "model={name='blend', members={a={name='mf'}, b={name='itemknn'}}}")
+    trained = ("-o", "model={name='blend', members={a={name='mf'}, b={name='lightgcn'}}}")
+    cli = tiny.without("model.dim")
+    cli.ok(*mixed, "fit", "audit")
+    cli.refused(*mixed, "fit", "--reweight-suspects", saying=("itemknn", "cannot weigh"))
+    assert "by 1 - suspicion" in cli.ok(*trained, "fit", "audit", "fit", "--reweight-suspects").out
+
+
 def test_the_command_to_go_on_with_bears_spaces(fitted: CommandLine) -> None:
     run = fitted.folder / "a run"
     (fitted.folder / "run").rename(run)
@@ -128,9 +137,9 @@ def test_the_command_to_go_on_with_bears_spaces(fitted: CommandLine) -> None:
 def test_without_an_audit_or_with_another_trainings_it_is_refused(fitted: CommandLine) -> None:
     fitted.refused("fit", "--drop-suspects", "0.1", saying=("there is no audit", "run `audit` first"))
     fitted.ok("audit")
-    fitted.ok("-o", "training.epochs=4", "fit")
+    fitted.ok("-o", "training.epochs=12", "fit")
     fitted.refused(
-        *("-o", "training.epochs=4", "fit", "--drop-suspects", "0.1"),
+        *("-o", "training.epochs=12", "fit", "--drop-suspects", "0.1"),
         saying=("the audit is of another training", "run `audit` again"),
     )
     fitted.refused("fit", "--drop-suspects", "0", saying=("--drop-suspects",))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from damrs_dgl.errors import DamrsError
-from damrs_dgl.training.tracking import (
+from damrs_dgl.training.trackers import (
     MLflowTracker,
     Row,
     TensorBoardTracker,
