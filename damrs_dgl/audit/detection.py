@@ -13,7 +13,7 @@ from damrs_dgl.errors import DataError
 def roc_auc(noise: np.ndarray, suspicion: np.ndarray) -> float:
     """The probability that a noisy one is more suspect than a clean one, ties counting half; NaN without either kind.
 
-    Shapes: bool [n], float [n].
+    Shapes: bool [n], float [n]. By ranks: scikit-learn's takes twenty times as long for each of many small groups.
     """
     noise = _checked(noise, suspicion)
     positives = int(noise.sum())
@@ -29,20 +29,18 @@ def average_precision(noise: np.ndarray, suspicion: np.ndarray) -> float:
     noise = _checked(noise, suspicion)
     if not noise.any():
         return float("nan")
-    order = np.argsort(-suspicion, kind="stable")
-    hits = np.cumsum(noise[order])
-    last = np.flatnonzero(np.append(np.diff(suspicion[order]) != 0, True))
-    recall = hits[last] / hits[-1]
-    return float(np.sum(np.diff(recall, prepend=0) * hits[last] / (last + 1)))
+    from sklearn.metrics import average_precision_score  # other stages do without it
+
+    return float(average_precision_score(noise, suspicion))
 
 
-def precision_at_share(noise: np.ndarray, suspicion: np.ndarray, share: float | None = None) -> float:
-    """Precision among the most suspect `share` of all, by default as many as are noise.
+def r_precision(noise: np.ndarray, suspicion: np.ndarray) -> float:
+    """Precision among the most suspect, as many as are noise; NaN where none is.
 
     Ties at the cut-off count with their expected value over all orders.
     """
     noise = _checked(noise, suspicion)
-    count = int(noise.sum()) if share is None else round(share * len(noise))
+    count = int(noise.sum())
     if not count:
         return float("nan")
     edge = np.partition(suspicion, len(noise) - count)[len(noise) - count]
@@ -71,7 +69,7 @@ def detection(
         "share": float(noise.mean()),
         "auc": roc_auc(noise, suspicion),
         "average_precision": average_precision(noise, suspicion),
-        "precision": precision_at_share(noise, suspicion),
+        "precision": r_precision(noise, suspicion),
     }
     for name, groups in (("users", users), ("items", items)):
         if groups is not None:
