@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from damrs_dgl.errors import SystemFault, fault_of
-from damrs_dgl.models.core.configs import Backbone, ModelConfig, TableConfig, WrapperConfig
+from damrs_dgl.models.core.configs import Backbone, ModelConfig, PresetTableConfig, TableConfig, WrapperConfig
 from damrs_dgl.models.core.inputs import Batch, ModelInputs
 from damrs_dgl.models.core.optimizers import Adam
 from damrs_dgl.models.core.outputs import ClickEvidence, Embeddings, Encoded
@@ -31,6 +31,7 @@ __all__ = [
     "ModelConfig",
     "ModelInputs",
     "OnProgress",
+    "PresetTableConfig",
     "Range",
     "RankingModel",
     "Space",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, cast
 
 import torch
 from pydantic import Field
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from damrs_dgl.losses.bpr import norm_sum
-from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, TableConfig, TableModel, pair_scores
+from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, PresetTableConfig, TableModel, pair_scores
 from damrs_dgl.models.core.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.dropout import dropout
@@ -21,7 +21,7 @@ from damrs_dgl.models.layers.rows import unit_rows
 from damrs_dgl.models.registry import register
 
 
-class BM3Config(TableConfig):
+class BM3Config(PresetTableConfig):
     """The keys of BM3. The presets hold the Baby row of each side's own table of best settings."""
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
@@ -35,9 +35,6 @@ class BM3Config(TableConfig):
         },
     }
 
-    preset: Literal["original", "authors"] = Field(
-        default="original", description="Values of keys left out: the system's own paper, or what DA-MRS's authors ran"
-    )
     num_layers: int = Field(default=1, ge=0, le=10, description="Layers of user-item propagation")
     dropout: float = Field(
         default=0.5, ge=0, lt=1, description="Share of a target's entries that is dropped; usual 0.3 to 0.5"

@@ -8,16 +8,13 @@ from pydantic import Field
 from torch import Tensor
 
 from damrs_dgl.losses.bpr import bpr, norm_sum, squared_norm
-from damrs_dgl.models.base import Batch, Encoded, TableConfig, TableModel, pair_scores
+from damrs_dgl.models.base import Batch, Encoded, PresetTableConfig, TableModel, pair_scores
 from damrs_dgl.models.layers.rows import rows_of
 
 
-class BPRConfig(TableConfig):
+class BPRConfig(PresetTableConfig):
     """The keys of a system that is trained by BPR and a regulariser."""
 
-    preset: Literal["original", "authors"] = Field(
-        default="original", description="Values of keys left out: the system's own paper, or what DA-MRS's authors ran"
-    )
     regularization: float = Field(default=1e-4, ge=0, description="Weight of the regulariser; usual 0 to 1")
     norm: Literal["squared", "unsquared"] = Field(
         default="squared",

@@ -6,7 +6,7 @@ ACM Multimedia 2020.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, cast
 
 import torch
 from pydantic import Field
@@ -15,7 +15,7 @@ from torch.nn.functional import embedding, leaky_relu
 
 from damrs_dgl.graphs.schema import INTERACTED_BY
 from damrs_dgl.losses.bpr import bpr
-from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, TableConfig, TableModel, pair_scores
+from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, PresetTableConfig, TableModel, pair_scores
 from damrs_dgl.models.core.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.edges import DGLEdges, TorchEdges, make_edges
@@ -23,7 +23,7 @@ from damrs_dgl.models.layers.rows import mean_squares, unit_rows
 from damrs_dgl.models.registry import register
 
 
-class GRCNConfig(TableConfig):
+class GRCNConfig(PresetTableConfig):
     """The keys of GRCN."""
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
@@ -40,9 +40,6 @@ class GRCNConfig(TableConfig):
         },
     }
 
-    preset: Literal["original", "authors"] = Field(
-        default="original", description="Values of keys left out: the system's repository, or what DA-MRS's authors ran"
-    )
     regularization: float = Field(default=1e-4, ge=0, description="Weight of the tables' mean squares; usual 0 to 0.1")
     num_routings: int = Field(default=3, ge=0, le=10, description="Rounds in which users gather the content they like")
     route_to_users: bool = Field(

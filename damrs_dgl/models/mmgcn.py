@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, cast
+from typing import Annotated, ClassVar, cast
 
 import torch
 from pydantic import Field
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, leaky_relu
 
 from damrs_dgl.losses.bpr import bpr
-from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, TableConfig, TableModel, pair_scores
+from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, PresetTableConfig, TableModel, pair_scores
 from damrs_dgl.models.core.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.propagation import BipartiteConvolution
@@ -20,7 +20,7 @@ from damrs_dgl.models.registry import register
 from damrs_dgl.settings import Name
 
 
-class MMGCNConfig(TableConfig):
+class MMGCNConfig(PresetTableConfig):
     """The keys of MMGCN."""
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
@@ -38,9 +38,6 @@ class MMGCNConfig(TableConfig):
     }
     MODALITY_KEYS: ClassVar[tuple[str, ...]] = ("projected",)
 
-    preset: Literal["original", "authors"] = Field(
-        default="original", description="Values of keys left out: the system's repository, or what DA-MRS's authors ran"
-    )
     regularization: float = Field(default=1e-4, ge=0, description="Weight of the tables' mean squares; usual 0 to 0.1")
     num_layers: int = Field(default=3, ge=1, le=10, description="Layers of each modality's network")
     train_tables: bool = Field(

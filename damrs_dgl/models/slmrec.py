@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, cast
+from typing import Annotated, ClassVar, cast
 
 import torch
 from pydantic import Field
@@ -13,7 +13,7 @@ from torch.nn.functional import embedding
 
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.losses.contrast import info_nce, softmax_contrast
-from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, TableConfig, TableModel
+from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, PresetTableConfig, TableModel
 from damrs_dgl.models.core.ranges import AUTHORS, Range, Space
 from damrs_dgl.models.layers.content import Projection, unit_content
 from damrs_dgl.models.layers.propagation import UserItemConvolution
@@ -21,7 +21,7 @@ from damrs_dgl.models.registry import register
 from damrs_dgl.settings import Name
 
 
-class SLMRecConfig(TableConfig):
+class SLMRecConfig(PresetTableConfig):
     """The keys of SLMRec."""
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
@@ -39,9 +39,6 @@ class SLMRecConfig(TableConfig):
     }
     MODALITY_KEYS: ClassVar[tuple[str, ...]] = ("left_out",)
 
-    preset: Literal["original", "authors"] = Field(
-        default="original", description="Values of keys left out: the system's repository, or what DA-MRS's authors ran"
-    )
     num_layers: int = Field(default=3, ge=0, le=10, description="Layers of user-item propagation")
     temperature: float = Field(default=0.2, gt=0, description="Temperature of the in-batch softmax; usual 0.1 to 1")
     alignment_weight: float = Field(default=0.1, ge=0, description="Weight of the alignment (FAC); usual 0.01 to 1")

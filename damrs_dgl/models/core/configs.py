@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import Field, SerializeAsAny
 
@@ -66,10 +66,23 @@ class ModelConfig(Section):
         return None
 
 
+class PresetConfig(ModelConfig):
+    """The keys of a system with two sets of values in PRESETS, `original` and `authors`."""
+
+    preset: Literal["original", "authors"] = Field(
+        default="original",
+        description="Values of keys left out: those the system was published with, or what DA-MRS's authors ran",
+    )
+
+
 class TableConfig(ModelConfig):
     """The keys of a system that learns a vector for each user and item."""
 
     dim: int = Field(default=64, ge=1, le=4096, description="Width of the embeddings")
+
+
+class PresetTableConfig(PresetConfig, TableConfig):
+    """Both."""
 
 
 Backbone = TypeVar("Backbone", bound=ModelConfig)

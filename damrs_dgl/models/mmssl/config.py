@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from damrs_dgl.models.base import TableConfig
+from damrs_dgl.models.base import PresetTableConfig
 
 
-class MMSSLConfig(TableConfig):
+class MMSSLConfig(PresetTableConfig):
     """The keys of MMSSL; those of the critic bound its memory, which grows with the catalogue."""
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
@@ -22,9 +22,6 @@ class MMSSLConfig(TableConfig):
         },
     }
 
-    preset: Literal["original", "authors"] = Field(
-        default="original", description="Values of keys left out: the system's own paper, or what DA-MRS's authors ran"
-    )
     num_layers: int = Field(default=2, ge=0, le=10, description="Layers of user-item propagation")
     content_layers: int = Field(
         default=1, ge=1, le=4, description="Times that content goes from items to users and back"
