@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -12,7 +12,7 @@ from torch import Tensor
 from damrs_dgl.losses.denoised_cross_entropy import truncated_cross_entropy
 from damrs_dgl.models.base import Backbone, Batch, ModelConfig, ModelInputs
 from damrs_dgl.models.core.ranges import Range, Space
-from damrs_dgl.models.denoising.wrapper import CrossEntropyConfig, DenoisingWrapper
+from damrs_dgl.models.denoising.wrapper import CrossEntropyConfig, CrossEntropyWrapper
 from damrs_dgl.models.registry import register
 
 
@@ -20,15 +20,10 @@ class TCEConfig(CrossEntropyConfig[Backbone]):
     """The keys of T-CE."""
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "original": {},
-        "authors": {"model.drop_rate": 0.0, "model.squashed_scores": True, "model.regularization": 0.1},
+        **CrossEntropyConfig.PRESETS,
+        "authors": {**CrossEntropyConfig.PRESETS["authors"], "model.drop_rate": 0.0},  # their code never raises it
     }
 
-    preset: Literal["original", "authors"] = Field(
-        default="original",
-        description="Values of keys left out: the system's own paper, or DA-MRS's authors' code, whose drop rate never "
-        "rises and which takes the sigmoid twice",
-    )
     drop_rate: float = Field(
         default=0.2, ge=0, lt=0.5, description="Share of all pairs dropped in the end, so twice that of observed ones"
     )
@@ -36,7 +31,7 @@ class TCEConfig(CrossEntropyConfig[Backbone]):
 
 
 @register
-class TCE(DenoisingWrapper):
+class TCE(CrossEntropyWrapper):
     """Truncated cross-entropy round any system that scores pairs.
 
     The share eps(t) = min(eps_max t / T, eps_max) of a step's 2B pairs, those observed ones with the largest loss, is
@@ -53,7 +48,6 @@ class TCE(DenoisingWrapper):
         "model.regularization": Range(1e-6, 0.1, log=True),
     }
     grid: ClassVar[Space] = {"model.drop_rate": (0.05, 0.1, 0.2, 0.3)}
-    citation = "Wang et al., Denoising implicit feedback for recommendation, WSDM 2021"
     config: TCEConfig[Any]
     pairs_seen: Tensor
 
@@ -62,9 +56,7 @@ class TCE(DenoisingWrapper):
         self._ramp_pairs = config.ramp_epochs * max(len(inputs.dataset.train), 1)
         self.register_buffer("pairs_seen", torch.zeros((), dtype=torch.int64))  # on the CPU: read at each step
 
-    def label_loss(self, scores: Tensor, labels: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def cross_entropy_loss(self, scores: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         share = min(int(self.pairs_seen) / self._ramp_pairs, 1.0)
         self.pairs_seen += len(batch.users)
-        if self.config.squashed_scores:
-            scores = torch.sigmoid(scores)
-        return {"feedback": truncated_cross_entropy(scores, labels, drop_rate=share * self.config.drop_rate)}
+        return truncated_cross_entropy(scores, labels, drop_rate=share * self.config.drop_rate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn.functional import embedding
 
 from damrs_dgl.losses.bpr import norm_sum
 from damrs_dgl.models.base import Backbone, Batch, Embeddings, Encoded, ModelConfig, WrapperConfig, pair_scores
+from damrs_dgl.models.core.configs import PresetConfig
 from damrs_dgl.models.wrapper import WrapperModel
 from damrs_dgl.scoring import Scorer
 
@@ -23,8 +25,16 @@ class DenoisingConfig(WrapperConfig[Backbone]):
     )
 
 
-class CrossEntropyConfig(DenoisingConfig[Backbone]):
-    """The keys of a framework whose loss is a cross-entropy of the scores, one for each pair."""
+class CrossEntropyConfig(DenoisingConfig[Backbone], PresetConfig):
+    """The keys of a framework whose loss is a cross-entropy of the scores, one for each pair.
+
+    DA-MRS's authors' code takes the sigmoid twice.
+    """
+
+    PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        "original": {},
+        "authors": {"model.squashed_scores": True, "model.regularization": 0.1},
+    }
 
     squashed_scores: bool = Field(default=False, description="Take the sigmoid of the scores before the loss's own")
 
@@ -59,4 +69,21 @@ class DenoisingWrapper(WrapperModel):
 
     def label_loss(self, scores: Tensor, labels: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The terms of raw scores and labels, [2B] each: the batch's observed and then its sampled pairs."""
+        raise TypeError(f"{type(self).__name__} has no loss")
+
+
+class CrossEntropyWrapper(DenoisingWrapper):
+    """T-CE and R-CE: a cross-entropy that doubts pairs of large loss. A subclass gives `cross_entropy_loss`."""
+
+    Config: ClassVar[type[ModelConfig]] = CrossEntropyConfig
+    citation = "Wang et al., Denoising implicit feedback for recommendation, WSDM 2021"
+    config: CrossEntropyConfig[Any]
+
+    def label_loss(self, scores: Tensor, labels: Tensor, batch: Batch) -> dict[str, Tensor]:
+        if self.config.squashed_scores:
+            scores = torch.sigmoid(scores)
+        return {"feedback": self.cross_entropy_loss(scores, labels, batch)}
+
+    def cross_entropy_loss(self, scores: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+        """The loss, a scalar, of scores (squashed once where the keys say so) and labels, [2B] each."""
         raise TypeError(f"{type(self).__name__} has no loss")
