@@ -12,10 +12,15 @@ from damrs_dgl.models.base import Batch, Encoded, PresetTableConfig, TableModel,
 from damrs_dgl.models.layers.rows import rows_of
 
 
-class BPRConfig(PresetTableConfig):
+class RegularizedConfig(PresetTableConfig):
     """The keys of a system that is trained by BPR and a regulariser."""
 
     regularization: float = Field(default=1e-4, ge=0, description="Weight of the regulariser; usual 0 to 1")
+
+
+class BPRConfig(RegularizedConfig):
+    """The keys of one whose regulariser is a norm of vectors."""
+
     norm: Literal["squared", "unsquared"] = Field(
         default="squared",
         description="Regulariser: squares of the batch's input vectors, or MMRec's unsquared norms of what ranks",
@@ -25,7 +30,7 @@ class BPRConfig(PresetTableConfig):
 class BPRModel(TableModel):
     """A system that is trained by BPR over `encode`, with a regulariser and its own auxiliary losses."""
 
-    config: BPRConfig
+    config: RegularizedConfig
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         return self.losses(batch, self.encode_batch(batch))
@@ -43,8 +48,11 @@ class BPRModel(TableModel):
         return terms
 
     def regularizer(self, batch: Batch, encoded: Encoded, users: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-        """The norm that `regularization` weighs, a scalar; `users`, `positive`, `negative`: the batch's rows."""
-        if self.config.norm == "unsquared":
+        """What `regularization` weighs, a scalar; `users`, `positive`, `negative`: the batch's rows.
+
+        By default a norm, squared where the keys give no choice.
+        """
+        if isinstance(self.config, BPRConfig) and self.config.norm == "unsquared":
             return norm_sum(users, positive, negative)
         if encoded.user_input is encoded.users and encoded.item_input is encoded.items:
             return squared_norm(users, positive, negative)  # the rows at hand

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, leaky_relu
 
 from damrs_dgl.graphs.schema import INTERACTED_BY
-from damrs_dgl.losses.bpr import bpr
-from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, PresetTableConfig, TableModel, pair_scores
+from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs
+from damrs_dgl.models.bpr import BPRModel, RegularizedConfig
 from damrs_dgl.models.core.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.edges import DGLEdges, TorchEdges, make_edges
@@ -23,7 +23,7 @@ from damrs_dgl.models.layers.rows import mean_squares, unit_rows
 from damrs_dgl.models.registry import register
 
 
-class GRCNConfig(PresetTableConfig):
+class GRCNConfig(RegularizedConfig):
     """The keys of GRCN."""
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
@@ -74,7 +74,7 @@ class _Refinement(nn.Module):
 
 
 @register
-class GRCN(TableModel):
+class GRCN(BPRModel):
     """Content attention weighs the user-item edges, and prunes those that it takes for false clicks.
 
     For each modality m, with a preference table P^m of users and rn the rows at length 1::
@@ -140,16 +140,10 @@ class GRCN(TableModel):
             item_layers.append(self.edges.sum_to_sources(to_items, users))
         return torch.stack(user_layers).sum(0), torch.stack(item_layers).sum(0)
 
-    def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        encoded = self.encode()
-        users = embedding(batch.users, encoded.users)
-        positive, negative = embedding(batch.pair_items, encoded.items).chunk(2)
-        terms = {"feedback": bpr(pair_scores(users, positive), pair_scores(users, negative))}
-        if self.config.regularization:
-            rows = [embedding(batch.users, self.user_table), embedding(batch.pair_items, self.item_table)]
-            rows += [embedding(batch.users, cast(_Refinement, part).preference) for part in self.refinements]
-            terms["regularization"] = self.config.regularization * mean_squares(rows)
-        return terms
+    def regularizer(self, batch: Batch, encoded: Encoded, users: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        rows = [embedding(batch.users, self.user_table), embedding(batch.pair_items, self.item_table)]
+        rows += [embedding(batch.users, cast(_Refinement, part).preference) for part in self.refinements]
+        return mean_squares(rows)
 
 
 def _strongest(attention: tuple[Tensor, ...], confidence: Tensor, senders: Tensor) -> Tensor:
