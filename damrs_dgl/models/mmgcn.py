@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, ClassVar, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import embedding, leaky_relu
+from torch.nn.functional import leaky_relu
 
-from damrs_dgl.losses.bpr import bpr
-from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, PresetTableConfig, TableModel, pair_scores
+from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs
+from damrs_dgl.models.bpr import BPRModel, RegularizedConfig
 from damrs_dgl.models.core.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.propagation import BipartiteConvolution
@@ -20,7 +21,7 @@ from damrs_dgl.models.registry import register
 from damrs_dgl.settings import Name
 
 
-class MMGCNConfig(PresetTableConfig):
+class MMGCNConfig(RegularizedConfig):
     """The keys of MMGCN."""
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
@@ -116,7 +117,7 @@ class _ModalityNetwork(nn.Module):
 
 
 @register
-class MMGCN(TableModel):
+class MMGCN(BPRModel):
     """One graph network per modality over the user-item graph, and the mean of their outputs.
 
     For each modality m, with a preference table P^m of users, the ID tables E = [U; I], which all modalities share,
@@ -175,14 +176,15 @@ class MMGCN(TableModel):
         (users, user_places), (items, item_places) = (
             nodes.unique(return_inverse=True) for nodes in (batch.users, batch.pair_items)
         )
-        user_rows, item_rows = self._outputs((users, items))
-        chosen, (positive, negative) = embedding(user_places, user_rows), embedding(item_places, item_rows).chunk(2)
-        terms = {"feedback": bpr(pair_scores(chosen, positive), pair_scores(chosen, negative))}
-        if self.config.regularization:
-            tables = [rows_of(self.user_table, batch.users), rows_of(self.item_table, batch.pair_items)]
-            tables += [cast(_ModalityNetwork, network).preference for network in self.networks]
-            terms["regularization"] = self.config.regularization * mean_squares(tables)
-        return terms
+        chosen = (users, items)
+        encoded = Encoded(*self._outputs(chosen), *chosen_rows((self.user_table, self.item_table), chosen))
+        positive, negative = item_places.chunk(2)
+        return self.losses(replace(batch, users=user_places, positive_items=positive, negative_items=negative), encoded)
+
+    def regularizer(self, batch: Batch, encoded: Encoded, users: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        tables = [rows_of(encoded.user_input, batch.users), rows_of(encoded.item_input, batch.pair_items)]
+        tables += [cast(_ModalityNetwork, network).preference for network in self.networks]
+        return mean_squares(tables)
 
     def tables(self) -> None:
         """None: between the layers' weights no spectrum of the tables is kept."""
