@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from damrs_dgl.models.base import PresetTableConfig
+from damrs_dgl.models.bpr import RegularizedConfig
 
 
-class MMSSLConfig(PresetTableConfig):
+class MMSSLConfig(RegularizedConfig):
     """The keys of MMSSL; those of the critic bound its memory, which grows with the catalogue."""
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {

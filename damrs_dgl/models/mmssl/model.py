@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from damrs_dgl.losses.bpr import bpr, squared_norm
+from damrs_dgl.losses.bpr import squared_norm
 from damrs_dgl.losses.contrast import symmetric_info_nce
-from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, TableModel, pair_scores
+from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs
+from damrs_dgl.models.bpr import BPRModel
 from damrs_dgl.models.core.optimizers import Adam
 from damrs_dgl.models.core.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.layers.content import Projection
@@ -39,7 +40,7 @@ class MMSSLEncoded(Encoded):
 
 
 @register
-class MMSSL(TableModel):
+class MMSSL(BPRModel):
     """Adversarially learned user-item graphs per modality, and contrast of modalities with the whole.
 
     H is the sum over a node's neighbours times its degree^-1/2; rn makes rows of length 1.
@@ -146,16 +147,15 @@ class MMSSL(TableModel):
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         encoded = self.encode_batch(batch)
-        users, pair_items = embedding(batch.users, encoded.users), embedding(batch.pair_items, encoded.items)
-        positive, negative = pair_items.chunk(2)
-        terms = {"feedback": bpr(pair_scores(users, positive), pair_scores(users, negative))}
-        if self.config.regularization:
-            terms["regularization"] = self.config.regularization * squared_norm(users, pair_items)
+        terms = self.losses(batch, encoded)
         if self.config.adversarial_weight:
             *_, rows = self._critic_rows(batch, encoded)
             judged = self.critic.mean_of(rows, self._generator(batch))
             terms["adversarial"] = -self.config.adversarial_weight * judged
-        return terms | self.auxiliary_losses(batch, encoded)
+        return terms
+
+    def regularizer(self, batch: Batch, encoded: Encoded, users: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        return squared_norm(users, positive, negative)  # of what ranks
 
     def auxiliary_losses(self, batch: Batch, encoded: Encoded) -> dict[str, Tensor]:
         """Contrast and squares of content vectors; `encoded` is what `encode` gave.
