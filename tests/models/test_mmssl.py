@@ -324,6 +324,11 @@ def test_wrappers_get_the_terms_beside_the_ranking() -> None:
         torch.testing.assert_close(value, terms[name])
 
 
+def test_a_term_of_weight_zero_is_left_out() -> None:
+    model = mmssl(contrast_weight=0.0, content_regularization=0.0, adversarial_weight=0.0)
+    assert model.training_step(batch_of()).keys() == {"feedback", "regularization"}
+
+
 def test_presets() -> None:
     original, authors = (make_config({"name": "mmssl", "preset": preset}) for preset in ("original", "authors"))
     assert isinstance(original, MMSSLConfig) and isinstance(authors, MMSSLConfig)

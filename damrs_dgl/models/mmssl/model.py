@@ -165,17 +165,19 @@ class MMSSL(BPRModel):
         if not isinstance(encoded, MMSSLEncoded):
             return {}
         config, users = self.config, batch.distinct_users
-        final = embedding(users, encoded.users)
-        contrasts = [
-            symmetric_info_nce(embedding(users, learned), final, temperature=config.temperature)
-            for learned in encoded.learned_users
-        ]
-        squares = [side.square().sum() for sides in encoded.content for side in sides]
-        content_norm = torch.stack(squares).sum() / (2 * len(self.item_table))
-        return {
-            "contrast": config.contrast_weight * torch.stack(contrasts).sum(),
-            "content_regularization": config.content_regularization * content_norm,
-        }
+        terms = {}
+        if config.contrast_weight:
+            final = embedding(users, encoded.users)
+            contrasts = [
+                symmetric_info_nce(embedding(users, learned), final, temperature=config.temperature)
+                for learned in encoded.learned_users
+            ]
+            terms["contrast"] = config.contrast_weight * torch.stack(contrasts).sum()
+        if config.content_regularization:
+            squares = [side.square().sum() for sides in encoded.content for side in sides]
+            content_norm = torch.stack(squares).sum() / (2 * len(self.item_table))
+            terms["content_regularization"] = config.content_regularization * content_norm
+        return terms
 
     def _generator(self, batch: Batch) -> torch.Generator | None:
         return batch.generator if self.training else None
