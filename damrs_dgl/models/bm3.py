@@ -13,6 +13,7 @@ from torch.nn.functional import embedding
 
 from damrs_dgl.losses.bpr import norm_sum
 from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, PresetTableConfig, TableModel, pair_scores
+from damrs_dgl.models.core.outputs import own_pass
 from damrs_dgl.models.core.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.dropout import dropout
@@ -131,8 +132,8 @@ class BM3(TableModel):
         return terms
 
     def auxiliary_losses(self, batch: Batch, encoded: Encoded) -> dict[str, Tensor]:
-        """The content terms; `encoded` is what `encode` gave."""
-        return self._content_losses(batch, encoded.convolved_items) if isinstance(encoded, BM3Encoded) else {}
+        """The content terms."""
+        return self._content_losses(batch, own_pass(encoded, BM3Encoded).convolved_items)
 
     def _content_losses(self, batch: Batch, items: Tensor) -> dict[str, Tensor]:
         """Alignment with the item's vector and with the content's own target, each weighted, over the batch's pairs."""

@@ -13,6 +13,7 @@ from torch.nn.functional import embedding, normalize
 
 from damrs_dgl.losses.contrast import symmetric_info_nce
 from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs
+from damrs_dgl.models.core.outputs import own_pass
 from damrs_dgl.models.core.ranges import LEARNING_RATES, Range, Space
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.neighbors import Edges, merged
@@ -109,9 +110,10 @@ class MICRO(StructureModel):
         return Views(users, items, self.user_table, self.item_table, tuple(views), fused)
 
     def auxiliary_losses(self, batch: Batch, encoded: Encoded) -> dict[str, Tensor]:
-        if not (isinstance(encoded, Views) and self.config.contrast_weight):
+        if not self.config.contrast_weight:
             return {}
-        views, fused = encoded.modality_items, encoded.fused_items
+        own = own_pass(encoded, Views)
+        views, fused = own.modality_items, own.fused_items
         if self.config.contrast_items == "batch":
             items = batch.distinct_items
             views, fused = tuple(embedding(items, view) for view in views), embedding(items, fused)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, cast
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -14,6 +14,7 @@ from torch.nn.functional import embedding
 from damrs_dgl.errors import RecipeError
 from damrs_dgl.losses.contrast import info_nce, softmax_contrast
 from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, PresetTableConfig, TableModel
+from damrs_dgl.models.core.outputs import own_pass
 from damrs_dgl.models.core.ranges import AUTHORS, Range, Space
 from damrs_dgl.models.layers.content import Projection, unit_content
 from damrs_dgl.models.layers.propagation import UserItemConvolution
@@ -187,7 +188,7 @@ class SLMRec(TableModel):
 
     def auxiliary_losses(self, batch: Batch, encoded: Encoded) -> dict[str, Tensor]:
         items, counts = batch.positive_items.unique(return_counts=True)
-        return self._aligned([embedding(items, view) for view in cast(SLMRecEncoded, encoded).item_views], counts)
+        return self._aligned([embedding(items, view) for view in own_pass(encoded, SLMRecEncoded).item_views], counts)
 
     def _aligned(self, views: list[Tensor], counts: Tensor) -> dict[str, Tensor]:
         """FAC of distinct items' views, weighted."""

@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.models import registry
-from damrs_dgl.models.base import Batch, Embeddings, RankingModel, TableConfig, WrapperConfig, pair_scores
+from damrs_dgl.models.base import Batch, Embeddings, Encoded, RankingModel, TableConfig, WrapperConfig, pair_scores
 from damrs_dgl.models.registry import find_model
 from damrs_dgl.models.specification.tables import make_config
 from damrs_dgl.models.wrapper import WrapperModel
@@ -34,6 +34,13 @@ from tests.models.builders import build, make_batch, tiny_dataset
 def test_a_wrapper_keeps_the_auxiliary_losses_of_what_it_wraps(wrapper: str, backbone: str, terms: set[str]) -> None:
     model = build(wrapper, backbone={"name": backbone, "dim": 8})
     assert terms <= model.training_step(make_batch(tiny_dataset(), model=model)).keys()
+
+
+@pytest.mark.parametrize("name", ["slmrec", "bm3", "micro", "mmssl", "damrs"])
+def test_auxiliary_losses_are_of_a_systems_own_pass(name: str) -> None:
+    model = build(name)
+    with pytest.raises(TypeError, match="of the system's own pass, not Encoded"):
+        model.auxiliary_losses(make_batch(tiny_dataset(), model=model), Encoded(*model.embeddings() * 2))
 
 
 @pytest.mark.parametrize("wrapper", ["damrs", "tce", "deca"])

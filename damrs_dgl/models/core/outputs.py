@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -29,6 +29,18 @@ class Encoded:
     items: Tensor
     user_input: Tensor
     item_input: Tensor
+
+
+Own = TypeVar("Own", bound=Encoded)
+
+
+def own_pass(encoded: Encoded, kind: type[Own]) -> Own:
+    """A system's own forward pass, which alone has what its auxiliary losses look at; TypeError for another's."""
+    if not isinstance(encoded, kind):
+        raise TypeError(
+            f"auxiliary losses need the {kind.__name__} of the system's own pass, not {type(encoded).__name__}"
+        )
+    return encoded
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from damrs_dgl.errors import RecipeError
 from damrs_dgl.graphs.schema import item_relations
 from damrs_dgl.losses.graded_sets import GradedSets, graded_item_sets
 from damrs_dgl.models.base import Batch, ClickEvidence, Embeddings, Encoded, ModelConfig, ModelInputs
+from damrs_dgl.models.core.outputs import own_pass
 from damrs_dgl.models.core.ranges import LEARNING_RATES, Range, Space
 from damrs_dgl.models.damrs.ablation import ABLATIONS
 from damrs_dgl.models.damrs.config import DAMRSConfig
@@ -116,8 +117,7 @@ class DAMRS(WrapperModel):
 
     def auxiliary_losses(self, batch: Batch, encoded: Encoded) -> dict[str, Tensor]:
         """The alignments, and what the backbone keeps of its own."""
-        if not isinstance(encoded, Representations):
-            raise TypeError("DA-MRS aligns what its own `encode_batch` gives")
+        encoded = own_pass(encoded, Representations)
         terms = alignment_terms(self.config, self.variant, encoded, batch, self.graded_sets, self.relation_share)
         return terms | self.backbone.auxiliary_losses(batch, encoded.backbone)
 

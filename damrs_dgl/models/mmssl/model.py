@@ -15,6 +15,7 @@ from damrs_dgl.losses.contrast import symmetric_info_nce
 from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs
 from damrs_dgl.models.bpr import BPRModel
 from damrs_dgl.models.core.optimizers import Adam
+from damrs_dgl.models.core.outputs import own_pass
 from damrs_dgl.models.core.ranges import AUTHORS, LEARNING_RATES, Range, Space
 from damrs_dgl.models.layers.content import Projection
 from damrs_dgl.models.layers.dropout import dropout
@@ -158,12 +159,11 @@ class MMSSL(BPRModel):
         return squared_norm(users, positive, negative)  # of what ranks
 
     def auxiliary_losses(self, batch: Batch, encoded: Encoded) -> dict[str, Tensor]:
-        """Contrast and squares of content vectors; `encoded` is what `encode` gave.
+        """Contrast and squares of content vectors.
 
         The critic's judgement is `training_step`'s alone: round MMSSL nobody would train the critic.
         """
-        if not isinstance(encoded, MMSSLEncoded):
-            return {}
+        encoded = own_pass(encoded, MMSSLEncoded)
         config, users = self.config, batch.distinct_users
         terms = {}
         if config.contrast_weight:
