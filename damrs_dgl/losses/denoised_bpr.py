@@ -2,7 +2,9 @@
 
 ``relation_scores`` [R, B] holds the raw scores y^m_ui = u_u . h^m_i of the batch's B positive pairs in the R item-item
 relations; the sigmoid is taken inside. f (reliability) and g (contradiction) lie in [0, 1], have shape [B], and are
-constants of the step: no gradient flows into them.
+constants of the step: no gradient flows into them. y_n, ``negative_preference``, is the mean over the batch's sampled
+items j of sigmoid(u . t_j), or in the authors' code of sigmoid(y^m_uj) over all relations too; a number, or one of each
+pair [B].
 """
 
 from __future__ import annotations
@@ -24,18 +26,6 @@ def reliability(relation_scores: Tensor, *, alpha: float, beta: float, unbiased_
     variance = preferences.var(dim=0, correction=correction)
     # A mean of ones can round to a little more than one.
     return (preferences.mean(dim=0).pow(alpha) * torch.exp(-beta * variance)).clamp(max=1)
-
-
-@torch.no_grad()
-def mean_negative_preference(negative_scores: Tensor) -> Tensor:
-    """y_n, a scalar: mean of sigmoid(u . t_j) over the batch's fused negative scores [B] (Eq. 7)."""
-    return torch.sigmoid(negative_scores).mean()
-
-
-@torch.no_grad()
-def mean_relation_negative_preference(negative_relation_scores: Tensor) -> Tensor:
-    """The authors' y_n, a scalar: mean of sigmoid(y^m_uj) over all relations and negatives [R, B]."""
-    return torch.sigmoid(negative_relation_scores).mean()
 
 
 @torch.no_grad()

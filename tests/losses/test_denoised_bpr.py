@@ -15,8 +15,6 @@ from damrs_dgl.losses.denoised_bpr import (
     contradiction,
     contradiction_by_gap,
     denoised_bpr,
-    mean_negative_preference,
-    mean_relation_negative_preference,
     reliability,
     weighted_bpr,
 )
@@ -60,14 +58,6 @@ def test_contradiction_of_both_variants(relations: int, batch: int, seed: int) -
         assert math.isclose(paper[pair].item(), expected, rel_tol=1e-12)
         gap = min(max(max(p) - level.item(), 0.0), 1.0)
         assert math.isclose(authors[pair].item(), gap**1.5 if below else 0.0, rel_tol=1e-9)
-
-
-def test_negative_preferences() -> None:
-    scores = random_scores(3, 2, 5)
-    fused = np.mean([sigmoid(y) for y in scores[0]])
-    every = np.mean([sigmoid(y) for y in scores.ravel()])
-    assert np.isclose(mean_negative_preference(torch.tensor(scores[0])).item(), fused)
-    assert np.isclose(mean_relation_negative_preference(torch.tensor(scores)).item(), every)
 
 
 @batches
@@ -131,9 +121,8 @@ def test_zero_exponents_trust_every_pair() -> None:
 @pytest.mark.parametrize("loss", [denoised_bpr, weighted_bpr])
 def test_no_gradient_reaches_the_confidences(loss) -> None:
     scores = torch.tensor(random_scores(2, 3, 6), requires_grad=True)
-    level = mean_negative_preference(scores[0])
+    level = torch.sigmoid(scores[0]).mean()
     assert not reliability(scores, alpha=1, beta=1).requires_grad
-    assert not level.requires_grad and not mean_relation_negative_preference(scores).requires_grad
     assert not contradiction(scores, level, gamma=1).requires_grad
     assert not contradiction_by_gap(scores, level, gamma=1.0).requires_grad
     weights = torch.rand(2, 6, dtype=torch.float64, requires_grad=True)

@@ -100,7 +100,7 @@ def confidences(
     level = torch.zeros_like(scores[0, 0])
     if config.contradiction:
         negatives = relation_scores(variant, vectors, users, batch.pair_items[len(batch.users) :])
-        level = variant.negative_preference(negative_scores, negatives)
+        level = variant.pair_preference(negative_scores, negatives).mean()
     return reliability_of(config, variant, scores), contradiction_of(config, scores, level)
 
 

@@ -11,12 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding, normalize
 
-from damrs_dgl.losses.denoised_bpr import (
-    denoised_bpr,
-    mean_negative_preference,
-    mean_relation_negative_preference,
-    weighted_bpr,
-)
+from damrs_dgl.losses.denoised_bpr import denoised_bpr, weighted_bpr
 from damrs_dgl.losses.user_preference import (
     bernoulli_preference_alignment,
     preference_alignment,
@@ -49,8 +44,8 @@ class Variant:
 
     fuse: t from (h^id, mean over relations of h^m), Eq. 3.
     normalized_relations: whether y^m_ui uses L2-normalised h^m.
-    negative_preference: y_n from (fused negative scores [B], relation scores of the negatives [R, B]).
-    pair_preference: the same of each negative on its own, [B], whose mean it is.
+    pair_preference: the preference for each negative [B], whose mean is y_n of Eq. 7, from (fused scores of the
+    negatives [B], their relation scores [R, B]).
     unbiased_variance: in f of Eq. 6.   feedback: the loss that f and g enter, Eq. 8.
     preference: L_AU from the representations and a batch.   softmax_preference: it is a softmax over all items.
     all_candidates: whether the dissimilar items of L_AI are all items rather than the batch's.
@@ -61,7 +56,6 @@ class Variant:
 
     fuse: Callable[[Tensor, Tensor], Tensor]
     normalized_relations: bool
-    negative_preference: Callable[[Tensor, Tensor], Tensor]
     pair_preference: Callable[[Tensor, Tensor], Tensor]
     unbiased_variance: bool
     feedback: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -117,7 +111,6 @@ def _preference_over_batch_items(vectors: Representations, batch: Batch) -> Tens
 PAPER: Final = Variant(
     fuse=fuse_mean,
     normalized_relations=False,
-    negative_preference=lambda fused, relations: mean_negative_preference(fused),
     pair_preference=lambda fused, relations: torch.sigmoid(fused),
     unbiased_variance=False,
     feedback=denoised_bpr,
@@ -130,7 +123,6 @@ PAPER: Final = Variant(
 AUTHORS: Final = Variant(
     fuse=fuse_sum,
     normalized_relations=True,
-    negative_preference=lambda fused, relations: mean_relation_negative_preference(relations),
     pair_preference=lambda fused, relations: torch.sigmoid(relations).mean(0),
     unbiased_variance=True,
     feedback=weighted_bpr,
