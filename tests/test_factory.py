@@ -166,7 +166,6 @@ def test_training_keys(data: MultimodalDataset, graph: dgl.DGLGraph) -> None:
         "monitor": "ndcg@10",
         "learning_rate": 0.03,
         "learning_rate_decay": 0.9,
-        "decay_epochs": 50,
         "first_judged": 1,
         "waits_for_climb": False,
     }

@@ -9,6 +9,8 @@ from damrs_dgl.evaluation.labels import validation_column
 
 Metrics = dict[str, float]
 
+_DECAY_EPOCHS = 50
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -16,7 +18,7 @@ class Schedule:
 
     waits_for_climb: patience that is used up does not end a training whose validation climbs back from a dip.
     first_judged: validations of earlier epochs, which prepare the model, are noted and choose nothing.
-    learning_rate_decay: every optimiser's rate is multiplied by it over `decay_epochs` epochs, a little each epoch.
+    learning_rate_decay: every optimiser's rate is multiplied by it over 50 epochs, a little each epoch.
     """
 
     epochs: int
@@ -25,7 +27,6 @@ class Schedule:
     monitor: str = "recall@20"
     learning_rate: float = 1e-3
     learning_rate_decay: float = 1.0
-    decay_epochs: int = 50
     first_judged: int = 1
     waits_for_climb: bool = False
 
@@ -48,7 +49,7 @@ class Schedule:
 
     def rate_factor(self, epoch: int) -> float:
         """What the learning rates are multiplied by in an epoch (from 1)."""
-        return float(self.learning_rate_decay ** ((epoch - 1) / self.decay_epochs))
+        return float(self.learning_rate_decay ** ((epoch - 1) / _DECAY_EPOCHS))
 
 
 @dataclass
