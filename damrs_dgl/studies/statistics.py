@@ -155,12 +155,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def best_and_second(
-    pairs: Sequence[Pair], *, level: float = SIGNIFICANT, lower_is_better: Sequence[str] = ()
-) -> dict[str, Marks]:
+def best_and_second(pairs: Sequence[Pair], *, level: float = SIGNIFICANT) -> dict[str, Marks]:
     """Which systems a table marks best and second best, for every metric of `compare_pairs`.
 
-    level: below which a corrected p-value counts.  lower_is_better: metrics of which the lowest mean is the best.
+    level: below which a corrected p-value counts.
 
     The best is better than each of the others: in its mean over users, and by the test. The second, where the best is
     marked, is better than each of the rest.
@@ -171,8 +169,7 @@ def best_and_second(
         found = pair.comparison
         systems.setdefault(pair.metric, []).extend((pair.first, pair.second))
         if pair.corrected < level and found.favours * found.difference > 0:
-            first_wins = (found.favours > 0) != (pair.metric in lower_is_better)
-            winner, loser = (pair.first, pair.second) if first_wins else (pair.second, pair.first)
+            winner, loser = (pair.first, pair.second) if found.favours > 0 else (pair.second, pair.first)
             beats.add((pair.metric, winner, loser))
 
     def leader(metric: str, among: list[str]) -> str | None:

@@ -161,11 +161,6 @@ def test_clear_winners_are_marked() -> None:
     assert marks_of({"recall@20": three_systems(0.1)}) == {"recall@20": Marks("a", "b")}
 
 
-def test_the_lowest_wins_where_lower_is_better() -> None:
-    found = marks_of({"gini@20": three_systems(0.1)}, lower_is_better=["gini@20"])
-    assert found == {"gini@20": Marks("c", "b")}
-
-
 def test_nobody_is_marked_without_a_difference() -> None:
     same = metric_of(0)[0]
     assert marks_of({"recall@20": {"a": same, "b": same.copy(), "c": same - 0.5}}) == {"recall@20": Marks()}
