@@ -25,6 +25,7 @@ _ROUNDS = 40  # at most; Baby's 256 vectors take 9
 _TOLERANCE = 1e-5  # of |N^T N v - s^2 v|, some thirty times float32's rounding
 _AMPLIFICATION = 1e5  # of the first vector by one filter; more would drown the last ones in the first ones' rounding
 _ZERO = 1e-6  # singular values below it are rounding
+_SEED = 0  # of the start; the vectors do not depend on it beyond rounding, but for ties
 
 
 class Spectrum(NamedTuple):
@@ -41,7 +42,6 @@ def truncated_svd(
     num_users: int,
     num_items: int,
     rank: int,
-    seed: int = 0,
     smoothing: sp.csr_matrix | None = None,
 ) -> Spectrum:
     """The `rank` leading singular triples of N = D_u^-1/2 R D_i^-1/2, R the binary matrix of the training pairs.
@@ -50,14 +50,13 @@ def truncated_svd(
     ----------
     users, items: int64 [n], the pairs.  num_users, num_items: U and I.
     rank: k. Beyond min(U, I) - 1, and beyond the rank of N, values and vectors are 0.
-    seed: of the subspace that the iteration starts from; the vectors do not depend on it beyond rounding, but for ties.
     smoothing: S [I, I], symmetric, no singular value above 1: the triples are those of N S, which is never made.
 
     The same numbers every time on one machine; the largest entry of each item vector is positive. The values that are
     exactly 1 stand first, by the number of interactions of their components, so where `rank` cuts through these the
     small components are left out. Other exact ties (components alike but for their names have the same values) leave
-    the vectors open to a rotation, and to a choice where `rank` cuts through them: `seed` decides that. Singular values
-    are good to about 1e-6; the last vectors mix with what lies within 1e-4 below them.
+    the vectors open to a rotation, and to a choice where `rank` cuts through them. Singular values are good to about
+    1e-6; the last vectors mix with what lies within 1e-4 below them.
 
     A round costs O((E + I k) k); memory beside the result is some ten tables of [min(U, I), 1.25 k].
     Source: Zhou, Saad, Tiago, Chelikowsky, "Self-consistent-field calculations using Chebyshev-filtered subspace
@@ -72,7 +71,7 @@ def truncated_svd(
     count = min(rank, min(num_users, num_items) - 1)
     leading = known[: max(count, 0)].toarray().T
     if count > known.shape[0]:
-        values, vectors = _iterate(product, known, count - known.shape[0], seed)
+        values, vectors = _iterate(product, known, count - known.shape[0])
         values = np.concatenate([np.ones(known.shape[0]), values])
         vectors = np.concatenate([leading, vectors], axis=1)
     else:
@@ -137,14 +136,14 @@ def _component_vectors(matrix: sp.csr_matrix) -> sp.csr_matrix:
     return sp.csr_matrix((values, (place[labels[inside]], inside)), shape=(len(order), columns))
 
 
-def _iterate(product: _Product, known: sp.csr_matrix, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _iterate(product: _Product, known: sp.csr_matrix, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The `count` largest singular values [count], and right vectors [columns, count], without the `known` ones.
 
     The subspace is found in float32 and the vectors within it in float64.
     """
     columns = product.matrix.shape[1]
     width = count + max(32, count // 4)
-    basis = np.eye(columns) if width >= columns else _subspace(product, known, count, width, seed)
+    basis = np.eye(columns) if width >= columns else _subspace(product, known, count, width)
     basis = np.linalg.qr(basis)[0]
     image, ones = product @ basis, known @ basis
     squares, rotation = np.linalg.eigh(image.T @ image - ones.T @ ones)
@@ -152,14 +151,14 @@ def _iterate(product: _Product, known: sp.csr_matrix, count: int, seed: int) -> 
     return np.sqrt(np.maximum(squares[best], 0)), basis @ rotation[:, best]
 
 
-def _subspace(product: _Product, known: sp.csr_matrix, count: int, width: int, seed: int) -> np.ndarray:
+def _subspace(product: _Product, known: sp.csr_matrix, count: int, width: int) -> np.ndarray:
     """An orthonormal basis [columns, width] whose span holds the `count` leading right vectors, float64.
 
     Each round damps what lies below the smallest Ritz value a: x <- T_m(2 M / a - 1) x with M = N^T N - known, T_m the
     Chebyshev polynomial, which stays within [-1, 1] on [0, a] and grows fast above.
     """
     square = _Square(product, known)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(_SEED)
     x = torch.randn(product.matrix.shape[1], width, generator=generator)
     filtered = square(x)
     for _ in range(_ROUNDS):
