@@ -50,8 +50,8 @@ def test_losses_and_gradients(variant: str, sampled: bool, kept_sets: bool, stra
         relations = [items.detach() for items in vectors.relation_items.values()]
         sets = graded_item_sets(relations, None, k=4) if kept_sets else None
         batch = fake_batch(sampled=sampled)
-        terms = ranking_terms(config, VARIANTS[variant], vectors, batch)
-        terms |= alignment_terms(config, VARIANTS[variant], vectors, batch, sets)
+        terms = ranking_terms(config, VARIANTS[variant], vectors, batch, 1.0)
+        terms |= alignment_terms(config, VARIANTS[variant], vectors, batch, sets, 1.0)
         assert set(terms) == {"feedback", "preference", "relations", "regularization"}
         torch.stack(list(terms.values())).sum().backward()
 

@@ -21,7 +21,7 @@ CONTRADICTIONS: Mapping[str, Callable[..., Tensor]] = {"printed": contradiction,
 
 
 def ranking_terms(
-    config: DAMRSConfig[Any], variant: Variant, vectors: Representations, batch: Batch, share: float = 1.0
+    config: DAMRSConfig[Any], variant: Variant, vectors: Representations, batch: Batch, share: float
 ) -> dict[str, Tensor]:
     """The denoised ranking loss (Eq. 8) and the regulariser.
 
@@ -68,7 +68,7 @@ def alignment_terms(
     vectors: Representations,
     batch: Batch,
     sets: GradedSets | None,
-    share: float = 1.0,
+    share: float,
 ) -> dict[str, Tensor]:
     """User preference and item relation alignment, weighted (Eq. 9 to 11).
 

@@ -98,8 +98,8 @@ class Case:
     def terms_with(self, sets: Any) -> dict[str, Tensor]:
         """The package's terms with given graded item sets."""
         config, variant, vectors = self.model.config, self.model.variant, self.model.represent()
-        terms = ranking_terms(config, variant, vectors, self.batch)
-        return terms | alignment_terms(config, variant, vectors, self.batch, sets)
+        terms = ranking_terms(config, variant, vectors, self.batch, 1.0)
+        return terms | alignment_terms(config, variant, vectors, self.batch, sets, 1.0)
 
     def expected(self) -> dict[str, Tensor]:
         s, authors = self.settings, self.authors
