@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 from torch.nn.functional import normalize
 
 from damrs_dgl.data.dataset import MultimodalDataset
-from damrs_dgl.data.id_list import IdList, as_list, known_only
+from damrs_dgl.data.id_list import as_list, indices_of
 from damrs_dgl.errors import DataError, RecipeError, RunError, refusal
 from damrs_dgl.evaluation.ranking import rank_items, rank_scorer
 from damrs_dgl.factory import (
@@ -144,7 +144,7 @@ class Recommender(BaseEstimator):
         """
         self._require_fit()
         single, asked = as_list(user_ids)
-        users = torch.from_numpy(known_only(self._users.indices(asked), asked, "user"))
+        users = torch.from_numpy(indices_of(asked, self._users, "user"))
         ranking = rank_scorer(self._scorer, k, users=users, seen=self._known_items if filter_known else None)
         return self._answer(ranking.items, ranking.scores, single)
 
@@ -155,7 +155,7 @@ class Recommender(BaseEstimator):
         """
         vectors = self._vectors()
         single, asked = as_list(item_ids)
-        items = torch.from_numpy(known_only(self._items.indices(asked), asked, "item"))
+        items = torch.from_numpy(indices_of(asked, self._items, "item"))
         table = normalize(vectors.item_emb, dim=1)
         itself = UserItems(torch.arange(len(table) + 1), torch.arange(len(table)), len(table))
         ranking = rank_items(table[items.to(table.device)], table, k, users=items, seen=itself)
@@ -190,8 +190,8 @@ class Recommender(BaseEstimator):
         saved = SavedRecommender(
             self.recipe_,
             self.data_fingerprint_,
-            self._users.ids,
-            self._items.ids,
+            self._users,
+            self._items,
             self._known_items,
             vectors,
             {} if vectors else self._state,
@@ -265,7 +265,7 @@ class Recommender(BaseEstimator):
 
     def _hold(self, scorer: Scorer, user_ids: pa.Array, item_ids: pa.Array) -> None:
         self._scorer = scorer
-        self._users, self._items = IdList(user_ids), IdList(item_ids)
+        self._users, self._items = user_ids, item_ids
 
     def _require_fit(self) -> None:
         if not hasattr(self, "_scorer"):
@@ -283,7 +283,7 @@ class Recommender(BaseEstimator):
 
     def _answer(self, indices: torch.Tensor, scores: torch.Tensor, single: bool) -> tuple[np.ndarray, np.ndarray]:
         chosen = indices.cpu().numpy()
-        found = self._items.ids.take(pa.array(chosen.ravel(), mask=chosen.ravel() < 0))  # a masked index takes a null
+        found = self._items.take(pa.array(chosen.ravel(), mask=chosen.ravel() < 0))  # a masked index takes a null
         ids = np.array(found.to_pylist(), dtype=object).reshape(chosen.shape)
         values = scores.cpu().numpy()
         return (ids[0], values[0]) if single else (ids, values)

@@ -13,17 +13,6 @@ from damrs_dgl.data.columns import find_ids, to_arrow
 from damrs_dgl.errors import DataError
 
 
-class IdList:
-    """Original ids in the order of their internal numbers."""
-
-    def __init__(self, ids: pa.Array) -> None:
-        self.ids = ids
-
-    def indices(self, asked: Any) -> np.ndarray:
-        """The internal number of each asked id, int64, -1 where unknown."""
-        return find_ids(to_arrow(asked, what="ids"), self.ids)
-
-
 def ids_to_tensor(ids: pa.Array) -> torch.Tensor:
     """Ids of any type as the bytes of an Arrow stream."""
     sink = pa.BufferOutputStream()
@@ -47,13 +36,14 @@ def as_list(ids: Any) -> tuple[bool, Sequence[Any]]:
     return single, [ids.item() if isinstance(ids, (np.ndarray, torch.Tensor)) else ids] if single else ids
 
 
-def known_only(indices: np.ndarray, asked: Sequence[Any], what: str) -> np.ndarray:
-    """The internal numbers; DataError that names the first asked id which is unknown (-1)."""
+def indices_of(asked: Sequence[Any], ids: pa.Array, what: str) -> np.ndarray:
+    """The internal number of each asked id, int64, `ids` in the order of theirs; DataError names the first unknown."""
+    wanted = to_arrow(asked, what=f"{what} ids")
+    indices = find_ids(wanted, ids)
     unknown = np.flatnonzero(indices < 0)
     if len(unknown):
-        first = to_arrow(asked, what=f"{what} ids")[int(unknown[0])].as_py()
         raise DataError(
-            f"{len(unknown)} unknown {what} ids, the first is {first!r}",
+            f"{len(unknown)} unknown {what} ids, the first is {wanted[int(unknown[0])].as_py()!r}",
             where="recommender",
             fix=f"ask for {what}s of the data set",
         )
