@@ -16,13 +16,13 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.left_out import leave_out_file, weigh_clicks
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.errors import DataError, DeviceError, SystemFault, fault_of
+from damrs_dgl.errors import DataError, DeviceError, SystemFault, fault_of, refusal
 from damrs_dgl.evaluation.lists import RankedLists
 from damrs_dgl.evaluation.metrics import ranked_lists, ranking_metrics
 from damrs_dgl.graphs.build import BuiltGraph, build_graph
 from damrs_dgl.models.base import ModelInputs, RankingModel
 from damrs_dgl.models.registry import find_model
-from damrs_dgl.models.specification.needs import require_content
+from damrs_dgl.models.specification.needs import unmet
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.scoring import Scorer
 from damrs_dgl.training.checkpoint import CheckpointStore
@@ -67,9 +67,13 @@ def build_model(
 ) -> RankingModel:
     """A freshly initialised model as the recipe's [model] asks; its tables are drawn from `generator`.
 
-    Raises RecipeError where the data set has no content and the model, or one inside it, needs some.
+    Raises RecipeError for what the model, or one inside it, needs of the data set's modalities, which may be others
+    than those that the recipe names: data in memory, or files that need not be there.
     """
-    require_content(recipe.model, dataset.modalities)
+    absent = recipe.data.modalities if getattr(recipe.data, "optional_modalities", False) else ()
+    behavior = recipe.graphs.behavior
+    if found := list(unmet(recipe.model, dataset.modalities, behavior=behavior, written={}, absent=absent)):
+        raise refusal(found)
     model = find_model(recipe.model.name)
     return model(ModelInputs(dataset, graph, device, generator), recipe.model)
 

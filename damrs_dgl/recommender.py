@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.id_list import as_list, indices_of
-from damrs_dgl.errors import DataError, RecipeError, RunError, refusal
+from damrs_dgl.errors import DataError, RecipeError, RunError
 from damrs_dgl.evaluation.ranking import rank_items, rank_scorer
 from damrs_dgl.factory import (
     SplitEvaluator,
@@ -28,7 +28,6 @@ from damrs_dgl.factory import (
     restored_model,
     scorer_of,
 )
-from damrs_dgl.models.specification.needs import wrong_modalities
 from damrs_dgl.recipe import Recipe, load_recipe, recipe_from, with_values
 from damrs_dgl.saved_recommender import SavedRecommender
 from damrs_dgl.scoring import DotProduct, Scorer
@@ -112,8 +111,6 @@ class Recommender(BaseEstimator):
                 fix="make one by MultimodalDataset.from_arrays",
             )
         recipe = self._resolved_recipe()
-        if mistakes := list(wrong_modalities(recipe.model, list(dataset.modalities), recipe.model_dump())):
-            raise refusal(mistakes)
         if self.callback is not None and not callable(self.callback):
             fix = "give a function of (progress, schedule), or None"
             raise RecipeError(f"callback = {self.callback!r} cannot be called", where="Recommender", fix=fix)

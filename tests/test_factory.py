@@ -121,11 +121,14 @@ def test_a_model_sees_its_own_keys(data: MultimodalDataset, graph: dgl.DGLGraph)
 @pytest.mark.parametrize(
     ("model", "who"),
     [
-        ({"name": "vbpr"}, "vbpr"),
-        ({"name": "damrs", "backbone": "bm3"}, "bm3"),
-        ({"name": "blend", "members": {"a": "mf", "b": {"name": "tce", "backbone": "grcn"}}}, "grcn"),
-        ({"name": "itemknn", "source": "both"}, 'itemknn with source "both"'),
-        ({"name": "graph_filter", "linear": 0.0, "lowpass": 0.0}, "graph_filter without linear and lowpass"),
+        ({"name": "vbpr"}, 'model.name = "vbpr"'),
+        ({"name": "damrs", "backbone": "bm3"}, 'model.backbone = "bm3"'),
+        (
+            {"name": "blend", "members": {"a": "mf", "b": {"name": "tce", "backbone": "grcn"}}},
+            'model.members.b.backbone = "grcn"',
+        ),
+        ({"name": "itemknn", "source": "both"}, 'model.name = "itemknn" with source "both"'),
+        ({"name": "graph_filter", "linear": 0.0, "lowpass": 0.0}, '"graph_filter" without linear and lowpass'),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -135,15 +138,24 @@ def test_data_without_content_are_refused_whatever_needs_it(
     """Data in memory, beside a recipe whose [data] has modalities."""
     bare = data.replace(features={})
     own = with_values(load_recipe("demo"), {"model": model})
-    with pytest.raises(RecipeError, match=f"{who} needs the content of at least one modality"):
+    with pytest.raises(RecipeError, match=f"{who} needs content, and the data have no modality"):
         model_of(own, bare, build_recipe_graph(own, bare).graph)
 
 
 def test_a_model_without_the_item_relations_that_it_needs(data: MultimodalDataset) -> None:
     bare = data.replace(features={})
     without = recipe(graphs__behavior=False)
-    with pytest.raises(RecipeError, match="no item-item relation"):
+    with pytest.raises(RecipeError, match=r"needs an item-item graph.*or write graphs\.behavior = true"):
         model_of(without, bare, build_recipe_graph(without, bare).graph)
+
+
+def test_a_modality_may_be_left_out_whose_file_is_not_there(data: MultimodalDataset, graph: dgl.DGLGraph) -> None:
+    own = recipe(model={"name": "slmrec", "left_out": ["acoustic"]})
+    with pytest.raises(RecipeError, match=r'model\.left_out holds "acoustic", which is no modality of the data'):
+        model_of(own, data, graph)
+    files = {"format": "mmrec", "path": "x", "modalities": dict.fromkeys(("visual", "textual", "acoustic"), "x.npy")}
+    lenient = with_values(own, {"data": {**files, "optional_modalities": True}})
+    assert len(model_of(lenient, data, graph).projections) == 2
 
 
 def test_training_keys(data: MultimodalDataset, graph: dgl.DGLGraph) -> None:

@@ -11,7 +11,6 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from damrs_dgl.errors import RecipeError
 from damrs_dgl.losses.contrast import info_nce, softmax_contrast
 from damrs_dgl.models.base import Batch, Encoded, ModelConfig, ModelInputs, PresetTableConfig, TableModel
 from damrs_dgl.models.core.outputs import own_pass
@@ -140,10 +139,6 @@ class SLMRec(TableModel):
     def __init__(self, inputs: ModelInputs, config: SLMRecConfig) -> None:
         super().__init__(inputs, config)
         modalities = config.looked_at(inputs.modalities)
-        if not modalities:
-            raise RecipeError(
-                f"{self.name} is left without a modality", where="model.left_out", fix="leave fewer of them out"
-            )
         for modality in modalities:
             self.register_buffer(f"features_{modality}", unit_content([inputs.content(modality)]), persistent=False)
         self._features = [f"features_{modality}" for modality in modalities]

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from damrs_dgl.data.modality_names import FEEDBACK_ADDED, FEEDBACK_REMOVED
 from damrs_dgl.errors import Mistake, RecipeError, refusal
 from damrs_dgl.evaluation.metrics import METRICS
-from damrs_dgl.models.specification.needs import missing_content, never_judged, wrong_modalities
+from damrs_dgl.models.specification.needs import never_judged, unmet
 from damrs_dgl.models.specification.systems import as_system as table_of_system
 from damrs_dgl.models.specification.systems import changed
 from damrs_dgl.models.specification.tables import NoSystem, canonical_model
@@ -73,8 +73,8 @@ def check(values: Mapping[str, Any], *, reads_data: bool = False) -> tuple[AnyRe
         broken.append(("data",))
     rest = recipe or _without(broken, table)
     found = list(conflicts(rest)) if rest else []
-    if rest and reads_data:
-        found += wrong_modalities(rest.model, list(rest.data.modalities), values)
+    if rest and (reads_data or not rest.data.modalities):
+        found += unmet(rest.model, list(rest.data.modalities), behavior=rest.graphs.behavior, written=values)
     mistakes += [conflict for conflict in found if not touches(conflict.keys, broken)]
     return (None if mistakes else recipe), mistakes
 
@@ -142,5 +142,3 @@ def conflicts(recipe: AnyRecipe) -> Iterator[Mistake]:
             what = f"data.{key} = {toml_value(value)} without data.{other}"
             yield Mistake([("data", key), ("data", other)], what, "give both or neither")
     yield from never_judged(recipe.model, recipe.training.epochs)
-    if not recipe.data.modalities:
-        yield from missing_content(recipe.model, behavior=recipe.graphs.behavior)

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from damrs_dgl.data.dataset import MultimodalDataset
+from damrs_dgl.errors import refusal
 from damrs_dgl.graphs.build import build_graph
 from damrs_dgl.models.base import Batch, ModelInputs, RankingModel
 from damrs_dgl.models.registry import find_model
-from damrs_dgl.models.specification.needs import require_content
+from damrs_dgl.models.specification.needs import unmet
 from damrs_dgl.models.specification.tables import make_config
 
 CPU = torch.device("cpu")
@@ -47,9 +48,10 @@ def make_inputs(dataset: MultimodalDataset, *, seed: int = 0, k: int = 3) -> Mod
 
 
 def build(name: str, dataset: MultimodalDataset | None = None, *, seed: int = 0, **keys: Any) -> RankingModel:
-    """A freshly initialised system by its name, `keys` as in [model]; refused without the content that it needs."""
+    """A freshly initialised system by its name, `keys` as in [model]; refused where the data lack what it needs."""
     config, dataset = make_config({"name": name, **keys}), dataset or tiny_dataset()
-    require_content(config, dataset.modalities)
+    if found := list(unmet(config, dataset.modalities, behavior=True, written={})):
+        raise refusal(found)
     return find_model(name)(make_inputs(dataset, seed=seed), config)  # type: ignore[call-arg]
 
 

@@ -141,9 +141,9 @@ def test_weight_decay_is_adams() -> None:
 def test_modalities_may_be_left_out() -> None:
     found = build("slmrec", tiny_dataset(THREE), dim=4, preset="authors")
     assert len(found.projections) == 2
-    with pytest.raises(RecipeError, match="slmrec is left without a modality"):
+    with pytest.raises(RecipeError, match="leaves slmrec without a modality"):
         build("slmrec", tiny_dataset(("acoustic",)), dim=4, preset="authors")
-    with pytest.raises(RecipeError, match="slmrec needs the content of at least one modality"):
+    with pytest.raises(RecipeError, match='"slmrec" needs content'):
         build("slmrec", tiny_dataset(()))
 
 

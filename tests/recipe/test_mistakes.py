@@ -164,7 +164,7 @@ def test_one_mistake_is_one_line(override: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["model.name=vbpr"], 'model.name = "vbpr" needs content, and [data.modalities] is empty'),
+        (["model.name=vbpr"], 'model.name = "vbpr" needs content, and the data have no modality'),
         (["model.backbone=vbpr"], 'model.backbone = "vbpr" needs content'),
         (["graphs.behavior=false"], "needs an item-item graph: graphs.behavior = false and no modality"),
     ],

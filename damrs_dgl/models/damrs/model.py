@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from damrs_dgl.errors import RecipeError
 from damrs_dgl.graphs.schema import item_relations
 from damrs_dgl.losses.graded_sets import GradedSets, graded_item_sets
 from damrs_dgl.models.base import Batch, ClickEvidence, Embeddings, Encoded, ModelConfig, ModelInputs
@@ -60,14 +59,8 @@ class DAMRS(WrapperModel):
     less_similar_sets: Tensor
 
     def __init__(self, inputs: ModelInputs, config: DAMRSConfig[Any]) -> None:
-        names = item_relations(inputs.graph)
-        if not names:
-            raise RecipeError(
-                "damrs has no item-item relation to work with",
-                where="[graphs]",
-                fix="name a modality or set graphs.behavior = true",
-            )
         super().__init__(inputs, config)
+        names = item_relations(inputs.graph)
         self.variant = VARIANTS[config.variant]
         self.relation_names = tuple(names)
         self.relations = nn.ModuleList(make_relation(inputs.graph, name, inputs.device) for name in names)

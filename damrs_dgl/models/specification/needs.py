@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from damrs_dgl.errors import Mistake, RecipeError
+from damrs_dgl.errors import Mistake
 from damrs_dgl.models.core.configs import ModelConfig
 from damrs_dgl.models.registry import find_model
 from damrs_dgl.models.specification.tables import as_written
@@ -22,55 +22,45 @@ def never_judged(config: ModelConfig, epochs: int) -> Iterator[Mistake]:
             yield Mistake([("training", "epochs"), place], what, "allow more epochs, or a shorter preparation")
 
 
-def missing_content(config: ModelConfig, *, behavior: bool) -> Iterator[Mistake]:
-    """What a system needs and data without modalities do not give.  behavior: the graphs relate items by clicks."""
-    for place, part in config.parts():
-        model, name = find_model(part.name), (*place, "name")
-        shown = f"{'.'.join(place if len(place) > 1 else name)} = {toml_value(part.name)}"
-        if model.needs_content or part.asks_for_content():
-            yield Mistake(
-                [name, ("data", "modalities")],
-                f"{shown} needs content, and [data.modalities] is empty",
-                "name a modality and its file there, or choose a system that needs none",
-            )
-        elif model.needs_item_relations and not behavior:
-            yield Mistake(
-                [name, ("graphs", "behavior"), ("data", "modalities")],
-                f"{shown} needs an item-item graph: graphs.behavior = false and no modality",
-                "name a modality and its file, or write graphs.behavior = true",
-            )
+def unmet(
+    config: ModelConfig,
+    modalities: Sequence[str],
+    *,
+    behavior: bool,
+    written: Mapping[str, Any],
+    absent: Collection[str] = (),
+) -> Iterator[Mistake]:
+    """What a system, or one inside it, needs or names and the data do not have.
 
-
-def require_content(config: ModelConfig, modalities: Sequence[str]) -> None:
-    """Raise RecipeError where the data have no modality, whatever a recipe says of them, and a system needs one."""
-    for _, part in config.parts() if not modalities else ():
-        model, asked = find_model(part.name), part.asks_for_content()
-        if asked or model.needs_content:
-            raise RecipeError(
-                f"{model.name} {asked}".rstrip() + " needs the content of at least one modality",
-                where="[data.modalities]",
-                fix="name one, or take another model",
-            )
-
-
-def wrong_modalities(config: ModelConfig, modalities: Sequence[str], written: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Modalities that a system's keys name and the data lack; or all of the data's left out.
-
-    What a default or a preset says is meant for any data, and may name more than these have.  written: the recipe's
-    table as the user has it, whose keys a mistake is about.
+    Parameters
+    ----------
+    modalities: those of the data.
+    behavior: whether the graphs relate items by clicks.
+    written: the recipe's table as the user has it, whose keys a mistake is about.
+    absent: modalities that the data lack and keys may name all the same.
     """
     for place, part in config.parts():
-        given = part.preset_values(part.model_dump()) if part.MODALITY_KEYS else {}
+        model, own, asked = find_model(part.name), (*place, "name"), part.asks_for_content()
+        shown = f"{'.'.join(place if len(place) > 1 else own)} = {toml_value(part.name)}"
+        if not modalities and (model.needs_content or asked):
+            what = f"{shown} {asked}".rstrip() + " needs content, and the data have no modality"
+            fix = "name one and its file in [data.modalities], or choose a system that needs none"
+            yield Mistake([own, ("data", "modalities")], what, fix)
+            continue
+        if not modalities and model.needs_item_relations and not behavior:
+            what = f"{shown} needs an item-item graph: graphs.behavior = false and no modality"
+            fix = "name a modality and its file, or write graphs.behavior = true"
+            yield Mistake([own, ("graphs", "behavior"), ("data", "modalities")], what, fix)
+        given = part.preset_values(part.model_dump())  # for any data: may name more than these have
         for name in part.MODALITY_KEYS:
             value, path = getattr(part, name), (*place, name)
             key = as_written(path, written)
-            unknown = [modality for modality in value if modality not in modalities]
+            keys = [key, path, ("data", "modalities")]
+            unknown = [modality for modality in value if modality not in (*modalities, *absent)]
             if unknown and value != given.get(f"model.{name}", type(part).model_fields[name].default):
-                yield Mistake(
-                    [key, path, ("data", "modalities")],
-                    f"{'.'.join(key)} holds {toml_value(unknown[0])}, which is no modality of the data",
-                    nearest(unknown[0], modalities) or f"expected any of {toml_value(modalities)}",
-                )
+                what = f"{'.'.join(key)} holds {toml_value(unknown[0])}, which is no modality of the data"
+                fix = nearest(unknown[0], modalities) or f"expected any of {toml_value(modalities)}"
+                yield Mistake(keys, what, fix)
             elif modalities and not part.looked_at(modalities):
                 what = f"{'.'.join(key)} = {toml_value(value)} leaves {part.name} without a modality"
-                yield Mistake([key, path, ("data", "modalities")], what, "leave fewer of them out")
+                yield Mistake(keys, what, "leave fewer of them out")

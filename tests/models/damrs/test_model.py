@@ -8,15 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from damrs_dgl.errors import RecipeError
 from damrs_dgl.graphs.build import build_graph
 from damrs_dgl.graphs.schema import item_relations
 from damrs_dgl.losses.denoised_bpr import denoised_bpr, weighted_bpr
-from damrs_dgl.models.base import ModelInputs
 from damrs_dgl.models.damrs.variants import AUTHORS, PAPER, VARIANTS, fuse_mean, fuse_sum, mean_over_relations
-from damrs_dgl.models.registry import config_class, find_model
+from damrs_dgl.models.registry import config_class
 from damrs_dgl.models.specification.tables import make_config
-from tests.models.builders import CPU, build, make_batch, tiny_dataset
+from tests.models.builders import build, make_batch, tiny_dataset
 from tests.models.dense import dense_adjacency, row_normalized
 
 
@@ -81,13 +79,6 @@ def test_what_each_variant_does(
     found = (v.fuse, v.normalized_relations, v.unbiased_variance, v.feedback, v.softmax_preference, v.log_epsilon)
     assert found == shared
     assert (v.all_candidates, v.regularize_inputs) == (all_candidates, regularize_inputs)
-
-
-def test_it_needs_a_relation_to_work_with() -> None:
-    data = tiny_dataset(())
-    inputs = ModelInputs(data, build_graph(data, behavior=False).graph, CPU, seeded())
-    with pytest.raises(RecipeError, match=r"no item-item relation.*graphs.behavior = true"):
-        find_model("damrs")(inputs, make_config({"name": "damrs"}))  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("modalities", [(), ("visual",), ("visual", "textual", "acoustic")], ids=len)
