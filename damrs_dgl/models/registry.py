@@ -22,7 +22,7 @@ from functools import lru_cache
 from typing import TypeVar, cast
 
 import damrs_dgl.models
-from damrs_dgl.errors import DamrsError
+from damrs_dgl.errors import DamrsError, RecipeError
 from damrs_dgl.models.base import ModelConfig, RankingModel, WrapperConfig
 from damrs_dgl.plugins import use_plugins
 
@@ -79,24 +79,24 @@ def models() -> dict[str, type[RankingModel]]:
 
 
 def find_model(name: object) -> type[RankingModel]:
-    """The system of that name, or of `package.module:Class`. Raises ValueError that gives the nearest or all names."""
+    """The system of that name, or of `package.module:Class`. Raises RecipeError that gives the nearest or all names."""
     if not isinstance(name, str):
-        raise ValueError("the name of a system is a string")
+        raise RecipeError("expected the name of a system")
     if ":" in name:
         return _imported(name)
     known = models()
     if name.lower() in known:
         return known[name.lower()]
     if name.lower() in _UNUSABLE:
-        raise ValueError(str(_UNUSABLE[name.lower()]))
+        raise RecipeError(str(_UNUSABLE[name.lower()]))
     raise no_system(name, known)
 
 
-def no_system(name: str, known: Collection[str]) -> ValueError:
+def no_system(name: str, known: Collection[str]) -> RecipeError:
     """The mistake of a name that is none of those that are known, with the nearest of them or all."""
     near = get_close_matches(name.lower(), known, n=1)
-    cure = f'did you mean "{near[0]}"?' if near else f"the systems are {', '.join(known)}"
-    return ValueError(f'there is no system "{name}"; {cure}')
+    fix = f'did you mean "{near[0]}"?' if near else f"the systems are {', '.join(known)}"
+    return RecipeError(f'there is no system "{name}"', fix=fix)
 
 
 def _imported(name: str) -> type[RankingModel]:
@@ -107,16 +107,20 @@ def _imported(name: str) -> type[RankingModel]:
         kind = "" if isinstance(error, (ImportError, AttributeError, ValueError)) else f"{type(error).__name__}: "
         missing = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
         cure = "write package.module:Class" if missing or module in sys.modules else f"mend {module}"
-        raise ValueError(f'"{name}" cannot be used ({kind}{error}); {cure}') from error
+        raise RecipeError(f'"{name}" cannot be used ({kind}{error})', fix=cure) from error
 
 
 def find_backbone(name: object) -> type[RankingModel]:
-    """`find_model` of a system that is to be wrapped. Raises ValueError for one that cannot be, too."""
+    """`find_model` of a system that is to be wrapped. Raises RecipeError for one that cannot be, too."""
     found = find_model(name)
     if not found.can_be_wrapped:
-        raise ValueError(f'no system can be wrapped round "{name}"; choose one with user and item vectors, such as mf')
+        raise RecipeError(
+            f'no system can be wrapped round "{name}"', fix="choose one with user and item vectors, such as mf"
+        )
     if found.embeddings is RankingModel.embeddings and found.encode is RankingModel.encode:
-        raise ValueError(f'"{name}" has no user and item vectors, only scores, and cannot be wrapped; choose another')
+        raise RecipeError(
+            f'"{name}" has no user and item vectors, only scores, and cannot be wrapped', fix="choose another"
+        )
     return found
 
 
@@ -128,10 +132,10 @@ def reads_content(config: ModelConfig) -> bool:
 def config_class(table: object) -> type[ModelConfig]:
     """The class that a [model] table is checked by; a wrapper's holds the class of its backbone's keys.
 
-    Raises ValueError for a name that is no system.
+    Raises RecipeError for a name that is no system.
     """
     if not isinstance(table, dict) or not isinstance(table.get("name"), str):
-        raise ValueError("the name of a system is missing or no string")
+        raise RecipeError("the name of a system is missing or no string")
     keys = find_model(table["name"]).Config
     if issubclass(keys, WrapperConfig) and keys.__pydantic_generic_metadata__["parameters"]:  # of any backbone
         return cast("type[ModelConfig]", keys.__class_getitem__(config_class(table.get("backbone"))))

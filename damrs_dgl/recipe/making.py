@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pydantic import ValidationError
 
 from damrs_dgl.data.modality_names import FEEDBACK_ADDED, FEEDBACK_REMOVED
-from damrs_dgl.errors import Mistake, RecipeError, refusal
+from damrs_dgl.errors import Mistake, refusal
 from damrs_dgl.evaluation.metrics import METRICS
 from damrs_dgl.models.specification.needs import never_judged, unmet
 from damrs_dgl.models.specification.systems import as_system as table_of_system
@@ -19,8 +19,6 @@ from damrs_dgl.recipe.mistakes import KeyPath, explain, touches
 from damrs_dgl.recipe.schema import AnyRecipe, recipe_class, validated
 from damrs_dgl.settings import nearest
 from damrs_dgl.toml import toml_value, value_at
-
-T = TypeVar("T")
 
 
 def recipe_from(values: Mapping[str, Any]) -> AnyRecipe:
@@ -36,7 +34,7 @@ def with_values(recipe: AnyRecipe, changes: Mapping[str, object]) -> AnyRecipe:
 
     What a preset gave follows it: another ``model.variant`` brings its own values for keys that nobody wrote.
     """
-    return _made_of(changed, recipe, changes)
+    return recipe_from(changed(recipe.model_dump(exclude_unset=True), changes))
 
 
 def as_system(recipe: AnyRecipe, name: str) -> AnyRecipe:
@@ -44,16 +42,7 @@ def as_system(recipe: AnyRecipe, name: str) -> AnyRecipe:
 
     Raises RecipeError for no such name.
     """
-    return _made_of(table_of_system, recipe, name)
-
-
-def _made_of(change: Callable[[dict[str, Any], T], dict[str, Any]], recipe: AnyRecipe, to: T) -> AnyRecipe:
-    """The recipe of a changed table."""
-    try:
-        values = change(recipe.model_dump(exclude_unset=True), to)
-    except ValueError as error:
-        raise RecipeError(str(error)) from None
-    return recipe_from(values)
+    return recipe_from(table_of_system(recipe.model_dump(exclude_unset=True), name))
 
 
 def check(values: Mapping[str, Any], *, reads_data: bool = False) -> tuple[AnyRecipe | None, list[Mistake]]:

@@ -44,7 +44,7 @@ def _written(keys: Mapping[str, Any]) -> list[str]:
 def model_text(name: str) -> str:
     """What a system is, and its [model] section with every key explained; `wrapper:backbone` is a name, too.
 
-    Raises ValueError for no such name.
+    Raises RecipeError for no such name.
     """
     config = validated({"data": {"format": "synthetic"}, "model": canonical_model(as_system({}, name)["model"])}).model
     model = find_model(config.name)

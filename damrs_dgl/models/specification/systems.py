@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
+from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import ModelConfig, WrapperConfig
 from damrs_dgl.models.registry import DEFAULT_MODEL, find_backbone, find_model, models, no_system
 from damrs_dgl.models.specification.tables import canonical_model, fill, preset_values
@@ -32,13 +33,13 @@ def floor_systems() -> list[str]:
 def ablation_systems(table: Mapping[str, Any]) -> tuple[list[str], str]:
     """The rows of the ablation of a [model] table's system, what it wraps first, and which of them is the whole system.
 
-    Raises ValueError where the system has no ablation.
+    Raises RecipeError where the system has no ablation.
     """
     own = canonical_model(table)
     rows = find_model(own["name"]).ablations
     if not rows:
         having = [name for name, model in models().items() if model.ablations]
-        raise ValueError(f'"{own["name"]}" has no ablation; {", ".join(having)} have one')
+        raise RecipeError(f'"{own["name"]}" has no ablation', fix=f"{', '.join(having)} have one")
     whole = whole_system(own)
     plain = [BACKBONE] if BACKBONE in own else []
     return list(dict.fromkeys([*plain, *rows, whole])), whole
@@ -57,12 +58,12 @@ def full_name(table: Mapping[str, Any]) -> str:
 
 
 def check_system(name: str) -> str:
-    """The system's name in lower case; ValueError that gives the nearest or all names where there is none."""
+    """The system's name in lower case; RecipeError that gives the nearest or all names where there is none."""
     outer, backbone = _parted(name)
     if backbone is not None:
         config = find_model(_owner(outer) or outer).Config
         if not issubclass(config, WrapperConfig):
-            raise ValueError(f'"{outer}" wraps no other system: write its name alone')
+            raise RecipeError(f'"{outer}" wraps no other system: write its name alone')
         if _parted(backbone)[1] is None:
             find_backbone(backbone)
             return f"{outer}:{backbone}"
@@ -82,7 +83,7 @@ def as_system(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     `backbone` is what the recipe's system wraps as it is inside, with the start and learning rate that it has there;
     the same system by its own name has its own defaults, as any other has.
 
-    Raises ValueError for a name that is no system, and for `backbone` where the recipe's system wraps none.
+    Raises RecipeError for a name that is no system, and for `backbone` where the recipe's system wraps none.
     """
     name = check_system(name)
     outer, backbone = _parted(name)
@@ -92,7 +93,7 @@ def as_system(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     model = table.get("model", {})
     own = canonical_model(model)
     if name == BACKBONE and BACKBONE not in own:
-        raise ValueError(f'"{own["name"]}" wraps no other system, so that it has no backbone')
+        raise RecipeError(f'"{own["name"]}" wraps no other system, so that it has no backbone')
     if name == BACKBONE:
         # as it is inside the wrapper, start and learning rate too: else it would be another comparison
         for path, value in preset_values(own).items():
@@ -117,7 +118,7 @@ def changed(values: Mapping[str, Any], changes: Mapping[str, object]) -> dict[st
     """A copy of a recipe's table, as it was written, with some values set: `{"section.key": value}`.
 
     Another system, or backbone, keeps the keys that it shares; it is put in place before keys are set, wherever it
-    stands among the changes. Raises ValueError where a key leads into a plain value.
+    stands among the changes. Raises RecipeError where a key leads into a plain value.
     """
     table = copy.deepcopy(dict(values))
     for key in sorted(changes, key=precedence):
@@ -173,7 +174,7 @@ def _table_at(table: dict[str, Any], way: list[str]) -> dict[str, Any]:
         if part == BACKBONE and isinstance(inner, str):  # short for a table with that name
             inner = table[part] = {"name": inner}
         if not isinstance(inner, dict):
-            raise ValueError(f"{'.'.join(way[:depth])} is {toml_value(inner)}, not a table, and has no keys inside")
+            raise RecipeError(f"{'.'.join(way[:depth])} is {toml_value(inner)}, not a table, and has no keys inside")
         table = inner
     return table
 

@@ -6,12 +6,13 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import ModelConfig, WrapperConfig
 from damrs_dgl.models.registry import DEFAULT_MODEL, config_class, find_backbone, find_model
 from damrs_dgl.toml import value_at
 
 
-class NoSystem(ValueError):
+class NoSystem(RecipeError):
     """What a [model] table names is no system, or none that can stand there.  key: where in the table it is named."""
 
     def __init__(self, message: str, key: tuple[str, ...]) -> None:
