@@ -85,26 +85,14 @@ def _without(broken: list[KeyPath], table: Mapping[str, Any]) -> AnyRecipe | Non
 def _with_model(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Mistake]]:
     """A copy whose [model] is in canonical form; a wrong name is a mistake, and the default model stands in for it."""
     table = copy.deepcopy(dict(values))
-    model = table.get("model", {})
-    if not isinstance(model, dict):
-        mistake = Mistake([("model",)], f"model = {toml_value(model)}", "expected a section [model]")
-    else:
-        try:
-            return {**table, "model": canonical_model(model)}, []
-        except NoSystem as error:
-            mistake = _no_system(error, table)
+    try:
+        return {**table, "model": canonical_model(table.get("model", {}))}, []
+    except NoSystem as error:
+        key: KeyPath = ("model", *error.key)
+        if value_at(table, key) is ...:  # a backbone that is written as its name alone
+            key = key[:-1]
+        mistake = Mistake([key], f"{'.'.join(key)} = {toml_value(value_at(table, key))}: {error}")
     return {**table, "model": canonical_model({})}, [mistake]
-
-
-def _no_system(error: NoSystem, table: Mapping[str, Any]) -> Mistake:
-    key: KeyPath = ("model", *error.key)
-    if value_at(table, key) is ...:  # a backbone that is written as its name alone
-        key = key[:-1]
-    name = value_at(table, key)
-    found = f"{'.'.join(key)} = {toml_value(name)}"
-    if isinstance(name, str):
-        return Mistake([key], f"{found}: {error}")
-    return Mistake([key], found, f"expected the name of a system{', or a table of its keys' * (key[-1] == 'backbone')}")
 
 
 def conflicts(recipe: AnyRecipe) -> Iterator[Mistake]:

@@ -161,7 +161,7 @@ def _with_system(model: Any, name: str, *, backbone: bool) -> dict[str, Any]:
         if not backbone:
             return switch_model(own, name)
         return {**own, BACKBONE: switch_model(own.get(BACKBONE, {"name": name}), name)}
-    except (TypeError, ValueError):
+    except RecipeError:
         if isinstance(model, dict) and (backbone or model.get("name", DEFAULT_MODEL) == name):
             return {**model, BACKBONE: name} if backbone else model
         return {"name": name}

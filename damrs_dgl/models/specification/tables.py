@@ -25,8 +25,11 @@ def canonical_model(table: Mapping[str, Any]) -> dict[str, Any]:
 
     `backbone = "mf"` is short for `backbone = {name = "mf"}`, and a key of a wrapper's table that only its backbone has
     is the backbone's: `model.dim` of DA-MRS is `model.backbone.dim`. One that stands in both places stays there, for
-    the validation to refuse. Raises NoSystem for a name that is no system, and for a backbone that cannot be wrapped.
+    the validation to refuse. Raises NoSystem for a name that is no system, for a backbone that cannot be wrapped, and
+    for what is no table.
     """
+    if not isinstance(table, Mapping):
+        raise NoSystem("expected a section [model]", ())
     values = _named(copy.deepcopy({"name": DEFAULT_MODEL, **table}), ())
     _hand_down(values)
     return values
@@ -46,7 +49,7 @@ def _named(values: dict[str, Any], place: tuple[str, ...]) -> dict[str, Any]:
         if isinstance(backbone, str):
             backbone = {"name": backbone}
         if not isinstance(backbone, dict):
-            raise NoSystem("a backbone is the name of a system or a table of its keys", place)
+            raise NoSystem("expected the name of a system, or a table of its keys", place)
         values["backbone"] = _named({"name": model.Config.DEFAULT_BACKBONE, **backbone}, place)
     return values
 
