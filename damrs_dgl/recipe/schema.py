@@ -2,12 +2,12 @@
 
 [data] is the keys of a data format (`data/formats/`), [graphs] those in `graphs/keys.py`, [model] those of the system
 that ``model.name`` names (its ``Config``), [training] those in `training/keys.py`, [evaluation] those in
-`evaluation/keys.py`.
+`evaluation/keys.py`, [stress] those in `stress_keys.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Generic, TypeVar, cast
 
 from pydantic import AfterValidator, Field
@@ -17,47 +17,18 @@ from damrs_dgl.evaluation.keys import EvaluationKeys
 from damrs_dgl.graphs.keys import GraphKeys
 from damrs_dgl.models.base import ModelConfig
 from damrs_dgl.models.registry import config_class
-from damrs_dgl.models.specification.systems import check_system
 from damrs_dgl.models.specification.tables import fill_presets
-from damrs_dgl.settings import ARRAY, Name, Section
+from damrs_dgl.settings import Name, Section
+from damrs_dgl.stress_keys import StressKeys
 from damrs_dgl.training.keys import TrainingKeys
 
 ModelKeys = TypeVar("ModelKeys", bound=ModelConfig)
-T = TypeVar("T", bound=Hashable)
 
 
 def _file_name(name: str) -> str:
     if name.startswith(".") or any(sign in name for sign in "/\\\0\n"):
         raise ValueError("it names a folder of runs too, so it has no / or \\ and does not start with a dot")
     return name
-
-
-def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
-    if len(set(values)) < len(values):
-        raise ValueError("a value stands in it twice")
-    return values
-
-
-Names = Annotated[tuple[Name, ...], ARRAY, AfterValidator(_distinct)]
-Ratios = Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], ARRAY, AfterValidator(_distinct)]
-Systems = Annotated[
-    tuple[Annotated[str, AfterValidator(check_system)], ...], Field(strict=False), AfterValidator(_distinct)
-]
-
-
-class StressKeys(Section):
-    """The study of growing noise."""
-
-    noise: Names = Field(
-        default=("feedback",), description='What is corrupted: "feedback" (added), "feedback-removed", or a modality'
-    )
-    ratios: Ratios = Field(
-        default=(0.05, 0.1, 0.15, 0.2), description="Shares that are corrupted, always of clean data"
-    )
-    models: Systems = Field(
-        default=(), description="Systems that are compared; none named: the recipe's own and what it wraps"
-    )
-    seeds: int = Field(default=1, ge=1, le=1000, description="Runs of each cell, seeds counting up from training.seed")
 
 
 class Recipe(Section, Generic[ModelKeys]):
