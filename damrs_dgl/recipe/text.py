@@ -30,15 +30,12 @@ def recipe_text(recipe: Recipe[Any]) -> str:
 
 def written_text(recipe: Recipe[Any]) -> str:
     """The recipe as TOML with the keys alone that were written, and its name; reading it back gives an equal recipe."""
-    table = {"name": recipe.name, **recipe.model_dump(mode="json", exclude_unset=True)}
-    sections = {name: keys for name, keys in table.items() if isinstance(keys, Mapping)}
-    parts = [_written({name: value for name, value in table.items() if name not in sections})]
-    parts += [[f"[{name}]", *_written(keys)] for name, keys in sections.items() if keys]
-    return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
-
-
-def _written(keys: Mapping[str, Any]) -> list[str]:
-    return [f"{key} = {toml_value(value)}" for key, value in keys.items() if value is not None]
+    table = {"name": recipe.name, **recipe.model_dump(mode="json", exclude_unset=True, exclude_none=True)}
+    sections = {f"[{name}]\n": keys for name, keys in table.items() if isinstance(keys, Mapping) and keys}
+    tables = {"": {key: value for key, value in table.items() if not isinstance(value, Mapping)}, **sections}
+    return "\n".join(
+        head + "".join(f"{key} = {toml_value(value)}\n" for key, value in keys.items()) for head, keys in tables.items()
+    )
 
 
 def model_text(name: str) -> str:
