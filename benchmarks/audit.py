@@ -53,10 +53,10 @@ def noisy_data(recipe: Any, noise: str, ratio: float, seed: int) -> tuple[Any, n
     from damrs_dgl.data.noise import corrupt
     from damrs_dgl.factory import load_dataset
 
-    if recipe.is_synthetic and noise == "real":
+    if recipe.data.is_synthetic and noise == "real":
         shop = _shop(recipe, seed=seed, noisy_click_share=ratio)
         return shop.dataset, shop.noisy_clicks.numpy(), None
-    clean = _shop(recipe, seed=seed).dataset if recipe.is_synthetic else load_dataset(recipe)
+    clean = _shop(recipe, seed=seed).dataset if recipe.data.is_synthetic else load_dataset(recipe)
     if noise == "real":
         return clean, real_noise(recipe.data.folder(), clean), None
     noisy = corrupt(clean, noise, ratio, seed=seed)
@@ -93,7 +93,7 @@ def likes_over_dislikes(recipe: Any, dataset: Any, scorer: Any) -> float | str:
     """The share of (like, dislike) pairs of a user in the test part that the model ranks right; "" without dislikes."""
     import torch
 
-    file = None if recipe.is_synthetic else recipe.data.folder() / "test_dislikes.tsv"
+    file = None if recipe.data.is_synthetic else recipe.data.folder() / "test_dislikes.tsv"
     if file is None or not file.exists():
         return ""
     dislikes = np.loadtxt(file, dtype=np.int64, skiprows=1, delimiter="\t")

@@ -58,11 +58,6 @@ class Recipe(Section, Generic[ModelKeys]):
             found = getattr(found, part)
         return found
 
-    @property
-    def is_synthetic(self) -> bool:
-        """Whether the data are made up, so that every number made from them is called synthetic."""
-        return self.data.is_synthetic
-
 
 AnyRecipe = Recipe[Any]
 

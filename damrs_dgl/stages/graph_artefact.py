@@ -48,7 +48,7 @@ def make_graph(
     with console.progress("build-graphs", None) as bar:
         built = build_recipe_graph(recipe, dataset, device=device, progress=bar.step)
     seconds = round(time.perf_counter() - started, 3)
-    summary = {**built.summary, "seconds": seconds, "synthetic": recipe.is_synthetic}
+    summary = {**built.summary, "seconds": seconds, "synthetic": recipe.data.is_synthetic}
     with run.making("graphs", parts, run.graph, run.graph_summary, run.user_ids, run.item_ids):
         for path, node, ids in ((run.user_ids, "user", dataset.user_ids), (run.item_ids, "item", dataset.item_ids)):
             with whole_file(path) as temporary:

@@ -184,7 +184,7 @@ class Workspace:
     @property
     def is_synthetic(self) -> bool:
         """Whether the numbers come from the synthetic shop."""
-        return self.recipe.is_synthetic
+        return self.recipe.data.is_synthetic
 
     @property
     def synthetic_note(self) -> str:

@@ -36,7 +36,7 @@ def _check_path(path: str) -> str:
 class DataKeys(Section):
     """The keys of any data set. A format's class adds its own, `format` first, and reads what they name."""
 
-    is_synthetic: ClassVar[bool] = False
+    is_synthetic: ClassVar[bool] = False  # made up: every number made from such data is called synthetic
 
     left_out: Name | None = Field(
         default=None,

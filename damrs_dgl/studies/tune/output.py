@@ -87,7 +87,7 @@ def _origin(recipe: Recipe[Any], trials: Sequence[Trial], best: Trial, how: str,
     monitor = f"validation {recipe.training.monitor}"
     spent = sum(trial.outcome.seconds for trial in trials if isinstance(trial.outcome, (TrialResult, Pruned)))
     own = next((trial.score for trial in trials if not trial.params and trial.score is not None), None)
-    synthetic = " (synthetic data)" if recipe.is_synthetic else ""
+    synthetic = " (synthetic data)" if recipe.data.is_synthetic else ""
     if best.params:
         before = f"; the recipe as it was: {own:.4f}" if own is not None else ""
         whose = f" of another search ({best.search})" if best.search else ""
