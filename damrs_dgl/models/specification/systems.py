@@ -195,7 +195,7 @@ def _parted(name: str) -> tuple[str, str | None]:
     """`wrapper:backbone` as (wrapper, backbone), a wrapper's name in lower case; (name, None) for every other name."""
     outer, _, backbone = name.partition(":")
     lower = outer.lower()
-    if not backbone or lower not in (*models(), *(row for model in models().values() for row in model.ablations)):
+    if not backbone or (lower not in models() and _owner(lower) is None):
         return name, None
     return lower, backbone if ":" in backbone else backbone.lower()
 
