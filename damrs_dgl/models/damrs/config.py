@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from damrs_dgl.models.base import Backbone, WrapperConfig
+from damrs_dgl.models.core.ranges import AUTHORS_TRAINING
 from damrs_dgl.models.registry import find_model
 from damrs_dgl.settings import Count
 
@@ -64,14 +65,14 @@ class DAMRSConfig(WrapperConfig[Backbone]):
     PRESET_KEY: ClassVar[str] = "variant"
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "recommended": _RECOMMENDED,
-        "paper": _PAPER,
-        "authors": _AUTHORS,
+        "paper": {**_PAPER, **AUTHORS_TRAINING},
+        "authors": {**_AUTHORS, **AUTHORS_TRAINING},
     }
 
     variant: Literal["recommended", "paper", "authors"] = Field(
         default="recommended",
-        description="recommended: what served several real data sets best; paper: the equations as printed; authors: "
-        "what the authors' published code does",
+        description="recommended: what served several real data sets best; paper: the equations as printed, AU and AI "
+        "over 128 anchors; authors: what the authors' published code does",
     )
     item_layers: int = Field(default=1, ge=1, le=10, description="Layers of each item-item graph")
     denoised_bpr: bool = Field(

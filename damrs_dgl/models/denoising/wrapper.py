@@ -13,6 +13,7 @@ from torch.nn.functional import embedding
 from damrs_dgl.losses.bpr import norm_sum
 from damrs_dgl.models.base import Backbone, Batch, Embeddings, Encoded, ModelConfig, WrapperConfig, pair_scores
 from damrs_dgl.models.core.configs import PresetConfig
+from damrs_dgl.models.core.ranges import AUTHORS_TRAINING
 from damrs_dgl.models.wrapper import WrapperModel
 from damrs_dgl.scoring import Scorer
 
@@ -33,7 +34,7 @@ class CrossEntropyConfig(DenoisingConfig[Backbone], PresetConfig):
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "original": {},
-        "authors": {"model.squashed_scores": True, "model.regularization": 0.1},
+        "authors": {"model.squashed_scores": True, "model.regularization": 0.1, **AUTHORS_TRAINING},
     }
 
     squashed_scores: bool = Field(default=False, description="Take the sigmoid of the scores before the loss's own")
