@@ -91,8 +91,8 @@ def _own_run(
 ) -> dict[str, Any]:
     """Write the table and a recipe whose `data.key` names it into a folder of the run, and train there."""
     folder, console = workspace.run.path / name, workspace.console
-    path, recipe_file = (folder / f"{key}.parquet").absolute(), folder / "recipe.toml"
-    recipe = with_values(workspace.recipe, {f"data.{key}": str(path)})
+    path, recipe_file = folder / f"{key}.parquet", folder / "recipe.toml"
+    recipe = with_values(workspace.recipe, {f"data.{key}": str(path.absolute())})
     changed = Workspace(recipe, run=folder, device=workspace.device.type, console=console)
     with workspace.writing("fit"), changed.writing("fit"), changed.run.making(key, {}, path):
         with whole_file(path) as temporary:

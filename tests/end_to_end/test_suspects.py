@@ -145,6 +145,16 @@ def test_without_an_audit_or_with_another_trainings_it_is_refused(fitted: Comman
     fitted.refused("fit", "--drop-suspects", "0", saying=("--drop-suspects",))
 
 
+def test_a_run_may_be_named_from_where_one_stands(tiny: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tiny.folder)
+    here = ("--run", "here")
+    tiny.ok(*here, "fit", "audit", "fit", "--drop-suspects", "0.1", "fit", "--reweight-suspects")
+    for name in ("without-suspects-0.1", "reweighted-suspects"):
+        run = Path("here", name)
+        assert (run / "metrics.json").exists()
+        assert "sound" in tiny.ok("--recipe", str(run / "recipe.toml"), "--run", str(run), "evaluate", "verify").out
+
+
 def test_each_user_keeps_a_click() -> None:
     data = tiny_dataset()
     users = data.train.users.numpy()
