@@ -46,7 +46,7 @@ def verdict(modality: str, values: Mapping[str, Any]) -> str:
     """What `ContentAgreement`'s facts mean, in one plain sentence."""
     told = tells(values)
     if told == "nothing known":
-        return f"{modality}: too few of its neighbours have training users to say whether it can help"
+        return f"{modality}: too few items have content, and neighbours with training users, to say whether it can help"
     found_text, chance_text = measure_texts(values)
     if telling_measure(values)[0] == "shared":
         fact = f"users of items with similar {modality} content are alike by {found_text}, {chance_text} by"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -99,7 +100,8 @@ def _show_content(workspace: Workspace, found: Mapping[str, Mapping[str, Any]], 
         workspace.console.info(line)
 
 
-def _shares(overlap: Mapping[str, float], chance: float) -> str | None:
-    """Such as "textual 27.8% (by chance 0.8%)"; None where there is no other modality."""
-    shares = ", ".join(f"{other} {share:.1%}" for other, share in overlap.items())
+def _shares(overlap: Mapping[str, float | None], chance: float) -> str | None:
+    """Such as "textual 27.8% (by chance 0.8%)"; None without another modality that some item has, too."""
+    known = {other: share for other, share in overlap.items() if share is not None and not math.isnan(share)}
+    shares = ", ".join(f"{other} {share:.1%}" for other, share in known.items())
     return f"{shares} (by chance {chance:.1%})" if shares else None

@@ -84,7 +84,8 @@ def report(workspace: Workspace, *, pictures: Path | None = None) -> Path:
             write_report(inputs, run.report, version=importlib.metadata.version("damrs-dgl"))
     if not fitted:
         what = "data and studies" if tables else "data"
-        console.warning(f"nothing is trained in this run: the page has the {what} alone; `fit` and `evaluate` add more")
+        why = "no trained model fits" if workspace.checkpoints.best_path.exists() else "nothing is trained in this run"
+        console.warning(f"{why}: the page has the {what} alone; `fit` and `evaluate` add more")
     console.notice(f"report: {run.report} (one file; open it in a browser)")
     return run.report
 
