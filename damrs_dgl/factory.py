@@ -57,6 +57,17 @@ def build_recipe_graph(recipe: Recipe[Any], dataset: MultimodalDataset, **option
     return build_graph(dataset, **recipe.graphs.model_dump(), **options)
 
 
+def check_data(recipe: Recipe[Any], dataset: MultimodalDataset) -> None:
+    """Raise RecipeError for what the model, or one inside it, needs of the data set's modalities.
+
+    These may be others than those that the recipe names: data in memory, or files that need not be there.
+    """
+    absent = recipe.data.modalities if getattr(recipe.data, "optional_modalities", False) else ()
+    behavior = recipe.graphs.behavior
+    if found := list(unmet(recipe.model, dataset.modalities, behavior=behavior, written={}, absent=absent)):
+        raise refusal(found)
+
+
 def build_model(
     recipe: Recipe[Any],
     dataset: MultimodalDataset,
@@ -67,13 +78,9 @@ def build_model(
 ) -> RankingModel:
     """A freshly initialised model as the recipe's [model] asks; its tables are drawn from `generator`.
 
-    Raises RecipeError for what the model, or one inside it, needs of the data set's modalities, which may be others
-    than those that the recipe names: data in memory, or files that need not be there.
+    Raises RecipeError for what `check_data` finds.
     """
-    absent = recipe.data.modalities if getattr(recipe.data, "optional_modalities", False) else ()
-    behavior = recipe.graphs.behavior
-    if found := list(unmet(recipe.model, dataset.modalities, behavior=behavior, written={}, absent=absent)):
-        raise refusal(found)
+    check_data(recipe, dataset)
     model = find_model(recipe.model.name)
     return model(ModelInputs(dataset, graph, device, generator), recipe.model)
 

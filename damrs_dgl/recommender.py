@@ -22,6 +22,7 @@ from damrs_dgl.evaluation.ranking import rank_items, rank_scorer
 from damrs_dgl.factory import (
     SplitEvaluator,
     build_recipe_graph,
+    check_data,
     known_interactions,
     pick_device,
     prepare_training,
@@ -115,6 +116,7 @@ class Recommender(BaseEstimator):
             fix = "give a function of (progress, schedule), or None"
             raise RecipeError(f"callback = {self.callback!r} cannot be called", where="Recommender", fix=fix)
         self._device = pick_device(self.device)
+        check_data(recipe, dataset)  # before the graphs are built
         graph = build_recipe_graph(recipe, dataset).graph
         trainer = prepare_training(recipe, dataset, graph, device=self._device)
         trainer.listeners.append(self._report)

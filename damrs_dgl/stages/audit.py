@@ -98,8 +98,8 @@ class ClickJudge:
     @classmethod
     def of(cls, run: RunDirectory) -> ClickJudge | None:
         """That of the audit in a run's folder; None where there is no audit, or one that was written by hand."""
-        made_from = run.made_from("audit")
-        return None if made_from is None else cls(made_from["--scorer"], made_from["--folds"])
+        recorded = run.recorded_parts("audit")
+        return None if recorded is None else cls(recorded["--scorer"], recorded["--folds"])
 
     def __str__(self) -> str:
         return f"by {self.scorer}{f' over {self.folds} folds' if self.folds else ''}"

@@ -34,6 +34,7 @@ from damrs_dgl.stages.evaluate import current_metrics
 from damrs_dgl.stages.workspace import Workspace, writing_stage
 from damrs_dgl.storage.files import read_json
 
+_NO_TRAINING = "of another training (none is there now)"
 _AGAIN = "run `damrs-dgl report` again after what made it"
 
 
@@ -126,8 +127,13 @@ def _studies(workspace: Workspace, *, fitted: bool) -> dict[str, list[Row]]:
     """The studies' tables; says of one that is damaged, or of other settings than the recipe's, that it is left out."""
     run, shown = workspace.run, []
     for study in STUDIES:
+        if not run.study(study.name).table.exists():
+            continue
         of_the_model = workspace.model_parts if study.of_the_model and fitted else {}
-        if reason := run.refusal(study.name, {**workspace.study_parts, **of_the_model}):
+        reason = run.refusal(study.name, {**workspace.study_parts, **of_the_model})
+        if study.of_the_model and not fitted and run.recorded_parts(study.name) is not None:
+            reason = _NO_TRAINING
+        if reason:
             workspace.console.warning(f"the study `{study.name}` is {reason}; it is left out: run it again")
         else:
             shown.append(study.name)
@@ -138,9 +144,9 @@ def _audit(workspace: Workspace, *, fitted: bool) -> tuple[dict[str, pa.Table], 
     """The audit's tables and how it judged; an audit that is damaged, or of another training, is left out, and said."""
     run = workspace.run
     judge = ClickJudge.of(run)
-    if judge is None:  # written by hand, or not there
+    if judge is None or not any(run.audit.glob("*.parquet")):  # written by hand, or not there
         return audit_tables(run.path), ""
-    reason = audit_refusal(workspace, judge) if fitted else "of another training (none is there now)"
+    reason = audit_refusal(workspace, judge) if fitted else _NO_TRAINING
     if reason is None:
         return audit_tables(run.path), f"{judge}: {SCORERS[judge.scorer].meaning}"
     workspace.console.warning(f"the audit is {reason}; it is left out: run `audit` again")

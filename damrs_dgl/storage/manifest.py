@@ -83,8 +83,8 @@ class Manifest:
         return None if entry is None else entry["parts"]
 
     def commands(self, artefact: str) -> list[list[str]]:
-        """The words of each command that an artefact was made by; none where it is not there, or nobody noted any."""
-        return [] if self.made_from(artefact) is None else list(self.artefacts[artefact].get("commands", []))
+        """The words of each command that an artefact was made by; none where nobody noted any."""
+        return list(self.artefacts.get(artefact, {}).get("commands", []))
 
     def damaged(self, artefact: str) -> Path | None:
         """The first file of an artefact that is not what was written; None where all that are there are."""

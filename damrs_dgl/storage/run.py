@@ -154,6 +154,10 @@ class RunDirectory:
         """The parts that an artefact was made from; None where it is not there, or one of its files is not."""
         return self._manifest.made_from(artefact)
 
+    def recorded_parts(self, artefact: str) -> Mapping[str, Any] | None:
+        """The same, be its files there or not; None where none was recorded."""
+        return self._manifest.recorded_parts(artefact)
+
     def commands(self, artefact: str) -> list[list[str]]:
         """The words of the commands that make an artefact again, such as ["compare", "--seeds", "3"]; none of most."""
         return self._manifest.commands(artefact)

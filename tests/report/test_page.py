@@ -194,3 +194,21 @@ def luminance(colour: str) -> float:
 def contrast(one: str, other: str) -> float:
     lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_what_the_page_says_of_tables_whose_picture_or_training_is_gone(tiny_cli: CommandLine) -> None:
+    cli, run = tiny_cli.without("model.dim"), tiny_cli.folder / "run"
+    model = ("-o", "model.name=mf")
+    cli.ok(*model, "fit", "groups", "audit", "compare", "--models", "popularity")
+    for picture in ("audit.png", "groups.png", "compare.png"):
+        (run / picture).unlink()
+    said = cli.ok(*model, "report").err
+    text = (run / "report.html").read_text(encoding="utf-8")
+    assert "left out" not in said and "audit --scorer consensus" in text and "compare --models popularity" in text
+    other = cli.ok(*model, "-o", "model.dim=5", "fit", "report").err
+    for name in ("the study `groups`", "the study `compare`", "the audit"):
+        assert f"{name} is of " in other
+    for file in ("compare.csv", "compare_pairs.csv", "model.safetensors", "checkpoint.safetensors"):
+        (run / file).unlink()
+    gone = cli.ok(*model, "-o", "model.dim=5", "report").err
+    assert "compare" not in gone and gone.count("of another training (none is there now)") == 2

@@ -31,7 +31,8 @@ def click_evidence(
     The paper's y_n is one number for a batch. In a trained model it is below mu for nearly every click, so that g is 0
     and the posterior 1: it tells nothing. With y_n of each sampled item on its own, g speaks as often as an item that
     the user has not met is preferred. A model that is trained without f or g (the ablation's -f and -g) has f = 1
-    or g = 0 here too. O(n S R d) time; a few numbers for each click, relation and sampled item are kept.
+    or g = 0 here too; `relation_damping`, which is about training, leaves them whole. O(n S R d) time; a few numbers
+    for each click, relation and sampled item are kept.
     """
     levels, mean, spread = _unmet(variant, vectors, users, negatives)
     parts = []

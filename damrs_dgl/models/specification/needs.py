@@ -44,7 +44,7 @@ def unmet(
         shown = f"{'.'.join(place if len(place) > 1 else own)} = {toml_value(part.name)}"
         if not modalities and (model.needs_content or asked):
             what = f"{shown} {asked}".rstrip() + " needs content, and the data have no modality"
-            fix = "name one and its file in [data.modalities], or choose a system that needs none"
+            fix = "give them one ([data.modalities]; `features` in memory), or choose a system that needs none"
             yield Mistake([own, ("data", "modalities")], what, fix)
             continue
         if not modalities and model.needs_item_relations and not behavior:
