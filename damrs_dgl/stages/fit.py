@@ -75,7 +75,9 @@ def _fit(workspace: Workspace, refusal: DamrsError | None, tracking: Tracking) -
         trainer.fit()  # no epoch is left to train: it puts the best weights in place
         _say_finished(workspace, trainer)
         write_history(run.history, trainer.progress, validation_columns(workspace.recipe))
-        if run.made_from("history") is not None and run.damaged("history"):  # other columns than it was recorded with
+        if run.recorded_parts("history") is not None and run.damaged(
+            "history"
+        ):  # other columns than it was recorded with
             run.record("history", workspace.fit_parts, run.history)
     elif refusal is not None:
         raise refusal

@@ -129,10 +129,11 @@ def _studies(workspace: Workspace, *, fitted: bool) -> dict[str, list[Row]]:
     for study in STUDIES:
         if not run.study(study.name).table.exists():
             continue
-        of_the_model = workspace.model_parts if study.of_the_model and fitted else {}
-        reason = run.refusal(study.name, {**workspace.study_parts, **of_the_model})
-        if study.of_the_model and not fitted and run.recorded_parts(study.name) is not None:
-            reason = _NO_TRAINING
+        if study.of_the_model and not fitted:
+            reason = None if run.recorded_parts(study.name) is None else _NO_TRAINING
+        else:
+            of_the_model = workspace.model_parts if study.of_the_model else {}
+            reason = run.refusal(study.name, {**workspace.study_parts, **of_the_model})
         if reason:
             workspace.console.warning(f"the study `{study.name}` is {reason}; it is left out: run it again")
         else:

@@ -139,6 +139,7 @@ class _Record:
         self.count = count
 
     def write(self) -> list[dict[str, Any]]:
+        """Put down what is known now, with the trials of earlier searches; returns the rows of `tune.csv`."""
         run, recipe = self.workspace.run, self.workspace.recipe
         table = run.study("tune").table
         own = list(self.search.trials)

@@ -150,12 +150,8 @@ class RunDirectory:
             return None
         return _differing(made_from, parts)
 
-    def made_from(self, artefact: str) -> Mapping[str, Any] | None:
-        """The parts that an artefact was made from; None where it is not there, or one of its files is not."""
-        return self._manifest.made_from(artefact)
-
     def recorded_parts(self, artefact: str) -> Mapping[str, Any] | None:
-        """The same, be its files there or not; None where none was recorded."""
+        """The parts that an artefact was made from, be its files there or not; None where none was recorded."""
         return self._manifest.recorded_parts(artefact)
 
     def commands(self, artefact: str) -> list[list[str]]:

@@ -79,7 +79,7 @@ def test_a_model_of_other_settings_is_not_evaluated(fitted: CommandLine) -> None
 def test_a_training_that_another_was_about_to_replace_is_evaluated(fitted: CommandLine) -> None:
     """One that was stopped before its first epoch has left its settings in the manifest alone."""
     run = RunDirectory(fitted.folder / "run")
-    run.record("fit", {**(run.made_from("fit") or {}), "model.num_layers": 1})
+    run.record("fit", {**(run.recorded_parts("fit") or {}), "model.num_layers": 1})
     fitted.ok("evaluate")
 
 
