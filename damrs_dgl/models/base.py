@@ -48,7 +48,7 @@ class RankingModel(nn.Module):
     Attributes
     ----------
     name: how a recipe calls it.  Config: its keys.
-    num_negatives: sampled items per observed pair, 1 or 0 (pairs only).
+    num_negatives: sampled items per observed pair; 0: pairs only, above 1: `Batch.more_negatives` has the others.
     needs_content: it cannot be built without a content modality.
     reads_content: content changes its numbers, as it does unless a class itself says otherwise. Of one that it says
         nothing to, `stress` spares the trainings under noisy content, and a spectral start is of interactions alone.
@@ -67,7 +67,7 @@ class RankingModel(nn.Module):
 
     name: ClassVar[str]
     Config: ClassVar[type[ModelConfig]]
-    num_negatives: ClassVar[int] = 1
+    num_negatives: int = 1
     needs_content: ClassVar[bool] = False
     reads_content: ClassVar[bool] = True
     needs_item_relations: ClassVar[bool] = False
@@ -190,7 +190,7 @@ class ClosedFormModel(RankingModel):
     The buffers may have any shape: `load_state_dict` takes what was stored.
     """
 
-    num_negatives: ClassVar[int] = 0
+    num_negatives = 0
     can_be_wrapped: ClassVar[bool] = False
     is_random: ClassVar[bool] = False
 

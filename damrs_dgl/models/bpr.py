@@ -8,7 +8,8 @@ from pydantic import Field
 from torch import Tensor
 
 from damrs_dgl.losses.bpr import bpr, norm_sum, squared_norm
-from damrs_dgl.models.base import Batch, Encoded, PresetTableConfig, TableModel, pair_scores
+from damrs_dgl.models.base import Batch, Encoded, ModelInputs, PresetTableConfig, TableModel, pair_scores
+from damrs_dgl.models.core.configs import Negatives
 from damrs_dgl.models.layers.rows import rows_of
 
 
@@ -27,16 +28,28 @@ class BPRConfig(RegularizedConfig):
     )
 
 
+class HardestNegativeConfig(BPRConfig):
+    """The keys of one that may rank a click above the hardest of several items."""
+
+    negatives: Negatives = 1
+
+
 class BPRModel(TableModel):
     """A system that is trained by BPR over `encode`, with a regulariser and its own auxiliary losses."""
 
     config: RegularizedConfig
+
+    def __init__(self, inputs: ModelInputs, config: RegularizedConfig, *, user_dim: int | None = None) -> None:
+        super().__init__(inputs, config, user_dim=user_dim)
+        if isinstance(config, HardestNegativeConfig):
+            self.num_negatives = config.negatives
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         return self.losses(batch, self.encode_batch(batch))
 
     def losses(self, batch: Batch, encoded: Encoded) -> dict[str, Tensor]:
         """The terms of a batch whose indices are those of the rows of `encoded`."""
+        batch = batch.with_hardest_negatives(encoded.users, encoded.items)
         users = rows_of(encoded.users, batch.users)
         positive, negative = rows_of(encoded.items, batch.pair_items).chunk(2)
         terms = {"feedback": bpr(pair_scores(users, positive), pair_scores(users, negative))}

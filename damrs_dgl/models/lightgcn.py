@@ -8,13 +8,13 @@ from typing import ClassVar
 from pydantic import Field
 
 from damrs_dgl.models.base import Encoded, ModelConfig, ModelInputs
-from damrs_dgl.models.bpr import BPRConfig, BPRModel
+from damrs_dgl.models.bpr import BPRModel, HardestNegativeConfig
 from damrs_dgl.models.core.ranges import AUTHORS, AUTHORS_TRAINING, LEARNING_RATES, Range, Space
 from damrs_dgl.models.layers.propagation import UserItemConvolution
 from damrs_dgl.models.registry import register
 
 
-class LightGCNConfig(BPRConfig):
+class LightGCNConfig(HardestNegativeConfig):
     """The keys of LightGCN."""
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {

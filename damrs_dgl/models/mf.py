@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from damrs_dgl.models.base import ModelConfig
-from damrs_dgl.models.bpr import BPRConfig, BPRModel
+from damrs_dgl.models.bpr import BPRModel, HardestNegativeConfig
 from damrs_dgl.models.core.ranges import AUTHORS, AUTHORS_TRAINING, LEARNING_RATES, Range, Space
 from damrs_dgl.models.registry import register
 
 
-class MFConfig(BPRConfig):
+class MFConfig(HardestNegativeConfig):
     """The keys of MF."""
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {

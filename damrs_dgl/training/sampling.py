@@ -1,4 +1,4 @@
-"""Batches of observed pairs, each with a sampled negative item where the model wants one, from a seeded generator."""
+"""Batches of observed pairs, each with sampled negative items where the model wants them, from a seeded generator."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class UnknownItems:
 
 
 class PairSampler:
-    """Shuffled observations in batches, each with a uniform item that its user has not interacted with in training.
+    """Shuffled observations in batches, each with uniform items that its user has not interacted with in training.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class PairSampler:
         left out: no negative exists for them. Where they have weights, an epoch takes a pair with that probability.
     num_items: |I|.
     batch_size: pairs per step; the last batch of an epoch may be smaller.
-    num_negatives: 1, or 0 for pairs alone.
+    num_negatives: how many such items a pair has; 0: pairs alone.
     extra: what else a batch holds, drawn on the CPU (`RankingModel.sample_extra`).
     device: where the batches go. Everything is drawn on the CPU, so that every device sees the same batches.
 
@@ -120,6 +120,7 @@ class PairSampler:
             users = torch.div(keys, self.num_items, rounding_mode="floor")
             positive = keys - users * self.num_items
             negative = self.unknown.draw(users, generator) if self.num_negatives else None
+            more = [self.unknown.draw(users, generator) for _ in range(self.num_negatives - 1)]
             extra = self.extra(users, positive, negative, generator)
             yield Batch(
                 self._send(users),
@@ -127,6 +128,7 @@ class PairSampler:
                 None if negative is None else self._send(negative),
                 step_generator or generator,
                 {name: self._send(value) for name, value in extra.items()},
+                self._send(torch.stack(more)) if more else None,
             )
 
     def _send(self, tensor: Tensor) -> Tensor:

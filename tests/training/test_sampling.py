@@ -185,6 +185,18 @@ def test_pairs_alone() -> None:
         make_sampler([], 2, num_negatives=0)
 
 
+def test_more_negatives_are_unknown_too_and_differ() -> None:
+    pairs = random_pairs(0)
+    batches = list(make_sampler(pairs, 40, batch_size=64, num_negatives=3).epoch(seeded()))
+    known = {(user, item) for user, item in pairs}
+    for batch in batches:
+        assert batch.more_negatives is not None and batch.more_negatives.shape == (2, len(batch.users))
+        columns = [negatives_of(batch), *batch.more_negatives]
+        assert not known & {(int(u), int(i)) for column in columns for u, i in zip(batch.users, column, strict=True)}
+        assert not any(torch.equal(columns[0], other) for other in columns[1:])
+    assert next(make_sampler(pairs, 40).epoch(seeded())).more_negatives is None
+
+
 def test_repeated_pairs_count_once() -> None:
     for negatives in (0, 1):
         (batch,) = make_sampler([(0, 1), (0, 1), (0, 0)], 3, num_negatives=negatives).epoch(seeded())

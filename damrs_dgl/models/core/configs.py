@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import Field, SerializeAsAny
 
-from damrs_dgl.settings import Section
+from damrs_dgl.settings import Count, Section
 
 
 class ModelConfig(Section):
@@ -85,6 +85,13 @@ class PresetTableConfig(PresetConfig, TableConfig):
     """Both."""
 
 
+Negatives = Annotated[
+    Count,
+    Field(
+        description="Sampled items a click, of which it is ranked above the one that scores highest (Zhang et al., "
+        "SIGIR 2013); 1: above any"
+    ),
+]
 Backbone = TypeVar("Backbone", bound=ModelConfig)
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
@@ -59,7 +60,7 @@ class Batch:
 
     users, positive_items [B]: observed pairs.  negative_items [B]: an item for each that its user has not met, or None
     where the system takes pairs only.  generator: all randomness of the step, on the training device.
-    extra: what the system's `sample_extra` drew.
+    extra: what the system's `sample_extra` drew.  more_negatives [S - 1, B]: more such items, where it wants S > 1.
     """
 
     users: Tensor
@@ -67,6 +68,21 @@ class Batch:
     negative_items: Tensor | None
     generator: torch.Generator
     extra: Mapping[str, Tensor] = field(default_factory=dict)
+    more_negatives: Tensor | None = None
+
+    @torch.no_grad()
+    def with_hardest_negatives(self, users: Tensor, items: Tensor) -> Batch:
+        """The batch with that of each pair's sampled items which these vectors [U, d], [I, d] score highest.
+
+        Dynamic negative sampling (Zhang et al., SIGIR 2013). With one sampled item a pair, the batch itself.
+        """
+        if self.more_negatives is None or self.negative_items is None:
+            return self
+        sampled = torch.stack([self.negative_items, *self.more_negatives])
+        rows = embedding(self.users, users)
+        scores = torch.stack([(rows * embedding(column, items)).sum(-1) for column in sampled])
+        hardest = sampled.gather(0, scores.argmax(0, keepdim=True))[0]
+        return replace(self, negative_items=hardest, more_negatives=None)
 
     @cached_property
     def pair_items(self) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from damrs_dgl.models.base import Backbone, WrapperConfig
+from damrs_dgl.models.core.configs import Negatives
 from damrs_dgl.models.core.ranges import AUTHORS_TRAINING
 from damrs_dgl.models.registry import find_model
 from damrs_dgl.settings import Count
@@ -83,6 +84,7 @@ class DAMRSConfig(WrapperConfig[Backbone]):
         description="A click is ranked above one sampled item (equation 8), or above many at once, by a softmax that f "
         "weighs; g has no place there",
     )
+    negatives: Negatives = 1
     candidates: Annotated[Count, Field(ge=2)] = Field(
         default=1024, description="softmax: how many of a batch's distinct items, sampled, each click is ranked above"
     )

@@ -62,6 +62,7 @@ class DAMRS(WrapperModel):
         super().__init__(inputs, config)
         names = item_relations(inputs.graph)
         self.variant = VARIANTS[config.variant]
+        self.num_negatives = 1 if config.feedback == "softmax" else config.negatives
         self.relation_names = tuple(names)
         self.relations = nn.ModuleList(make_relation(inputs.graph, name, inputs.device) for name in names)
         self.num_items = inputs.num_items

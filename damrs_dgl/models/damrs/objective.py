@@ -31,11 +31,16 @@ def ranking_terms(
     if batch.negative_items is None:
         raise TypeError("DA-MRS ranks observed items above sampled ones: a batch needs negative items")
     users = embedding(batch.users, vectors.users)
-    positive, negative = embedding(batch.pair_items, vectors.items).chunk(2)
+    ranked = batch.with_hardest_negatives(vectors.users, vectors.items)
+    positive, negative = embedding(ranked.pair_items, vectors.items).chunk(2)
     positive_scores, negative_scores = pair_scores(users, positive), pair_scores(users, negative)
     f, g = torch.ones_like(positive_scores), torch.zeros_like(positive_scores)
     if config.denoised_bpr:
-        f, g = confidences(config, variant, vectors, batch, users, negative_scores)
+        # y_n is of random items: the first of each pair's.
+        random_scores = negative_scores
+        if ranked is not batch:
+            random_scores = pair_scores(users, embedding(batch.negative_items, vectors.items)).detach()
+        f, g = confidences(config, variant, vectors, batch, users, random_scores)
         f, g = torch.ones_like(f).lerp(f, share), share * g
     if config.feedback == "softmax":
         candidates = batch.extra["candidates"]
@@ -48,8 +53,8 @@ def ranking_terms(
     terms = {"feedback": loss}
     if config.regularization:
         if variant.regularize_inputs:
-            items = embedding(batch.pair_items, vectors.item_input)
-            held = squared_norm(embedding(batch.users, vectors.user_input), items)
+            items = embedding(ranked.pair_items, vectors.item_input)
+            held = squared_norm(embedding(ranked.users, vectors.user_input), items)
         else:
             held = norm_sum(users, positive, negative)
         terms["regularization"] = config.regularization * held
