@@ -38,6 +38,7 @@ class LightGCN(BPRModel):
     search_space: ClassVar[Space] = {
         **LEARNING_RATES,
         "model.num_layers": (1, 2, 3, 4),
+        "model.negatives": (1, 2, 4),
         "model.regularization": Range(1e-6, 0.01, log=True),
     }
     grid: ClassVar[Space] = {**AUTHORS, "model.num_layers": (1, 2, 3)}

@@ -39,6 +39,7 @@ class MF(BPRModel):
         **LEARNING_RATES,
         "model.regularization": Range(1e-5, 2.0, log=True),
         "model.dim": (64, 128, 256),
+        "model.negatives": (1, 2, 4),
     }
     grid: ClassVar[Space] = {**AUTHORS, "model.regularization": (2.0, 1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5)}
     citation = "Rendle et al., BPR: Bayesian personalized ranking from implicit feedback, UAI 2009"

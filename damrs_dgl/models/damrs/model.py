@@ -40,6 +40,7 @@ class DAMRS(WrapperModel):
         "model.relation_weight": Range(1e-4, 1.0, log=True),
         "model.temperature": Range(0.05, 1.0, log=True),
         "model.relation_k": (5, 10, 20),
+        "model.negatives": (1, 2, 4),
     }
     grid: ClassVar[Space] = {
         "model.variant": ("authors",),
