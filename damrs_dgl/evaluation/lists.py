@@ -34,7 +34,7 @@ class RankedLists:
     """The lists of the users that metrics are averaged over, those with relevant items and a training interaction.
 
     users: int64 [n], ascending.
-    items: int64 [n, K], best first; a user with fewer candidates than K has -1 at the end.
+    items: int64 [n, K], best first, K no more than there are items; a user with fewer candidates has -1 at the end.
     hits: bool [n, K], whether the item at each rank is relevant.
     num_relevant: int64 [n], how many items were to be found, at least 1.
     All are on the CPU.

@@ -6,7 +6,8 @@ With h_r in {0, 1} whether the item at rank r (from 1) is relevant and n the num
 * ndcg@K = sum_{r<=K} h_r / log2(r + 1)  over  sum_{r<=min(n, K)} 1 / log2(r + 1)
 * map@K = sum_{r<=K} h_r * precision@r / min(n, K)
 
-Memory is [users, max K], whatever the number of items. Sums and means are float64.
+Memory is [users, max K], whatever the number of items, and never more than [users, items]: behind the last item no list
+has a hit. Sums and means are float64.
 """
 
 from __future__ import annotations
@@ -63,18 +64,21 @@ def hit_matrix(ranked_items: Tensor, users: Tensor, relevant: UserItems) -> Tens
 def per_user_metrics(hits: Tensor, num_relevant: Tensor, ks: Sequence[int]) -> dict[str, Tensor]:
     """Every metric of every user: {"recall@5": float64 [n], ...}.
 
-    ``hits`` is bool [n, K] with K >= max(ks), ``num_relevant`` int64 [n], each at least 1; else ``DataError``.
+    ``hits`` is bool [n, K] with K >= max(ks), or a column for each item where those are fewer; ``num_relevant`` int64
+    [n], each at least 1; else ``DataError``.
     """
     ks = _check_ks(ks)
-    if hits.dim() != 2 or hits.shape[1] < ks[-1] or num_relevant.shape != hits.shape[:1]:
+    needed = min(ks[-1], int(num_relevant.max())) if num_relevant.numel() else 1
+    if hits.dim() != 2 or hits.shape[1] < needed or num_relevant.shape != hits.shape[:1]:
         raise DataError(
-            f"hits must be [n, {ks[-1]} or more] and num_relevant [n], "
+            f"hits must be [n, {needed} or more] and num_relevant [n], "
             f"got {list(hits.shape)} and {list(num_relevant.shape)}"
         )
     if len(num_relevant) and int(num_relevant.min()) < 1:
         raise DataError("a user without a relevant item has no metrics", fix="leave such users out")
-    ranks = torch.arange(1, ks[-1] + 1, dtype=torch.float64, device=hits.device)
-    gains = hits[:, : ks[-1]].double()
+    width = min(ks[-1], hits.shape[1])
+    ranks = torch.arange(1, width + 1, dtype=torch.float64, device=hits.device)
+    gains = hits[:, :width].double()
     found = gains.cumsum(1)
     discounts = 1.0 / torch.log2(ranks + 1.0)
     discounted = (gains * discounts).cumsum(1)
@@ -83,11 +87,11 @@ def per_user_metrics(hits: Tensor, num_relevant: Tensor, ks: Sequence[int]) -> d
     relevant = num_relevant.to(hits.device)
     result = {}
     for k in ks:
-        reachable = relevant.clamp(max=k)
-        result[f"recall@{k}"] = found[:, k - 1] / relevant
-        result[f"precision@{k}"] = found[:, k - 1] / k
-        result[f"ndcg@{k}"] = discounted[:, k - 1] / ideal[reachable - 1]
-        result[f"map@{k}"] = precisions[:, k - 1] / reachable
+        last, reachable = min(k, width) - 1, relevant.clamp(max=k)
+        result[f"recall@{k}"] = found[:, last] / relevant
+        result[f"precision@{k}"] = found[:, last] / k
+        result[f"ndcg@{k}"] = discounted[:, last] / ideal[reachable - 1]
+        result[f"map@{k}"] = precisions[:, last] / reachable
     return {f"{metric}@{k}": result[f"{metric}@{k}"] for metric in METRICS for k in ks}
 
 
@@ -158,12 +162,15 @@ def ranked_lists(
     trained_users: Any = None,
     block_size: int = 256,
 ) -> RankedLists:
-    """The lists that :func:`evaluate_ranking` averages over, k items long, by any scorer; its arguments, its errors."""
+    """The lists that :func:`evaluate_ranking` averages over, by any scorer; its arguments, its errors.
+
+    They are k items long, or as long as there are items.
+    """
     num_users, num_items = scorer.num_users, scorer.num_items
     found = _rows(relevant, num_users, num_items, "relevant")
     left_out = None if seen is None else _rows(seen, num_users, num_items, "seen")
     users = _averaged_users(found, left_out, trained_users)
-    items = rank_scorer(scorer, k, seen=left_out, users=users, block_size=block_size).items.cpu()
+    items = rank_scorer(scorer, min(k, num_items), seen=left_out, users=users, block_size=block_size).items.cpu()
     return RankedLists(users, items, hit_matrix(items, users, found), found.counts()[users])
 
 

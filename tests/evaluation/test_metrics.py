@@ -18,7 +18,7 @@ from damrs_dgl.evaluation import metrics as module
 from damrs_dgl.evaluation.metrics import evaluate_ranking, hit_matrix, per_user_metrics, ranking_metrics
 from damrs_dgl.user_items import UserItems
 
-KS = [1, 3, 5, 40]
+KS = [1, 3, 5, 40, 10**12]  # the last is longer than any list that fits in memory
 
 
 def slow_evaluation(
@@ -172,7 +172,9 @@ def test_hit_matrix_ignores_padding_and_items_of_other_users() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     hits = torch.zeros(2, 3, dtype=torch.bool)
     with pytest.raises(DataError, match=r"\[n, 5 or more\]"):
-        per_user_metrics(hits, torch.tensor([1, 1]), [5])
+        per_user_metrics(hits, torch.tensor([1, 9]), [5])
+    with pytest.raises(DataError, match=r"\[n, 4 or more\]"):
+        per_user_metrics(hits, torch.tensor([4, 1]), [5])
     with pytest.raises(DataError, match="without a relevant item"):
         per_user_metrics(hits, torch.tensor([1, 0]), [2])
     with pytest.raises(DataError, match=r"1 or more, got \[5, 0\]"):
