@@ -13,12 +13,13 @@ from damrs_dgl.errors import DataError
 _SCAN_VALUES = 1 << 22  # values looked at in one go: 16 MiB of float32
 
 
-def as_features(values: Any, *, where: str) -> tuple[ModalityFeatures, list[Finding]]:
+def as_features(values: Any, *, where: str, beyond: np.ndarray | None = None) -> tuple[ModalityFeatures, list[Finding]]:
     """Check one modality's array [I, D] and find its rows without content.
 
     float16 and float32 arrays are used as they are (a memory map stays one); other numbers are copied to float32 with a
-    Finding. A row with NaN, infinity or null, or all zero, counts as missing. Raises DataError for a wrong shape or
-    type.
+    Finding. A row with NaN, infinity or null, a number beyond float32's range, or all zero, counts as missing.
+    `beyond` bool [I]: rows with such a number, of an array that `converted` has made. Raises DataError for a wrong
+    shape or type.
     """
     array = _as_numpy(values, where)
     if array.ndim != 2 or array.shape[1] == 0:
@@ -28,12 +29,30 @@ def as_features(values: Any, *, where: str) -> tuple[ModalityFeatures, list[Find
     findings: list[Finding] = []
     if array.dtype not in (np.float16, np.float32) or not array.dtype.isnative:
         findings.append(Finding(f"{array.dtype} features", len(array), where, "converted to float32"))
-        array = _to_float32(array)
+        array, beyond = converted(array)
+    if beyond is None:
+        beyond = np.zeros(len(array), dtype=bool)
     not_finite, all_zero = _scan(array)
-    for kind, rows in (("rows with NaN, infinity or null", not_finite), ("all-zero rows", all_zero)):
+    for kind, rows in (
+        ("rows with NaN, infinity or null", not_finite & ~beyond),
+        ("rows with numbers beyond float32's range", beyond),
+        ("all-zero rows", all_zero),
+    ):
         if rows.any():
             findings.append(Finding(kind, int(rows.sum()), where, "treated as missing"))
     return ModalityFeatures(array, not_finite | all_zero), findings
+
+
+def converted(array: np.ndarray, dtype: type[np.floating] = np.float32) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers [I, D] as floats of another type, and bool [I]: rows with one beyond its range, then infinity."""
+    floats, beyond = np.empty(array.shape, dtype), np.zeros(len(array), dtype=bool)
+    step = _block_rows(array)
+    with np.errstate(over="ignore"):
+        for start in range(0, len(array), step):
+            block = slice(start, start + step)
+            floats[block] = array[block]
+            beyond[block] = (np.isinf(floats[block]) & np.isfinite(array[block])).any(axis=1)
+    return floats, beyond
 
 
 def _as_numpy(values: Any, where: str) -> np.ndarray:
@@ -52,15 +71,6 @@ def _as_numpy(values: Any, where: str) -> np.ndarray:
 
 def _block_rows(array: np.ndarray) -> int:
     return max(1, _SCAN_VALUES // array.shape[1])
-
-
-def _to_float32(array: np.ndarray) -> np.ndarray:
-    converted = np.empty(array.shape, dtype=np.float32)
-    step = _block_rows(array)
-    with np.errstate(over="ignore"):  # beyond float32 becomes infinity, which the scan then reports
-        for start in range(0, len(array), step):
-            converted[start : start + step] = array[start : start + step]
-    return converted
 
 
 def _scan(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

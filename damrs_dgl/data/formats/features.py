@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from damrs_dgl.data.content import as_features
+from damrs_dgl.data.content import as_features, converted
 from damrs_dgl.data.formats.columnar import readable_parquet
 from damrs_dgl.data.formats.files import exists, require_file
 from damrs_dgl.data.formats.pandas_index import index_columns
@@ -33,13 +33,15 @@ def open_parquet(
         table = _read_table(file, schema, id_column, columns)
         table[id_column].validate(full=True)  # text that is not UTF-8
     if len(columns) == 1 and _is_list(schema.field(columns[0]).type):
-        values = _stack_lists(table[columns[0]], f"{file.name}: {columns[0]}")
+        values, beyond = _stack_lists(table[columns[0]], f"{file.name}: {columns[0]}")
     else:
         dtype = np.float16 if all(schema.field(name).type == pa.float16() for name in columns) else np.float32
-        values = np.empty((len(table), len(columns)), dtype=dtype)
+        values, beyond = np.empty((len(table), len(columns)), dtype=dtype), np.zeros(len(table), dtype=bool)
         for position, name in enumerate(columns):
-            values[:, position] = table[name].to_numpy()
-    content, findings = as_features(values, where=file.name)
+            floats, over = converted(table[name].to_numpy()[:, None], dtype)
+            values[:, position] = floats[:, 0]
+            beyond |= over
+    content, findings = as_features(values, where=file.name, beyond=beyond)
     return content, table[id_column], [*notes, *findings]
 
 
@@ -131,8 +133,8 @@ def _read_plain_lists(file: Path, name: str) -> pa.ChunkedArray:
         return pa.chunked_array([batch.column(name).cast(kind) for batch in batches], kind)
 
 
-def _stack_lists(column: pa.ChunkedArray, where: str) -> np.ndarray:
-    """Lists of one length as [n, D], null lists as NaN rows."""
+def _stack_lists(column: pa.ChunkedArray, where: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Lists of one length as [n, D], null lists as NaN rows; and which rows have a number beyond float32's range."""
     lists = column.combine_chunks()
     value_type = lists.type.value_type
     if not _is_number(value_type):
@@ -159,7 +161,7 @@ def _stack_lists(column: pa.ChunkedArray, where: str) -> np.ndarray:
         )
     dtype = np.float16 if value_type == pa.float16() else np.float32
     if present.all() and flat.null_count == 0 and value_type in (pa.float16(), pa.float32()):
-        return flat.to_numpy().reshape(-1, width)
-    values = np.full((len(lists), width), np.nan, dtype=dtype)
-    values[present] = flat.to_numpy(zero_copy_only=False).reshape(-1, width)
-    return values
+        return flat.to_numpy().reshape(-1, width), None
+    values, beyond = np.full((len(lists), width), np.nan, dtype=dtype), np.zeros(len(lists), dtype=bool)
+    values[present], beyond[present] = converted(flat.to_numpy(zero_copy_only=False).reshape(-1, width), dtype)
+    return values, beyond

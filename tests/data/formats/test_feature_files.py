@@ -33,9 +33,13 @@ def test_other_numbers_are_converted(tmp_path: Path, kind: str) -> None:
 
 
 def test_beyond_float32_is_missing(tmp_path: Path) -> None:
-    np.save(tmp_path / "v.npy", np.array([[1e300, 1], [1, 1]]))
-    features, _ = open_npy(tmp_path / "v.npy")
-    assert features.missing.tolist() == [True, False]
+    np.save(tmp_path / "v.npy", np.array([[1e300, 1], [1, 1], [np.inf, 1]]))
+    features, findings = open_npy(tmp_path / "v.npy")
+    assert features.missing.tolist() == [True, False, True]
+    assert [str(finding) for finding in findings[1:]] == [
+        "v.npy: 1 rows with NaN, infinity or null (treated as missing)",
+        "v.npy: 1 rows with numbers beyond float32's range (treated as missing)",
+    ]
 
 
 def test_scan_in_blocks_is_the_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -232,6 +232,26 @@ def test_vectors_of_a_fixed_size_are_read_as_any_others(tmp_path: Path, kind: pa
     assert found[2] == [Finding("rows with NaN, infinity or null", 4, "fixed.parquet", "treated as missing")]
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"vector": [[1e300, 1.0], [1.0, 1.0], [np.inf, 1.0]]},
+        {"vector": [[1e300, 1.0], [1.0, 1.0], None]},
+        {"x": [-1e300, 1.0, 1.0], "y": [1.0, 1.0, None]},
+    ],
+    ids=["lists", "lists and a null", "columns"],
+)
+def test_numbers_beyond_float32_are_called_so(tmp_path: Path, columns: dict[str, list[object]]) -> None:
+    vectors(tmp_path, list("abc"), **columns)
+    features, _, findings = open_parquet(tmp_path / "v.parquet", id_column="item")
+    assert features.missing.tolist() == [True, False, True]
+    assert [str(finding) for finding in findings] == [
+        "v.parquet: 1 rows with NaN, infinity or null (treated as missing)",
+        "v.parquet: 1 rows with numbers beyond float32's range (treated as missing)",
+    ]
+
+
 @pytest.mark.parametrize("ids", [[], ["a", "b"]], ids=["no row", "no vector"])
 def test_no_vector_of_a_fixed_size(tmp_path: Path, ids: list[str]) -> None:
     vectors(tmp_path, ids, vector=pa.array([None] * len(ids), pa.list_(pa.float32(), 2)))
