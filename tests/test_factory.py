@@ -138,7 +138,7 @@ def test_data_without_content_are_refused_whatever_needs_it(
     """Data in memory, beside a recipe whose [data] has modalities."""
     bare = data.replace(features={})
     own = with_values(load_recipe("demo"), {"model": model})
-    with pytest.raises(RecipeError, match=f"{who} needs content, and the data have no modality"):
+    with pytest.raises(RecipeError, match=f"{who} needs content, and there is no modality in the data"):
         model_of(own, bare, build_recipe_graph(own, bare).graph)
 
 

@@ -323,6 +323,9 @@ WRONG: dict[str, Any] = {
         "model__name": "slmrec",
         "model__left_out": ["visul"],
     },
+    'model.name = "vbpr" needs content, and there is no modality in [data.modalities]': {
+        "recipe": {"data": {"format": "synthetic", "modalities": {}}, "model": {"name": "vbpr"}},
+    },
     'model.left_out = ["visual"] leaves slmrec without a modality': {
         "model__name": "slmrec",
         "model__left_out": ["visual"],

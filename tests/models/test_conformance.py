@@ -207,7 +207,7 @@ def test_any_number_of_modalities(keys: dict[str, object], modalities: tuple[str
     data = small_shop(modalities)
     wrapped = models().get(str(keys.get("model.backbone")))
     if not modalities and any(m.needs_content for m in (models()[str(keys["model.name"])], wrapped) if m):
-        with pytest.raises(RecipeError, match="needs content, and the data have no modality"):
+        with pytest.raises(RecipeError, match="needs content, and there is no modality in the data"):
             trainer_of(keys, data)
         return
     assert torch.isfinite(all_scores(trained(keys, data, training__epochs=1))).all()

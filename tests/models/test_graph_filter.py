@@ -161,7 +161,7 @@ def test_data_without_content_leaves_its_parts_out() -> None:
     data = tiny_dataset(())
     keys = {"content": 0.0, "cross": 0.0, "rank": RANK}
     assert np.allclose(all_scores(fitted(data, rank=RANK, cross=0.5)), all_scores(fitted(data, **keys)), atol=1e-6)
-    with pytest.raises(RecipeError, match="needs content, and the data have no modality"):
+    with pytest.raises(RecipeError, match="needs content, and there is no modality in the data"):
         fitted(data, linear=0.0, lowpass=0.0)
 
 

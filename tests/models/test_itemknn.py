@@ -58,7 +58,7 @@ def test_scores_are_sums_over_the_nearest(
 
 @pytest.mark.parametrize("source", ["content", "both"])
 def test_content_is_asked_for_where_it_is_used(source: str) -> None:
-    with pytest.raises(RecipeError, match="needs content, and the data have no modality"):
+    with pytest.raises(RecipeError, match="needs content, and there is no modality in the data"):
         build("itemknn", tiny_dataset(()), source=source)
     build("itemknn", tiny_dataset(()))
 

@@ -164,9 +164,9 @@ def test_one_mistake_is_one_line(override: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["model.name=vbpr"], 'model.name = "vbpr" needs content, and the data have no modality'),
+        (["model.name=vbpr"], 'model.name = "vbpr" needs content, and there is no modality in [data.modalities]'),
         (["model.backbone=vbpr"], 'model.backbone = "vbpr" needs content'),
-        (["graphs.behavior=false"], "needs an item-item graph: graphs.behavior = false and no modality"),
+        (["graphs.behavior=false"], "needs an item-item graph: graphs.behavior = false, and there is no modality"),
     ],
 )
 def test_models_that_need_content(overrides: list[str], message: str) -> None:

@@ -29,6 +29,7 @@ def unmet(
     behavior: bool,
     written: Mapping[str, Any],
     absent: Collection[str] = (),
+    named_in: str = "the data",
 ) -> Iterator[Mistake]:
     """What a system, or one inside it, needs or names and the data do not have.
 
@@ -38,17 +39,18 @@ def unmet(
     behavior: whether the graphs relate items by clicks.
     written: the recipe's table as the user has it, whose keys a mistake is about.
     absent: modalities that the data lack and keys may name all the same.
+    named_in: where the modalities are from, in the words of a mistake; data in memory may have others than a recipe.
     """
     for place, part in config.parts():
         model, own, asked = find_model(part.name), (*place, "name"), part.asks_for_content()
         shown = f"{'.'.join(place if len(place) > 1 else own)} = {toml_value(part.name)}"
         if not modalities and (model.needs_content or asked):
-            what = f"{shown} {asked}".rstrip() + " needs content, and the data have no modality"
-            fix = "give them one ([data.modalities]; `features` in memory), or choose a system that needs none"
+            what = f"{shown} {asked}".rstrip() + f" needs content, and there is no modality in {named_in}"
+            fix = "give the data one ([data.modalities]; `features` in memory), or choose a system that needs none"
             yield Mistake([own, ("data", "modalities")], what, fix)
             continue
         if not modalities and model.needs_item_relations and not behavior:
-            what = f"{shown} needs an item-item graph: graphs.behavior = false and no modality"
+            what = f"{shown} needs an item-item graph: graphs.behavior = false, and there is no modality in {named_in}"
             fix = "name a modality and its file, or write graphs.behavior = true"
             yield Mistake([own, ("graphs", "behavior"), ("data", "modalities")], what, fix)
         given = part.preset_values(part.model_dump())  # for any data: may name more than these have
