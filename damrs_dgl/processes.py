@@ -1,8 +1,14 @@
-"""Which process is which: a number alone is given again after its process has ended."""
+"""Which process is which, for a number alone is given again after its process ended; and one that ends with another.
+
+Nothing heavy is imported here: a process that is started runs `live_with_parent` after some tenths of a second.
+"""
 
 from __future__ import annotations
 
 import os
+import pickle
+import threading
+from multiprocessing import parent_process
 from pathlib import Path
 
 import psutil
@@ -38,3 +44,19 @@ def current() -> tuple[int, str]:
     """The number of this process and when it began."""
     pid = os.getpid()
     return pid, start_mark(pid)
+
+
+def live_with_parent(life: bytes, *given: object) -> None:
+    """Call a pickled function in a process of `multiprocessing`, which ends at once when the one that started it does.
+
+    It is unpickled when that is taken care of: what it imports may take many seconds.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    pickle.loads(life)(*given)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

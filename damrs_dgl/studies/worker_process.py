@@ -6,13 +6,14 @@ It ignores Ctrl-C, which is for the process that started it, and ends with that 
 from __future__ import annotations
 
 import json
-import os
+import pickle
 import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from functools import partial
+from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import torch
 
 from damrs_dgl.errors import DamrsError, DataError, InternalError
 from damrs_dgl.factory import load_dataset
+from damrs_dgl.processes import live_with_parent
 from damrs_dgl.recipe import recipe_from
 from damrs_dgl.studies.study import Study
 from damrs_dgl.studies.training import one_thread
@@ -38,7 +40,8 @@ class WorkerProcess:
         self.line, theirs = context.Pipe()
         recipe = json.dumps(study.recipe.model_dump(mode="json", exclude_unset=True))
         settings = (recipe, study.dataset.fingerprint(), str(study.folder), str(study.device))
-        self.process = context.Process(target=_live, args=(theirs, work, *settings), daemon=True)
+        life = pickle.dumps(partial(_live, work, *settings))
+        self.process = context.Process(target=live_with_parent, args=(life, theirs), daemon=True)
         with _ctrl_c_ignored():
             self.process.start()
         theirs.close()
@@ -80,9 +83,8 @@ def received(line: Connection) -> Iterator[Any]:
         yield value
 
 
-def _live(line: Connection, work: Work, recipe: str, fingerprint: str, folder: str, device: str) -> None:
+def _live(work: Work, recipe: str, fingerprint: str, folder: str, device: str, line: Connection) -> None:
     """The life of a worker."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     warnings.simplefilter("ignore")  # the process that started this one has said them
 
     def open_study() -> Study:
@@ -107,10 +109,3 @@ def _ctrl_c_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
