@@ -81,19 +81,19 @@ def _command(noises: Sequence[str], ratios: Sequence[float], systems: Sequence[s
 
 
 def _show(workspace: Workspace, rows: Sequence[dict[str, Any]], format: str | None) -> None:
-    """A row per (noise, ratio, model): mean over seeds, its standard error, the change of the mean against ratio 0."""
+    """A row per (noise, ratio, system): mean over seeds, its standard error, the change of the mean against ratio 0."""
     groups: dict[tuple[str, float, str], list[dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault((row["noise"], row["ratio"], row["model"]), []).append(row)
+        groups.setdefault((row["noise"], row["ratio"], row["system"]), []).append(row)
     table: list[list[Any]] = []
-    for (noise, ratio, model), members in groups.items():
-        cells: list[Any] = [noise, f"{100 * ratio:g}%", model]
+    for (noise, ratio, system), members in groups.items():
+        cells: list[Any] = [noise, f"{100 * ratio:g}%", system]
         for metric in HEADLINE:
             values = [row[metric] for row in members if metric in row]
-            before = [row[metric] for row in groups.get((noise, 0.0, model), []) if metric in row]
+            before = [row[metric] for row in groups.get((noise, 0.0, system), []) if metric in row]
             cells.append(mean_text(values))
             cells.append(f"{fmean(values) / fmean(before) - 1:+.1%}" if ratio and values and any(before) else None)
         table.append(cells)
-    columns = ["noise", "ratio", "model", "test Recall@20", "change", "test NDCG@20", "change"]
+    columns = ["noise", "ratio", "system", "test Recall@20", "change", "test NDCG@20", "change"]
     title = f"{workspace.recipe.name}: test metrics under noise{workspace.synthetic_note}"
     workspace.console.table(title, columns, table, keys=3, format=format)

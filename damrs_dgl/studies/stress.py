@@ -27,7 +27,7 @@ def plan_cells(
 
 
 def stress_rows(outcomes: Mapping[Cell, Outcome], noises: Sequence[str]) -> list[dict[str, Any]]:
-    """A row per (model, noise, ratio, seed): every test metric, and the drop of recall and NDCG at 20 against ratio 0.
+    """A row per (system, noise, ratio, seed): every test metric, and the drop of recall and NDCG at 20 against ratio 0.
 
     `clean_candidates_*`: the same where a user's candidates are those of the clean data, whatever was added or removed.
 
@@ -43,7 +43,7 @@ def stress_rows(outcomes: Mapping[Cell, Outcome], noises: Sequence[str]) -> list
     ]
     rows = []
     for cell, outcome in expanded:
-        row: dict[str, Any] = {"model": cell.system, "noise": cell.noise, "ratio": cell.ratio, "seed": cell.seed}
+        row: dict[str, Any] = {"system": cell.system, "noise": cell.noise, "ratio": cell.ratio, "seed": cell.seed}
         rows.append({**row, **_numbers(outcome, clean[cell.system, cell.seed])})
     return rows
 

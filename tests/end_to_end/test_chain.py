@@ -87,8 +87,8 @@ def _check_recommendations(run: Path, tiny: CommandLine) -> None:
 def _check_stress(run: Path) -> None:
     with (run / "stress.csv").open() as lines:
         rows = list(csv.DictReader(lines))
-    assert list(rows[0])[:4] == ["model", "noise", "ratio", "seed"]
-    cells = [(row["model"], row["noise"], float(row["ratio"]), row["seed"]) for row in rows]
+    assert list(rows[0])[:4] == ["system", "noise", "ratio", "seed"]
+    cells = [(row["system"], row["noise"], float(row["ratio"]), row["seed"]) for row in rows]
     assert cells == [(m, "feedback", r, "0") for r in (0.0, 0.1) for m in ("damrs", "backbone")]
     test = json.loads((run / "metrics.json").read_text())["test"]
     assert float(rows[0]["recall@20"]) == test["recall@20"]  # the clean training is the one that `fit` did

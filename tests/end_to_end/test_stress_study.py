@@ -48,7 +48,7 @@ def test_noisy_content_is_nothing_to_a_system_that_reads_none(tiny: CommandLine,
     assert [(cell.system, cell.noise) for cell in trained] == [
         ("lightgcn", "none"), ("itemknn", "none"), ("vbpr", "none"), ("vbpr", "visual"),
     ]  # fmt: skip
-    rows = {(row["model"], float(row["ratio"])): row for row in _rows(tiny.folder)}
+    rows = {(row["system"], float(row["ratio"])): row for row in _rows(tiny.folder)}
     assert rows["lightgcn", 0.2]["recall@20"] == rows["lightgcn", 0.0]["recall@20"]
     assert rows["lightgcn", 0.2]["noise"] == "visual"
 
@@ -85,13 +85,13 @@ def test_finished_trainings_survive_an_interruption(
 
 def test_an_interrupted_study_gives_the_same_numbers(tiny: CommandLine, trained: list[Cell]) -> None:
     tiny.ok(*TWO_MODELS)
-    whole = {(row["model"], row["ratio"]): row["recall@20"] for row in _rows(tiny.folder)}
+    whole = {(row["system"], row["ratio"]): row["recall@20"] for row in _rows(tiny.folder)}
     cells = sorted((tiny.folder / "run" / "cells").glob("*.json"))
     for path in cells[:2]:
         path.unlink()
     tiny.ok(*TWO_MODELS)
     assert len(trained) == 6
-    assert {(row["model"], row["ratio"]): row["recall@20"] for row in _rows(tiny.folder)} == whole
+    assert {(row["system"], row["ratio"]): row["recall@20"] for row in _rows(tiny.folder)} == whole
 
 
 def test_several_noises_ratios_and_seeds(tiny: CommandLine, trained: list[Cell]) -> None:
@@ -182,5 +182,5 @@ def test_lists_of_the_clean_data_s_candidates_stand_beside(tiny: CommandLine) ->
 
 def test_a_table_to_paste(tiny: CommandLine) -> None:
     out = tiny.ok(*TWO_MODELS, "--format", "md").out
-    assert out.splitlines()[0].startswith("| noise | ratio | model | test Recall@20 |")
+    assert out.splitlines()[0].startswith("| noise | ratio | system | test Recall@20 |")
     assert len(out.splitlines()) == 2 + 4

@@ -42,7 +42,7 @@ def fill(run: Path) -> None:
             for name, worth in systems.items():
                 for seed in seeds:
                     drop = ratio * (0.6 if name == "damrs" else 1.2)
-                    row = {"model": name, "noise": noise, "ratio": ratio, "seed": seed, **scores(worth * (1 - drop))}
+                    row = {"system": name, "noise": noise, "ratio": ratio, "seed": seed, **scores(worth * (1 - drop))}
                     stress.append({**row, "drop_recall@20": drop})
     write_csv(run / "stress.csv", stress)
     write_csv(run / "groups.csv", list(_groups(test)))

@@ -75,7 +75,7 @@ def stressed(visual: tuple[float, float], feedback: tuple[float, float]) -> str:
     reached = {("visual", 0.0): (0.2, 0.4), ("visual", 0.1): visual, ("feedback", 0.0): (0.2, 0.4)}
     reached["feedback", 0.2] = feedback
     rows = [
-        {"model": "damrs", "noise": noise, "ratio": ratio, "seed": seed, "recall@20": recall}
+        {"system": "damrs", "noise": noise, "ratio": ratio, "seed": seed, "recall@20": recall}
         for (noise, ratio), values in reached.items()
         for seed, recall in enumerate(values)
     ]

@@ -19,7 +19,7 @@ def make_rows(
     noises: tuple[str, ...] = ("visual",), seeds: tuple[int, ...] = (1, 2), models: int = 2
 ) -> list[dict[str, Any]]:
     return [
-        {"model": f"model {m}", "noise": noise, "ratio": ratio, "seed": seed, "recall@20": value, "ndcg@20": value / 2}
+        {"system": f"model {m}", "noise": noise, "ratio": ratio, "seed": seed, "recall@20": value, "ndcg@20": value / 2}
         for noise in noises
         for m in range(models)
         for seed in seeds
@@ -62,7 +62,7 @@ def test_one_seed_has_no_band_and_a_model_may_lack_a_noise(tmp_path: Path, drawn
     rows = [
         row
         for row in make_rows(("visual", "audio"), seeds=(7,))
-        if (row["model"], row["noise"]) != ("model 1", "audio")
+        if (row["system"], row["noise"]) != ("model 1", "audio")
     ]
     stress_figure(rows, tmp_path / "a.png")
     (figure,) = drawn

@@ -99,7 +99,7 @@ def test_rows_and_what_was_lost() -> None:
     assert [row["drop_recall@20"] for row in rows] == pytest.approx([0, 0.25, 0, -0.25])
     assert rows[1]["drop_ndcg@20"] == pytest.approx(0.25)
     assert "drop_recall@5" not in rows[0]
-    assert list(rows[0])[:4] == ["model", "noise", "ratio", "seed"]
+    assert list(rows[0])[:4] == ["system", "noise", "ratio", "seed"]
     assert (rows[0]["best_epoch"], rows[0]["epochs"], rows[0]["seconds"]) == (2, 3, 1.5)
 
 
@@ -111,7 +111,7 @@ def test_nothing_to_lose_is_no_division_by_zero() -> None:
 def test_a_failed_training_has_its_error_and_a_failed_clean_one_leaves_no_drop() -> None:
     failed = DamrsError("no room", where="here")
     rows = stress_rows({Cell("a"): failed, _noisy("visual"): _scores(0.5)}, ["visual"])
-    assert rows[0] == {"model": "a", "noise": "visual", "ratio": 0.0, "seed": 0, "error": "here: no room"}
+    assert rows[0] == {"system": "a", "noise": "visual", "ratio": 0.0, "seed": 0, "error": "here: no room"}
     assert rows[1]["recall@20"] == 0.5
     assert "drop_recall@20" not in rows[1]
 

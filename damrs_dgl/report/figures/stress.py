@@ -1,4 +1,4 @@
-"""The stress plot: what growing noise does to each model, in the manner of the paper's Figures 3 and 4."""
+"""The stress plot: what growing noise does to each system, in the manner of the paper's Figures 3 and 4."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def stress_figure(
     *,
     subtitle: str | None = None,
 ) -> Path:
-    """Draw a PNG: a row of panels for each kind of noise, a column for each metric, a line for each model.
+    """Draw a PNG: a row of panels for each kind of noise, a column for each metric, a line for each system.
 
     Parameters
     ----------
-    rows: dicts with "model", "noise", "ratio" (0.05 is 5 %), "seed" and the metrics; several seeds of one point become
-        their mean with a band of its standard error (s / sqrt(n), n - 1 in s). Models and noises keep the order they
+    rows: dicts with "system", "noise", "ratio" (0.05 is 5 %), "seed" and the metrics; several seeds of one point become
+        their mean with a band of its standard error (s / sqrt(n), n - 1 in s). Systems and noises keep the order they
         first appear in.
     path: the file to write, whole or not at all.
     subtitle: above the panels, what a reader must know, e.g. "synthetic data".
@@ -47,7 +47,7 @@ def stress_figure(
     file cannot be written.
     """
     _check(rows)
-    noises, models = (_distinct(rows, key) for key in ("noise", "model"))
+    noises, systems = (_distinct(rows, key) for key in ("noise", "system"))
     figure = new_figure(_PANEL_WIDTH * len(HEADLINE), _PANEL_HEIGHT * len(noises) + 1.1)
     panels = figure.subplots(len(noises), len(HEADLINE), squeeze=False, sharex=True, sharey="col")
     ratios = sorted({100 * float(row["ratio"]) for row in rows})
@@ -55,7 +55,7 @@ def stress_figure(
         name, axis = noise_labels(noise)
         for metric, axes in zip(HEADLINE, panel_row, strict=True):
             own = [row for row in rows if str(row["noise"]) == noise]
-            _draw_panel(axes, own, models, metric)
+            _draw_panel(axes, own, systems, metric)
             axes.set_title(fill(name, _TITLE_LETTERS), fontsize=10)
             axes.set_ylabel(f"Test {metric_label(metric)}")
             axes.set_xlabel(axis)
@@ -72,7 +72,7 @@ def _check(rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         raise DataError("there is nothing to draw: no rows", where="stress figure")
     for number, row in enumerate(rows):
-        missing = [key for key in ("model", "noise", "ratio", *HEADLINE) if key not in row]
+        missing = [key for key in ("system", "noise", "ratio", *HEADLINE) if key not in row]
         if missing:
             raise DataError(f"row {number} has no {', '.join(missing)}", where="stress figure")
 
@@ -81,10 +81,10 @@ def _distinct(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
     return list(dict.fromkeys(str(row[key]) for row in rows))
 
 
-def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], models: Sequence[str], metric: str) -> None:
-    """One line a model. A model without rows of this noise has an empty line."""
-    for position, model in enumerate(models):
-        points = points_of([row for row in rows if str(row["model"]) == model], metric)
+def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], systems: Sequence[str], metric: str) -> None:
+    """One line a system. A system without rows of this noise has an empty line."""
+    for position, system in enumerate(systems):
+        points = points_of([row for row in rows if str(row["system"]) == system], metric)
         ratios, means = [point.ratio for point in points], [point.mean for point in points]
         colour = PALETTE[position % len(PALETTE)]
         axes.plot(
@@ -94,7 +94,7 @@ def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], models: Sequence[
             marker=_MARKERS[position % len(_MARKERS)],
             markersize=5,
             linewidth=1.6,
-            label=model,
+            label=system,
         )
         if any(point.error is not None for point in points):
             lower = [point.mean - (point.error or 0.0) for point in points]
