@@ -39,7 +39,7 @@ VALUES = [
     ("training.num_layers=3", "it belongs to another section: write model.num_layers"),
     ("model.backbone.variant=paper", "it belongs to another section: write model.variant"),
     ("model.content_scale=raw", 'model.name = "damrs" has none; a key of '),
-    ("model.backbone.gamma_=2", "allowed there: name, dim, preset, regularization, norm, num_layers"),
+    ("model.backbone.gamma_=2", "allowed there: name, dim, preset, regularization, norm, negatives, num_layers"),
     ("model={name='mf', gamma=3}", 'unknown key model.gamma; model.name = "mf" has none; a key of damrs'),
     ("model={name='mf', backbone='vbpr'}", 'unknown key model.backbone; model.name = "mf" has none; a key of damrs,'),
     ("training.k_core=3", 'unknown key training.k_core; a key of data.format = "tables" only'),
