@@ -157,7 +157,7 @@ class SplitEvaluator:
 
     def __call__(self, scorer: Scorer) -> dict[str, float]:
         lists = self.lists(scorer)
-        return ranking_metrics(lists.hits, lists.num_relevant, self.settings.ks)
+        return ranking_metrics(lists.hits, lists.num_relevant, self.settings.ks, num_items=self.size[1])
 
 
 def excluded_pairs(recipe: Recipe[Any], dataset: MultimodalDataset, split: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,7 +6,7 @@ Nothing heavy is imported here: a process that is started runs `live_with_parent
 from __future__ import annotations
 
 import os
-import pickle
+import pkgutil
 import threading
 from multiprocessing import parent_process
 from pathlib import Path
@@ -46,13 +46,13 @@ def current() -> tuple[int, str]:
     return pid, start_mark(pid)
 
 
-def live_with_parent(life: bytes, *given: object) -> None:
-    """Call a pickled function in a process of `multiprocessing`, which ends at once when the one that started it does.
+def live_with_parent(life: str, *given: object) -> None:
+    """Call the function `module:name` in a process of `multiprocessing`, which ends when the one that started it does.
 
-    It is unpickled when that is taken care of: what it imports may take many seconds.
+    It is imported when that is taken care of, which may take many seconds.
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    pickle.loads(life)(*given)
+    pkgutil.resolve_name(life)(*given)
 
 
 def _end_with_parent() -> None:

@@ -61,14 +61,16 @@ def hit_matrix(ranked_items: Tensor, users: Tensor, relevant: UserItems) -> Tens
     return found & (ranked_items >= 0) & (ranked_items < relevant.span)
 
 
-def per_user_metrics(hits: Tensor, num_relevant: Tensor, ks: Sequence[int]) -> dict[str, Tensor]:
+def per_user_metrics(
+    hits: Tensor, num_relevant: Tensor, ks: Sequence[int], *, num_items: int | None = None
+) -> dict[str, Tensor]:
     """Every metric of every user: {"recall@5": float64 [n], ...}.
 
-    ``hits`` is bool [n, K] with K >= max(ks), or a column for each item where those are fewer; ``num_relevant`` int64
-    [n], each at least 1; else ``DataError``.
+    ``hits`` is bool [n, K] with K >= max(ks), or K >= ``num_items`` where that is given; ``num_relevant`` int64 [n],
+    each at least 1; else ``DataError``.
     """
     ks = _check_ks(ks)
-    needed = min(ks[-1], int(num_relevant.max())) if num_relevant.numel() else 1
+    needed = ks[-1] if num_items is None else min(ks[-1], num_items)
     if hits.dim() != 2 or hits.shape[1] < needed or num_relevant.shape != hits.shape[:1]:
         raise DataError(
             f"hits must be [n, {needed} or more] and num_relevant [n], "
@@ -95,14 +97,16 @@ def per_user_metrics(hits: Tensor, num_relevant: Tensor, ks: Sequence[int]) -> d
     return {f"{metric}@{k}": result[f"{metric}@{k}"] for metric in METRICS for k in ks}
 
 
-def ranking_metrics(hits: Tensor, num_relevant: Tensor, ks: Sequence[int]) -> dict[str, float]:
+def ranking_metrics(
+    hits: Tensor, num_relevant: Tensor, ks: Sequence[int], *, num_items: int | None = None
+) -> dict[str, float]:
     """The means of ``per_user_metrics`` over users: {"recall@5": float, ...}. ``DataError`` where there is no user."""
     if len(hits) == 0:
         raise DataError("no user to average over")
     sums: dict[str, float] = {}
     for start in range(0, len(hits), _USERS_PER_MEAN):
         rows = slice(start, start + _USERS_PER_MEAN)
-        for key, values in per_user_metrics(hits[rows], num_relevant[rows], ks).items():
+        for key, values in per_user_metrics(hits[rows], num_relevant[rows], ks, num_items=num_items).items():
             sums[key] = sums.get(key, 0.0) + float(values.sum())
     return {key: value / len(hits) for key, value in sums.items()}
 
@@ -148,8 +152,9 @@ def evaluate_ranking(
     lists = ranked_lists(
         scorer, ks[-1], relevant=relevant, seen=seen, trained_users=trained_users, block_size=block_size
     )
-    own = per_user_metrics(lists.hits, lists.num_relevant, ks) if per_user else None
-    metrics = ranking_metrics(lists.hits, lists.num_relevant, ks)
+    found, items = (lists.hits, lists.num_relevant, ks), scorer.num_items
+    own = per_user_metrics(*found, num_items=items) if per_user else None
+    metrics = ranking_metrics(*found, num_items=items)
     return RankingResult(metrics, len(lists), own, lists.users if per_user else None)
 
 

@@ -50,9 +50,10 @@ class Judge:
     def __call__(self, scorer: Scorer) -> Judgement:
         """Rank all items for all users once; every number is of these lists."""
         lists = self._evaluator.lists(scorer)
-        test = ranking_metrics(lists.hits, lists.num_relevant, self._ks)
+        items = self._evaluator.size[1]
+        test = ranking_metrics(lists.hits, lists.num_relevant, self._ks, num_items=items)
         beside = list_metrics(lists, self._catalogue, self._ks)
-        own = per_user_metrics(lists.hits, lists.num_relevant, self._ks)
+        own = per_user_metrics(lists.hits, lists.num_relevant, self._ks, num_items=items)
         return Judgement(test, beside.means, lists, {**own, **beside.per_user})
 
 

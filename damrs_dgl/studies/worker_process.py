@@ -6,13 +6,12 @@ It ignores Ctrl-C, which is for the process that started it, and ends with that 
 from __future__ import annotations
 
 import json
-import pickle
+import pkgutil
 import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -40,8 +39,8 @@ class WorkerProcess:
         self.line, theirs = context.Pipe()
         recipe = json.dumps(study.recipe.model_dump(mode="json", exclude_unset=True))
         settings = (recipe, study.dataset.fingerprint(), str(study.folder), str(study.device))
-        life = pickle.dumps(partial(_live, work, *settings))
-        self.process = context.Process(target=live_with_parent, args=(life, theirs), daemon=True)
+        lives = (f"{__name__}:{_live.__name__}", f"{work.__module__}:{work.__qualname__}")
+        self.process = context.Process(target=live_with_parent, args=(*lives, *settings, theirs), daemon=True)
         with _ctrl_c_ignored():
             self.process.start()
         theirs.close()
@@ -83,8 +82,8 @@ def received(line: Connection) -> Iterator[Any]:
         yield value
 
 
-def _live(work: Work, recipe: str, fingerprint: str, folder: str, device: str, line: Connection) -> None:
-    """The life of a worker."""
+def _live(work: str, recipe: str, fingerprint: str, folder: str, device: str, line: Connection) -> None:
+    """The life of a worker; `work`: the `module:name` of a `Work`, imported here."""
     warnings.simplefilter("ignore")  # the process that started this one has said them
 
     def open_study() -> Study:
@@ -95,7 +94,7 @@ def _live(work: Work, recipe: str, fingerprint: str, folder: str, device: str, l
         return study
 
     with one_thread():
-        work(line, open_study)
+        pkgutil.resolve_name(work)(line, open_study)
 
 
 @contextmanager

@@ -172,9 +172,10 @@ def test_hit_matrix_ignores_padding_and_items_of_other_users() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     hits = torch.zeros(2, 3, dtype=torch.bool)
     with pytest.raises(DataError, match=r"\[n, 5 or more\]"):
-        per_user_metrics(hits, torch.tensor([1, 9]), [5])
+        per_user_metrics(hits, torch.tensor([1, 1]), [5])
     with pytest.raises(DataError, match=r"\[n, 4 or more\]"):
-        per_user_metrics(hits, torch.tensor([4, 1]), [5])
+        per_user_metrics(hits, torch.tensor([1, 1]), [5], num_items=4)
+    assert per_user_metrics(hits, torch.tensor([1, 1]), [5], num_items=3)["recall@5"].tolist() == [0, 0]
     with pytest.raises(DataError, match="without a relevant item"):
         per_user_metrics(hits, torch.tensor([1, 0]), [2])
     with pytest.raises(DataError, match=r"1 or more, got \[5, 0\]"):
