@@ -59,7 +59,7 @@ def fit(
     change, of the data, [graphs], [model] or [training], it says what changed and trains anew.
     """
     from damrs_dgl.stages import drop_suspects as without_suspects
-    from damrs_dgl.stages import fit as stage
+    from damrs_dgl.stages import fit_with_metrics as stage
     from damrs_dgl.stages import reweight_suspects as weighed
 
     if drop_suspects is not None and reweight_suspects:

@@ -6,7 +6,7 @@ from damrs_dgl.stages.build_graphs import build_graphs
 from damrs_dgl.stages.compare import compare
 from damrs_dgl.stages.describe import describe
 from damrs_dgl.stages.evaluate import evaluate
-from damrs_dgl.stages.fit import fit
+from damrs_dgl.stages.fit_with_metrics import fit_with_metrics
 from damrs_dgl.stages.groups import groups
 from damrs_dgl.stages.recommend import recommend
 from damrs_dgl.stages.report import report
@@ -25,7 +25,7 @@ __all__ = [
     "describe",
     "drop_suspects",
     "evaluate",
-    "fit",
+    "fit_with_metrics",
     "groups",
     "recommend",
     "report",

@@ -13,7 +13,6 @@ from damrs_dgl.evaluation.metrics import METRICS
 from damrs_dgl.factory import prepare_training
 from damrs_dgl.interrupts import Stopped, signal_of, signals_remembered
 from damrs_dgl.recipe import Recipe
-from damrs_dgl.stages.evaluate import current_metrics
 from damrs_dgl.stages.fit_display import epoch_fields, report_members
 from damrs_dgl.stages.fitted import Fitted, early_best
 from damrs_dgl.stages.tracking import Tracking
@@ -27,27 +26,24 @@ from damrs_dgl.training.trainer import Trainer
 _OF_THE_MODEL = ("metrics", "per_user")  # what they hold is gone with the next epoch
 
 
-def fit(workspace: Workspace, *, restart: bool = False, track: Sequence[str] = ()) -> dict[str, Any]:
-    """Train to early stopping and write `history.csv`, the best weights and `metrics.json`; returns the metrics.
+def fit(workspace: Workspace, tracking: Tracking, *, restart: bool = False) -> None:
+    """Train to early stopping; leaves `history.csv`, the best weights and the workspace's fitted model.
 
     A training that was stopped, by Ctrl-C or worse, goes on after its last full epoch and ends with the same numbers as
     one that was not. What may differ from the first call: `training.epochs`, `training.patience`, everything that no
     training reads ([evaluation], [stress], block sizes), and the device. With any other change, of the data, [graphs],
-    [model] or [training], it starts anew and says what changed. With `restart` it starts anew in any case. `track`:
-    "tensorboard", "mlflow" or both, which then follow the training.
+    [model] or [training], it starts anew and says what changed. With `restart` it starts anew in any case. `tracking`
+    follows the training.
 
     A finished training on a read-only disk is only shown. Raises RunBusyError while another process writes in the run.
     """
-    with Tracking(workspace, track) as tracking, workspace.writing_if_possible("fit") as refusal:
+    with workspace.writing_if_possible("fit") as refusal:
         if refusal is not None and (restart or isinstance(refusal, RunBusyError)):
             raise refusal
         if restart:
             workspace.run.forget(*_OF_THE_MODEL)
             workspace.checkpoints.clear()
         _fit(workspace, refusal, tracking)
-        metrics = current_metrics(workspace)
-        tracking.finish(metrics)
-    return metrics
 
 
 def _fit(workspace: Workspace, refusal: DamrsError | None, tracking: Tracking) -> None:

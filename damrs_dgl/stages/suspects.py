@@ -20,7 +20,7 @@ from damrs_dgl.evaluation.labels import headline
 from damrs_dgl.recipe import Recipe, with_values, written_text
 from damrs_dgl.stages.audit import ClickJudge, audit_refusal
 from damrs_dgl.stages.evaluate import current_metrics
-from damrs_dgl.stages.fit import fit
+from damrs_dgl.stages.fit_with_metrics import fit_with_metrics
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.storage.files import whole_file, write_text
 from damrs_dgl.training.setup import check_weighs_clicks
@@ -98,7 +98,7 @@ def _own_run(
         with whole_file(path) as temporary:
             pq.write_table(table, temporary, store_schema=False)
         write_text(recipe_file, written_text(with_values(recipe, _beside(recipe, folder.absolute()))))
-    metrics = fit(changed, restart=restart, track=track)
+    metrics = fit_with_metrics(changed, restart=restart, track=track)
     _compare(workspace, before, metrics, title)
     command = shlex.join(["damrs-dgl", "--recipe", str(recipe_file), "--run", str(folder), "recommend"])
     console.notice(f"fit: go on with `{command}`; stages behind it in this line are of {workspace.run.path}")
