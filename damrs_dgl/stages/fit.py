@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from damrs_dgl.console import ProgressBar
-from damrs_dgl.errors import DamrsError
 from damrs_dgl.evaluation.labels import validation_column
 from damrs_dgl.evaluation.metrics import METRICS
 from damrs_dgl.factory import prepare_training
@@ -40,75 +39,81 @@ def fit(workspace: Workspace, tracking: Tracking, *, restart: bool = False) -> N
     with workspace.writing_if_possible("fit") as refusal:
         if refusal is not None and (restart or isinstance(refusal, RunBusyError)):
             raise refusal
-        if restart:
-            workspace.run.forget(*_OF_THE_MODEL)
-            workspace.checkpoints.clear()
-        _fit(workspace, refusal, tracking)
+        trainer = prepare_training(
+            workspace.recipe, workspace.dataset, workspace.graph, device=workspace.device, store=workspace.checkpoints
+        )
+        bar = workspace.console.progress("fit", trainer.schedule.epochs, lines_of="epoch")
+        trainer.listeners.append(_EpochReport(workspace, bar))
+        trainer.on_closed_form = bar.step
+        report_members(trainer, workspace.console)
+        _take_up(workspace, trainer, restart=restart)
+        tracking.follow(trainer)
+        if trainer.progress.finished(trainer.schedule):
+            _show_finished(workspace, trainer)
+        elif refusal is not None:
+            raise refusal
+        else:
+            _train(workspace, trainer, bar, restart=restart)
+        workspace.fitted = Fitted(trainer.model, trainer.progress)
 
 
-def _fit(workspace: Workspace, refusal: DamrsError | None, tracking: Tracking) -> None:
-    """Go on with the training or begin it; `refusal`: why nothing can be written, for a training that is not done."""
-    run, console = workspace.run, workspace.console
-    store = workspace.checkpoints
-    changed = run.changes("fit", workspace.fit_parts, store.last_path)
-    trainer = prepare_training(
-        workspace.recipe, workspace.dataset, workspace.graph, device=workspace.device, store=store
-    )
+def _take_up(workspace: Workspace, trainer: Trainer, *, restart: bool) -> None:
+    """Put the trainer where an earlier call left off, and say what keeps it from going on there."""
+    run, console, store = workspace.run, workspace.console, workspace.checkpoints
+    changed = None if restart else run.changes("fit", workspace.fit_parts, store.last_path)
     if changed:
         anew = "weighing anew; members that are as before are kept" if trainer.members else "training anew"
         console.notice(f"fit: {change_text(changed)}, {anew}")
     if workspace.recipe.training.start == "spectral" and not _starts_from_spectrum(trainer):
         console.notice(f'fit: {workspace.recipe.model.name} has no tables that training.start = "spectral" could fill')
-    bar = console.progress("fit", trainer.schedule.epochs, lines_of="epoch")
-    trainer.listeners.append(_EpochReport(workspace, bar))
-    trainer.on_closed_form = bar.step
-    report_members(trainer, console)
+    if restart:
+        return
     trainer.resume()
     if not changed and not trainer.progress.epoch and store.last_path.exists():
         console.notice(f"fit: {store.last_path} is of other settings, training anew")
-    tracking.follow(trainer)
-    if trainer.progress.finished(trainer.schedule):
-        trainer.fit()  # no epoch is left to train: it puts the best weights in place
-        _say_finished(workspace, trainer)
-        write_history(run.history, trainer.progress, validation_columns(workspace.recipe))
-        if run.recorded_parts("history") is not None and run.damaged(
-            "history"
-        ):  # other columns than it was recorded with
-            run.record("history", workspace.fit_parts, run.history)
-    elif refusal is not None:
-        raise refusal
-    else:
-        if trainer.progress.epoch:
-            console.notice(f"fit: resuming after epoch {trainer.progress.epoch}")
-        run.forget("history", *_OF_THE_MODEL)
-        run.record("fit", workspace.fit_parts)
-        with bar:
-            bar.skip(trainer.progress.epoch)
-            _train(trainer)
-        run.record("history", workspace.fit_parts, run.history)
-        monitor, best = trainer.schedule.monitor, trainer.progress.best
-        console.notice(f"fit: {_epochs(trainer)}, validation {monitor} {best[monitor]:.4f} ({run.history})")
-        doubt = early_best(trainer.progress.best_epoch, trainer.progress.epoch, trainer.schedule.epochs)
-        if doubt:
-            console.warning(f"fit: {doubt}")
-    workspace.fitted = Fitted(trainer.model, trainer.progress)
 
 
 def _starts_from_spectrum(trainer: Trainer) -> bool:
     return trainer.model.tables() is not None or any(map(_starts_from_spectrum, trainer.members.values()))
 
 
-def _say_finished(workspace: Workspace, trainer: Trainer) -> None:
+def _show_finished(workspace: Workspace, trainer: Trainer) -> None:
+    """Take up a training of which no epoch is left, and write its history as the recipe asks for it now."""
+    run = workspace.run
+    trainer.fit()  # puts the best weights in place
     asked, trained = trainer.schedule.epochs, trainer.progress.epoch
     more = f"; training.epochs = {asked} asks for fewer, `fit --restart` trains anew" if asked < trained else ""
     workspace.console.notice(f"fit: up to date ({_epochs(trainer)}{more})")
+    write_history(run.history, trainer.progress, validation_columns(workspace.recipe))
+    if run.recorded_parts("history") is not None and run.damaged("history"):  # other columns than it was recorded with
+        run.record("history", workspace.fit_parts, run.history)
+
+
+def _train(workspace: Workspace, trainer: Trainer, bar: ProgressBar, *, restart: bool) -> None:
+    """Train to the end and say how it went; what an earlier training left goes only now, its metrics first."""
+    run, console = workspace.run, workspace.console
+    if trainer.progress.epoch:
+        console.notice(f"fit: resuming after epoch {trainer.progress.epoch}")
+    run.forget("history", *_OF_THE_MODEL)
+    if restart:
+        workspace.checkpoints.clear()
+    run.record("fit", workspace.fit_parts)
+    with bar:
+        bar.skip(trainer.progress.epoch)
+        _train_or_say_what_is_kept(trainer)
+    run.record("history", workspace.fit_parts, run.history)
+    monitor, best = trainer.schedule.monitor, trainer.progress.best
+    console.notice(f"fit: {_epochs(trainer)}, validation {monitor} {best[monitor]:.4f} ({run.history})")
+    doubt = early_best(trainer.progress.best_epoch, trainer.progress.epoch, trainer.schedule.epochs)
+    if doubt:
+        console.warning(f"fit: {doubt}")
 
 
 def _epochs(trainer: Trainer) -> str:
     return f"best epoch {trainer.progress.best_epoch} of {trainer.progress.epoch}"
 
 
-def _train(trainer: Trainer) -> None:
+def _train_or_say_what_is_kept(trainer: Trainer) -> None:
     """Train to the end of the schedule; what stops it says what is kept."""
     try:
         with signals_remembered() as arrived:
