@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
 from damrs_dgl.console import ProgressBar
-from damrs_dgl.evaluation.labels import validation_column
-from damrs_dgl.evaluation.metrics import METRICS
 from damrs_dgl.factory import prepare_training
 from damrs_dgl.interrupts import Stopped, signal_of, signals_remembered
-from damrs_dgl.recipe import Recipe
-from damrs_dgl.stages.fit_display import epoch_fields, report_members
+from damrs_dgl.stages.fit_display import report_epochs
 from damrs_dgl.stages.fitted import Fitted, early_best
+from damrs_dgl.stages.history import History
 from damrs_dgl.stages.tracking import Tracking
 from damrs_dgl.stages.workspace import Workspace
-from damrs_dgl.storage.files import write_csv
 from damrs_dgl.storage.locking import RunBusyError
 from damrs_dgl.storage.run import change_text
 from damrs_dgl.training.schedule import Progress, Schedule
@@ -42,18 +35,17 @@ def fit(workspace: Workspace, tracking: Tracking, *, restart: bool = False) -> N
         trainer = prepare_training(
             workspace.recipe, workspace.dataset, workspace.graph, device=workspace.device, store=workspace.checkpoints
         )
-        bar = workspace.console.progress("fit", trainer.schedule.epochs, lines_of="epoch")
-        trainer.listeners.append(_EpochReport(workspace, bar))
-        trainer.on_closed_form = bar.step
-        report_members(trainer, workspace.console)
+        history = History(workspace)
+        trainer.listeners.append(history)
+        bar = report_epochs(trainer, workspace.console)
         _take_up(workspace, trainer, restart=restart)
         tracking.follow(trainer)
         if trainer.progress.finished(trainer.schedule):
-            _show_finished(workspace, trainer)
+            _show_finished(workspace, trainer, history)
         elif refusal is not None:
             raise refusal
         else:
-            _train(workspace, trainer, bar, restart=restart)
+            _train(workspace, trainer, history, bar, restart=restart)
         workspace.fitted = Fitted(trainer.model, trainer.progress)
 
 
@@ -77,19 +69,16 @@ def _starts_from_spectrum(trainer: Trainer) -> bool:
     return trainer.model.tables() is not None or any(map(_starts_from_spectrum, trainer.members.values()))
 
 
-def _show_finished(workspace: Workspace, trainer: Trainer) -> None:
-    """Take up a training of which no epoch is left, and write its history as the recipe asks for it now."""
-    run = workspace.run
+def _show_finished(workspace: Workspace, trainer: Trainer, history: History) -> None:
+    """Take up a training of which no epoch is left."""
     trainer.fit()  # puts the best weights in place
     asked, trained = trainer.schedule.epochs, trainer.progress.epoch
     more = f"; training.epochs = {asked} asks for fewer, `fit --restart` trains anew" if asked < trained else ""
     workspace.console.notice(f"fit: up to date ({_epochs(trainer)}{more})")
-    write_history(run.history, trainer.progress, validation_columns(workspace.recipe))
-    if run.recorded_parts("history") is not None and run.damaged("history"):  # other columns than it was recorded with
-        run.record("history", workspace.fit_parts, run.history)
+    history.rewrite(trainer.progress)
 
 
-def _train(workspace: Workspace, trainer: Trainer, bar: ProgressBar, *, restart: bool) -> None:
+def _train(workspace: Workspace, trainer: Trainer, history: History, bar: ProgressBar, *, restart: bool) -> None:
     """Train to the end and say how it went; what an earlier training left goes only now, its metrics first."""
     run, console = workspace.run, workspace.console
     if trainer.progress.epoch:
@@ -101,7 +90,7 @@ def _train(workspace: Workspace, trainer: Trainer, bar: ProgressBar, *, restart:
     with bar:
         bar.skip(trainer.progress.epoch)
         _train_or_say_what_is_kept(trainer)
-    run.record("history", workspace.fit_parts, run.history)
+    history.record()
     monitor, best = trainer.schedule.monitor, trainer.progress.best
     console.notice(f"fit: {_epochs(trainer)}, validation {monitor} {best[monitor]:.4f} ({run.history})")
     doubt = early_best(trainer.progress.best_epoch, trainer.progress.epoch, trainer.schedule.epochs)
@@ -129,31 +118,3 @@ def _train_or_say_what_is_kept(trainer: Trainer) -> None:
         kept = f"after epoch {epoch}" if epoch else "before the first epoch was full"
         message = f"fit: stopped {kept}; the same command goes on from there"
         raise Stopped(message, number=signal_of(stop)) from None
-
-
-class _EpochReport:
-    """After each stored epoch: `history.csv` and the progress bar."""
-
-    def __init__(self, workspace: Workspace, bar: ProgressBar) -> None:
-        self.path = workspace.run.history
-        self.validation = validation_columns(workspace.recipe)
-        self.bar = bar
-
-    def __call__(self, progress: Progress, schedule: Schedule) -> None:
-        write_history(self.path, progress, self.validation)
-        self.bar.advance(1, **epoch_fields(progress, schedule))
-
-
-def write_history(path: Path, progress: Progress, validation: Sequence[str]) -> None:
-    """`history.csv`, an epoch a row: the loss and each of its terms, validation scores, seconds.
-
-    The columns are the same after every epoch; the scores are empty where it was not evaluated.
-    """
-    terms = [name for name in progress.history[0] if name not in validation and not name.endswith("seconds")]
-    rows = [{**row, "epoch": int(row["epoch"])} for row in progress.history]
-    write_csv(path, rows, [*terms, *validation, "train_seconds", "seconds"])
-
-
-def validation_columns(recipe: Recipe[Any]) -> list[str]:
-    """Names of the validation scores in `history.csv`."""
-    return [validation_column(f"{metric}@{k}") for metric in METRICS for k in recipe.evaluation.ks]

@@ -19,13 +19,20 @@ def epoch_fields(progress: Progress, schedule: Schedule) -> dict[str, str]:
     return shown
 
 
-def report_members(trainer: Trainer, console: Console) -> None:
-    """Let each system inside the model show a bar of its own while it is fitted, which says which one it is."""
+def report_epochs(trainer: Trainer, console: Console) -> ProgressBar:
+    """The bar of a training, to be used in a ``with`` statement.
+
+    Each system inside the model shows a bar of its own while it is fitted, which says which one it is.
+    """
+    bar = console.progress("fit", trainer.schedule.epochs, lines_of="epoch")
+    trainer.listeners.append(lambda progress, schedule: bar.advance(1, **epoch_fields(progress, schedule)))
+    trainer.on_closed_form = bar.step
     members = trainer.members
     for number, (name, member) in enumerate(members.items(), start=1):
         report = _MemberReport(console, f"fit {name} ({number} of {len(members)})", member)
         member.listeners.append(report)
         member.on_closed_form = report.on_step
+    return bar
 
 
 class _MemberReport:
