@@ -16,11 +16,11 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.left_out import leave_out_file, weigh_clicks
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.errors import DataError, DeviceError, SystemFault, fault_of, refusal
+from damrs_dgl.errors import DataError, DeviceError, RecipeError, SystemFault, fault_of, refusal
 from damrs_dgl.evaluation.lists import RankedLists
 from damrs_dgl.evaluation.metrics import ranked_lists, ranking_metrics
 from damrs_dgl.graphs.build import BuiltGraph, build_graph
-from damrs_dgl.models.base import ModelInputs, RankingModel
+from damrs_dgl.models.base import ClosedFormModel, ModelConfig, ModelInputs, RankingModel
 from damrs_dgl.models.registry import find_model
 from damrs_dgl.models.specification.needs import unmet
 from damrs_dgl.recipe import Recipe
@@ -58,14 +58,27 @@ def build_recipe_graph(recipe: Recipe[Any], dataset: MultimodalDataset, **option
 
 
 def check_data(recipe: Recipe[Any], dataset: MultimodalDataset) -> None:
-    """Raise RecipeError for what the model, or one inside it, needs of the data set's modalities.
+    """Raise RecipeError for what the model, or one inside it, needs of the data: modalities, or clicks without weights.
 
-    These may be others than those that the recipe names: data in memory, or files that need not be there.
+    The modalities may be others than those that the recipe names: data in memory, or files that need not be there.
     """
     absent = recipe.data.modalities if getattr(recipe.data, "optional_modalities", False) else ()
     behavior = recipe.graphs.behavior
     if found := list(unmet(recipe.model, dataset.modalities, behavior=behavior, written={}, absent=absent)):
         raise refusal(found)
+    if dataset.train.weights is not None:
+        check_weighs_clicks(recipe.model)
+
+
+def check_weighs_clicks(config: ModelConfig) -> None:
+    """Raise RecipeError where a system, or one inside it, cannot be trained on weighed clicks (`click_weights`)."""
+    for _, part in config.parts():
+        if issubclass(find_model(part.name), ClosedFormModel) and not part.inside():
+            raise RecipeError(
+                f"{part.name} is computed at once from all clicks and cannot weigh them",
+                where="data.click_weights",
+                fix="take a system that is trained by gradient steps, or leave suspects out with `fit --drop-suspects`",
+            )
 
 
 def build_model(

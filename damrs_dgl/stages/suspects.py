@@ -17,13 +17,13 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.errors import RunError
 from damrs_dgl.evaluation.labels import headline
+from damrs_dgl.factory import check_weighs_clicks
 from damrs_dgl.recipe import Recipe, with_values, written_text
 from damrs_dgl.stages.audit import ClickJudge, audit_refusal
 from damrs_dgl.stages.evaluate import current_metrics
 from damrs_dgl.stages.fit_with_metrics import fit_with_metrics
 from damrs_dgl.stages.workspace import Workspace
 from damrs_dgl.storage.files import whole_file, write_text
-from damrs_dgl.training.setup import check_weighs_clicks
 
 
 def drop_suspects(

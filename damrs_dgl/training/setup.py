@@ -8,7 +8,6 @@ import torch
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.errors import RecipeError
 from damrs_dgl.models.base import ClosedFormModel, ModelConfig, RankingModel
 from damrs_dgl.models.registry import find_model, reads_content
 from damrs_dgl.training.checkpoint import CheckpointStore
@@ -39,8 +38,6 @@ def make_trainer(
     beside it, so that its batches are not those of the same system alone, whose tables were drawn before. Checkpoints
     are in `members/<name>` of the store's folder.
     """
-    if dataset.train.weights is not None:
-        check_weighs_clicks(config)
     configs = {way[-1]: inside for way, inside in config.inside().items()}
     members = {
         name: make_trainer(
@@ -76,17 +73,6 @@ def make_trainer(
         members=members,
         matmul_precision=keys.matmul_precision,
     )
-
-
-def check_weighs_clicks(config: ModelConfig) -> None:
-    """Raise RecipeError where a system, or one inside it, cannot be trained on weighed clicks (`click_weights`)."""
-    for _, part in config.parts():
-        if issubclass(find_model(part.name), ClosedFormModel) and not part.inside():
-            raise RecipeError(
-                f"{part.name} is computed at once from all clicks and cannot weigh them",
-                where="data.click_weights",
-                fix="take a system that is trained by gradient steps, or leave suspects out with `fit --drop-suspects`",
-            )
 
 
 def schedule_of(keys: TrainingKeys, num_interactions: int, config: ModelConfig) -> Schedule:
