@@ -40,12 +40,12 @@ def fit(workspace: Workspace, tracking: Tracking, *, restart: bool = False) -> N
         bar = report_epochs(trainer, workspace.console)
         _take_up(workspace, trainer, restart=restart)
         tracking.follow(trainer)
-        if trainer.progress.finished(trainer.schedule):
-            _show_finished(workspace, trainer, history)
-        elif refusal is not None:
-            raise refusal
-        else:
+        if not trainer.progress.finished(trainer.schedule):
+            if refusal is not None:
+                raise refusal
             _train(workspace, trainer, history, bar, restart=restart)
+        else:
+            _show_finished(workspace, trainer, history)
         workspace.fitted = Fitted(trainer.model, trainer.progress)
 
 
@@ -69,15 +69,6 @@ def _starts_from_spectrum(trainer: Trainer) -> bool:
     return trainer.model.tables() is not None or any(map(_starts_from_spectrum, trainer.members.values()))
 
 
-def _show_finished(workspace: Workspace, trainer: Trainer, history: History) -> None:
-    """Take up a training of which no epoch is left."""
-    trainer.fit()  # puts the best weights in place
-    asked, trained = trainer.schedule.epochs, trainer.progress.epoch
-    more = f"; training.epochs = {asked} asks for fewer, `fit --restart` trains anew" if asked < trained else ""
-    workspace.console.notice(f"fit: up to date ({_epochs(trainer)}{more})")
-    history.rewrite(trainer.progress)
-
-
 def _train(workspace: Workspace, trainer: Trainer, history: History, bar: ProgressBar, *, restart: bool) -> None:
     """Train to the end and say how it went; what an earlier training left goes only now, its metrics first."""
     run, console = workspace.run, workspace.console
@@ -96,6 +87,15 @@ def _train(workspace: Workspace, trainer: Trainer, history: History, bar: Progre
     doubt = early_best(trainer.progress.best_epoch, trainer.progress.epoch, trainer.schedule.epochs)
     if doubt:
         console.warning(f"fit: {doubt}")
+
+
+def _show_finished(workspace: Workspace, trainer: Trainer, history: History) -> None:
+    """Take up a training of which no epoch is left."""
+    trainer.fit()  # puts the best weights in place
+    asked, trained = trainer.schedule.epochs, trainer.progress.epoch
+    more = f"; training.epochs = {asked} asks for fewer, `fit --restart` trains anew" if asked < trained else ""
+    workspace.console.notice(f"fit: up to date ({_epochs(trainer)}{more})")
+    history.rewrite(trainer.progress)
 
 
 def _epochs(trainer: Trainer) -> str:
