@@ -45,7 +45,7 @@ def fit(workspace: Workspace, tracking: Tracking, *, restart: bool = False) -> N
                 raise refusal
             _train(workspace, trainer, history, bar, restart=restart)
         else:
-            _show_finished(workspace, trainer, history)
+            _show_finished(workspace, trainer, history, writable=refusal is None)
         workspace.fitted = Fitted(trainer.model, trainer.progress)
 
 
@@ -58,7 +58,7 @@ def _take_up(workspace: Workspace, trainer: Trainer, *, restart: bool) -> None:
         console.notice(f"fit: {change_text(changed)}, {anew}")
     if workspace.recipe.training.start == "spectral" and not _starts_from_spectrum(trainer):
         console.notice(f'fit: {workspace.recipe.model.name} has no tables that training.start = "spectral" could fill')
-    if restart:
+    if restart or (changed and not trainer.members):
         return
     trainer.resume()
     if not changed and not trainer.progress.epoch and store.last_path.exists():
@@ -89,13 +89,13 @@ def _train(workspace: Workspace, trainer: Trainer, history: History, bar: Progre
         console.warning(f"fit: {doubt}")
 
 
-def _show_finished(workspace: Workspace, trainer: Trainer, history: History) -> None:
+def _show_finished(workspace: Workspace, trainer: Trainer, history: History, *, writable: bool) -> None:
     """Take up a training of which no epoch is left."""
     trainer.fit()  # puts the best weights in place
     asked, trained = trainer.schedule.epochs, trainer.progress.epoch
     more = f"; training.epochs = {asked} asks for fewer, `fit --restart` trains anew" if asked < trained else ""
     workspace.console.notice(f"fit: up to date ({_epochs(trainer)}{more})")
-    history.rewrite(trainer.progress)
+    history.rewrite(trainer.progress, writable=writable)
 
 
 def _epochs(trainer: Trainer) -> str:

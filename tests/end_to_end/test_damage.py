@@ -232,6 +232,23 @@ def test_a_training_of_other_settings_is_not_replaced_without_a_word(fitted: Com
     assert "checkpoint.safetensors is of other settings, training anew" in said
 
 
+def test_a_damaged_checkpoint_of_other_settings_is_in_nobodys_way(fitted: CommandLine) -> None:
+    _append(fitted.folder / "run" / "checkpoint.safetensors")
+    said = fitted.ok("-o", "training.seed=4", "-o", "training.epochs=1", "fit").err
+    assert "fit: training.seed changed, training anew" in said
+
+
+def test_a_training_that_was_killed_before_it_was_noted_as_done_is_noted_later(
+    tiny: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("damrs_dgl.stages.history.History.record", lambda self: None)
+        tiny.ok("fit")
+    assert "no checksum was taken: history.csv" in tiny.ok("verify").err
+    tiny.ok("fit")
+    assert tiny.ok("verify").err == ""
+
+
 def _no_room_for(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     """The disk is full whenever a file with this in its name is to take its place."""
     real = Path.replace  # not os.replace, which Path has taken hold of at import in Python 3.10
