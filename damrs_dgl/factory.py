@@ -16,17 +16,18 @@ from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.left_out import leave_out_file, weigh_clicks
 from damrs_dgl.data.parts import Interactions
 from damrs_dgl.dgl_backend import dgl
-from damrs_dgl.errors import DataError, DeviceError, RecipeError, SystemFault, fault_of, refusal
+from damrs_dgl.errors import DataError, DeviceError, SystemFault, fault_of, refusal
 from damrs_dgl.evaluation.lists import RankedLists
 from damrs_dgl.evaluation.metrics import ranked_lists, ranking_metrics
 from damrs_dgl.graphs.build import BuiltGraph, build_graph
-from damrs_dgl.models.base import ClosedFormModel, ModelConfig, ModelInputs, RankingModel
+from damrs_dgl.models.base import ModelInputs, RankingModel
 from damrs_dgl.models.registry import find_model
 from damrs_dgl.models.specification.needs import unmet
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.scoring import Scorer
 from damrs_dgl.training.checkpoint import CheckpointStore
 from damrs_dgl.training.setup import make_trainer
+from damrs_dgl.training.start import content_smoothing
 from damrs_dgl.training.trainer import Trainer
 from damrs_dgl.user_items import UserItems
 
@@ -63,22 +64,10 @@ def check_data(recipe: Recipe[Any], dataset: MultimodalDataset) -> None:
     The modalities may be others than those that the recipe names: data in memory, or files that need not be there.
     """
     absent = recipe.data.modalities if getattr(recipe.data, "optional_modalities", False) else ()
-    behavior = recipe.graphs.behavior
-    if found := list(unmet(recipe.model, dataset.modalities, behavior=behavior, written={}, absent=absent)):
+    behavior, weighted = recipe.graphs.behavior, dataset.train.weights is not None
+    needs = unmet(recipe.model, dataset.modalities, behavior=behavior, weighted=weighted, written={}, absent=absent)
+    if found := list(needs):
         raise refusal(found)
-    if dataset.train.weights is not None:
-        check_weighs_clicks(recipe.model)
-
-
-def check_weighs_clicks(config: ModelConfig) -> None:
-    """Raise RecipeError where a system, or one inside it, cannot be trained on weighed clicks (`click_weights`)."""
-    for _, part in config.parts():
-        if issubclass(find_model(part.name), ClosedFormModel) and not part.inside():
-            raise RecipeError(
-                f"{part.name} is computed at once from all clicks and cannot weigh them",
-                where="data.click_weights",
-                fix="take a system that is trained by gradient steps, or leave suspects out with `fit --drop-suspects`",
-            )
 
 
 def build_model(
@@ -93,8 +82,8 @@ def build_model(
 
     Raises RecipeError for what `check_data` finds.
     """
-    check_data(recipe, dataset)
     model = find_model(recipe.model.name)
+    check_data(recipe, dataset)
     return model(ModelInputs(dataset, graph, device, generator), recipe.model)
 
 
@@ -200,6 +189,7 @@ def prepare_training(
 ) -> Trainer:
     """A trainer with a freshly initialised model, everything random drawn from the recipe's seed."""
     generator = torch.Generator().manual_seed(recipe.training.seed)
+    smoothing = content_smoothing(graph, recipe.training.start_content)
     model = build_model(recipe, dataset, graph, generator=generator, device=device)
     evaluator = SplitEvaluator(recipe, dataset, "validation")
     return make_trainer(
@@ -207,7 +197,7 @@ def prepare_training(
         recipe.model,
         recipe.training,
         dataset,
-        graph,
+        smoothing=smoothing,
         judge=lambda part: evaluator(scorer_of(part)),
         generator=generator,
         device=device,

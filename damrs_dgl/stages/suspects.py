@@ -15,9 +15,9 @@ import torch
 
 from damrs_dgl.data.dataset import MultimodalDataset
 from damrs_dgl.data.parts import Interactions
-from damrs_dgl.errors import RunError
+from damrs_dgl.errors import RunError, refusal
 from damrs_dgl.evaluation.labels import headline
-from damrs_dgl.factory import check_weighs_clicks
+from damrs_dgl.models.specification.needs import unweighed
 from damrs_dgl.recipe import Recipe, with_values, written_text
 from damrs_dgl.stages.audit import ClickJudge, audit_refusal
 from damrs_dgl.stages.evaluate import current_metrics
@@ -59,7 +59,8 @@ def reweight_suspects(workspace: Workspace, *, restart: bool = False, track: Seq
     As `drop_suspects`, in `reweighted-suspects`, with the weights in `click_weights.parquet`. The weights are the
     losses' alone: all clicks stay in the graphs. Raises RecipeError for a system that is not trained by steps.
     """
-    check_weighs_clicks(workspace.recipe.model)
+    if found := list(unweighed(workspace.recipe.model)):
+        raise refusal(found)
     order = suspects(workspace)
     before = current_metrics(workspace)
     suspicion = pq.read_table(workspace.run.audit / "interactions.parquet", columns=["suspicion"])["suspicion"]

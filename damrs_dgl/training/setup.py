@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import scipy.sparse as sp
 import torch
 
 from damrs_dgl.data.dataset import MultimodalDataset
-from damrs_dgl.dgl_backend import dgl
 from damrs_dgl.models.base import ClosedFormModel, ModelConfig, RankingModel
 from damrs_dgl.models.registry import find_model, reads_content
 from damrs_dgl.training.checkpoint import CheckpointStore
@@ -15,7 +15,7 @@ from damrs_dgl.training.keys import TrainingKeys
 from damrs_dgl.training.sampling import PairSampler
 from damrs_dgl.training.schedule import Metrics, Schedule
 from damrs_dgl.training.sizes import batch_size_for, patience_for, spread_for
-from damrs_dgl.training.start import content_smoothing, start_from_spectrum
+from damrs_dgl.training.start import start_from_spectrum
 from damrs_dgl.training.trainer import Trainer
 
 
@@ -24,8 +24,8 @@ def make_trainer(
     config: ModelConfig,
     keys: TrainingKeys,
     dataset: MultimodalDataset,
-    graph: dgl.DGLGraph,
     *,
+    smoothing: sp.csr_matrix | None,
     judge: Callable[[RankingModel], Metrics],
     generator: torch.Generator,
     device: torch.device,
@@ -33,6 +33,7 @@ def make_trainer(
 ) -> Trainer:
     """The trainer of a freshly initialised model, made with the keys `config`.
 
+    smoothing: of the clicks over the content that a spectral start sees (`content_smoothing`).
     judge: the validation metrics of a model.  generator: what the model was drawn from, and its training goes on with.
     The systems inside the model have trainers of their own. Each draws from the seed's beginning, whatever stands
     beside it, so that its batches are not those of the same system alone, whose tables were drawn before. Checkpoints
@@ -45,7 +46,7 @@ def make_trainer(
             configs[name],
             keys,
             dataset,
-            graph,
+            smoothing=smoothing,
             judge=judge,
             generator=torch.Generator().manual_seed(keys.seed),
             device=device,
@@ -53,7 +54,8 @@ def make_trainer(
         )
         for name, part in model.members().items()
     }
-    _start(model, config, keys, dataset, graph)
+    if keys.start == "spectral":
+        _start_from_spectrum(model, keys, dataset, smoothing if reads_content(config) else None)
     schedule = schedule_of(keys, len(dataset.train), config)
     sampler = PairSampler(
         dataset.train,
@@ -92,11 +94,10 @@ def schedule_of(keys: TrainingKeys, num_interactions: int, config: ModelConfig) 
     )
 
 
-def _start(
-    model: RankingModel, config: ModelConfig, keys: TrainingKeys, dataset: MultimodalDataset, graph: dgl.DGLGraph
+def _start_from_spectrum(
+    model: RankingModel, keys: TrainingKeys, dataset: MultimodalDataset, smoothing: sp.csr_matrix | None
 ) -> None:
-    tables = model.tables() if keys.start == "spectral" else None
+    tables = model.tables()
     if tables is not None:
         spread = spread_for(keys.start_spread, len(dataset.train), dataset.num_users)
-        smoothing = content_smoothing(graph, keys.start_content) if reads_content(config) else None
         start_from_spectrum(*tables, dataset.train, spread=spread, smoothing=smoothing)

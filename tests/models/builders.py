@@ -50,7 +50,7 @@ def make_inputs(dataset: MultimodalDataset, *, seed: int = 0, k: int = 3) -> Mod
 def build(name: str, dataset: MultimodalDataset | None = None, *, seed: int = 0, **keys: Any) -> RankingModel:
     """A freshly initialised system by its name, `keys` as in [model]; refused where the data lack what it needs."""
     config, dataset = make_config({"name": name, **keys}), dataset or tiny_dataset()
-    if found := list(unmet(config, dataset.modalities, behavior=True, written={})):
+    if found := list(unmet(config, dataset.modalities, behavior=True, weighted=False, written={})):
         raise refusal(found)
     return find_model(name)(make_inputs(dataset, seed=seed), config)  # type: ignore[call-arg]
 

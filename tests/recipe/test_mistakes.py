@@ -172,6 +172,15 @@ def test_one_mistake_is_one_line(override: str, message: str) -> None:
 def test_models_that_need_content(overrides: list[str], message: str) -> None:
     assert message in "".join(recipe_mistakes("demo", ["data.modalities={}", *overrides]))
     assert recipe_mistakes("demo", overrides) == []
+
+
+def test_a_closed_form_cannot_weigh_clicks() -> None:
+    weighed = ["data.click_weights=weights.parquet"]
+    (line,) = recipe_mistakes("demo", [*weighed, "model.name=itemknn"])
+    assert "itemknn is computed at once from all clicks and cannot weigh them (data.click_weights)" in line
+    mixed = "model={name='blend', members={a={name='mf'}, b={name='itemknn'}}}"
+    assert "cannot weigh" in "".join(recipe_mistakes("demo", [*weighed, mixed]))
+    assert recipe_mistakes("demo", [*weighed, "model.name=lightgcn"]) == []
     assert recipe_mistakes("demo", ["data.modalities={}"]) == []
 
 

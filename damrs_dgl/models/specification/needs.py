@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from damrs_dgl.errors import Mistake
+from damrs_dgl.models.base import ClosedFormModel
 from damrs_dgl.models.core.configs import ModelConfig
 from damrs_dgl.models.registry import find_model
 from damrs_dgl.models.specification.tables import as_written
@@ -22,11 +23,21 @@ def never_judged(config: ModelConfig, epochs: int) -> Iterator[Mistake]:
             yield Mistake([("training", "epochs"), place], what, "allow more epochs, or a shorter preparation")
 
 
+def unweighed(config: ModelConfig) -> Iterator[Mistake]:
+    """A system, or one inside it, that cannot be trained on weighed clicks (`click_weights`)."""
+    for place, part in config.parts():
+        if issubclass(find_model(part.name), ClosedFormModel) and not part.inside():
+            what = f"{part.name} is computed at once from all clicks and cannot weigh them (data.click_weights)"
+            fix = "take a system that is trained by gradient steps, or leave suspects out with `fit --drop-suspects`"
+            yield Mistake([("data", "click_weights"), (*place, "name")], what, fix)
+
+
 def unmet(
     config: ModelConfig,
     modalities: Sequence[str],
     *,
     behavior: bool,
+    weighted: bool,
     written: Mapping[str, Any],
     absent: Collection[str] = (),
     named_in: str = "the data",
@@ -37,10 +48,13 @@ def unmet(
     ----------
     modalities: those of the data.
     behavior: whether the graphs relate items by clicks.
+    weighted: whether the clicks have weights.
     written: the recipe's table as the user has it, whose keys a mistake is about.
     absent: modalities that the data lack and keys may name all the same.
     named_in: where the modalities are from, in the words of a mistake; data in memory may have others than a recipe.
     """
+    if weighted:
+        yield from unweighed(config)
     for place, part in config.parts():
         model, own, asked = find_model(part.name), (*place, "name"), part.asks_for_content()
         shown = f"{'.'.join(place if len(place) > 1 else own)} = {toml_value(part.name)}"
