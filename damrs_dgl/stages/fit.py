@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from damrs_dgl.console import ProgressBar
+from damrs_dgl.errors import RunError
 from damrs_dgl.factory import prepare_training
 from damrs_dgl.interrupts import Stopped, signal_of, signals_remembered
 from damrs_dgl.stages.fit_display import report_epochs
@@ -53,15 +54,18 @@ def _take_up(workspace: Workspace, trainer: Trainer, *, restart: bool) -> None:
     """Put the trainer where an earlier call left off, and say what keeps it from going on there."""
     run, console, store = workspace.run, workspace.console, workspace.checkpoints
     changed = None if restart else run.changes("fit", workspace.fit_parts, store.last_path)
-    if changed:
+    if not restart:
+        try:
+            trainer.resume()  # where the settings were changed and set back before an epoch was full, it is all there
+        except RunError:
+            if not changed:
+                raise  # one of other settings is in nobody's way
+    if changed and not trainer.progress.epoch:
         anew = "weighing anew; members that are as before are kept" if trainer.members else "training anew"
         console.notice(f"fit: {change_text(changed)}, {anew}")
     if workspace.recipe.training.start == "spectral" and not _starts_from_spectrum(trainer):
         console.notice(f'fit: {workspace.recipe.model.name} has no tables that training.start = "spectral" could fill')
-    if restart or (changed and not trainer.members):
-        return
-    trainer.resume()
-    if not changed and not trainer.progress.epoch and store.last_path.exists():
+    if not (restart or changed or trainer.progress.epoch) and store.last_path.exists():
         console.notice(f"fit: {store.last_path} is of other settings, training anew")
 
 
@@ -95,6 +99,8 @@ def _show_finished(workspace: Workspace, trainer: Trainer, history: History, *, 
     asked, trained = trainer.schedule.epochs, trainer.progress.epoch
     more = f"; training.epochs = {asked} asks for fewer, `fit --restart` trains anew" if asked < trained else ""
     workspace.console.notice(f"fit: up to date ({_epochs(trainer)}{more})")
+    if writable and workspace.run.changes("fit", workspace.fit_parts) != []:
+        workspace.run.record("fit", workspace.fit_parts)  # another was begun here and came to no epoch
     history.rewrite(trainer.progress, writable=writable)
 
 

@@ -214,6 +214,19 @@ def test_any_other_change_trains_anew_and_says_so(
     assert "resuming" not in result.err
 
 
+def test_settings_that_are_set_back_before_an_epoch_was_full_keep_the_training(
+    fitted: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        _stop_in_epoch(patch, 1)
+        assert "training.seed changed, training anew" in fitted("-o", "training.seed=1", "fit").err
+    said = fitted.ok("fit").err
+    assert "fit: up to date" in said
+    assert "anew" not in said
+    assert "changed" not in fitted.ok("fit").err
+    assert fitted.ok("verify").err == ""
+
+
 def test_what_may_change_is_written_down(cli: CommandLine) -> None:
     text = " ".join(cli.ok("fit", "--help").out.split())
     assert "training.epochs, training.patience, [evaluation], [stress] and --device may change" in text
