@@ -133,6 +133,7 @@ def test_a_wrapper_tries_what_it_wraps_too_but_for_the_loss_that_it_replaces() -
     assert outer["model.backbone.num_layers"] == inner["model.num_layers"]
     assert "model.regularization" in inner
     assert "model.backbone.regularization" not in outer
+    assert "model.backbone.negatives" not in outer  # a wrapper's ranking loss asks for its own
     assert "model.relation_weight" in outer
 
 

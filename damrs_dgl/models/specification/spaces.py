@@ -10,6 +10,8 @@ from damrs_dgl.models.core.ranges import LEARNING_RATES, Range, Space, Values
 from damrs_dgl.models.registry import find_model
 from damrs_dgl.models.specification.tables import canonical_model, make_config
 
+# A wrapper's ranking loss, with the items that it samples, and its regulariser take the place of the backbone's.
+_REPLACED: Final = ("model.negatives", "model.regularization")
 _GENERAL: Final = Range(1e-6, 0.1, log=True)  # of a regularisation that its system says nothing about
 _GENERAL_GRID: Final = (1e-5, 1e-4, 1e-3, 0.01, 0.1)
 
@@ -25,8 +27,7 @@ def space_of(table: Mapping[str, Any], *, grid: bool) -> dict[str, Values]:
     if grid and given:
         return dict(given)
     inner = space_of(own["backbone"], grid=grid) if "backbone" in own else {}
-    # its ranking loss and regulariser take the place of the backbone's
-    wrapped = {_inside(key): values for key, values in inner.items() if key != "model.regularization"}
+    wrapped = {_inside(key): values for key, values in inner.items() if key not in _REPLACED}
     return {**wrapped, **(given or _general(own, grid=grid))}
 
 
