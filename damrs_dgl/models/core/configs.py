@@ -89,7 +89,7 @@ Negatives = Annotated[
     Count,
     Field(
         description="Sampled items a click, of which it is ranked above the one that scores highest (Zhang et al., "
-        "SIGIR 2013); 1: above any"
+        "SIGIR 2013); 1: above any. Of a backbone: without effect, what is round it samples its own"
     ),
 ]
 Backbone = TypeVar("Backbone", bound=ModelConfig)

@@ -82,7 +82,7 @@ class DAMRSConfig(WrapperConfig[Backbone]):
     feedback: Literal["pairwise", "softmax"] = Field(
         default="pairwise",
         description="A click is ranked above one sampled item (equation 8), or above many at once, by a softmax that f "
-        "weighs; g has no place there",
+        "weighs; g and `negatives` have no place there",
     )
     negatives: Negatives = 1
     candidates: Annotated[Count, Field(ge=2)] = Field(
