@@ -59,13 +59,8 @@ def _metrics_and_where(workspace: Workspace) -> tuple[dict[str, Any], str]:
 
 
 def current_metrics(workspace: Workspace) -> dict[str, Any]:
-    """What `metrics.json` holds, computed and written first where it is not there, is damaged or no longer fits."""
-    metrics = _stored_metrics(workspace)
-    if metrics is None:
-        with workspace.writing("evaluate"):
-            metrics = _computed(workspace)
-            _store(workspace, metrics)
-    return metrics
+    """What `metrics.json` holds; computed where it is not there, damaged or of other settings, stored if it can be."""
+    return _metrics_and_where(workspace)[0]
 
 
 def _stored_metrics(workspace: Workspace) -> dict[str, Any] | None:

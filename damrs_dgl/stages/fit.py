@@ -99,9 +99,11 @@ def _show_finished(workspace: Workspace, trainer: Trainer, history: History, *, 
     asked, trained = trainer.schedule.epochs, trainer.progress.epoch
     more = f"; training.epochs = {asked} asks for fewer, `fit --restart` trains anew" if asked < trained else ""
     workspace.console.notice(f"fit: up to date ({_epochs(trainer)}{more})")
-    if writable and workspace.run.changes("fit", workspace.fit_parts) != []:
+    if not writable:
+        return
+    if workspace.run.changes("fit", workspace.fit_parts) != []:
         workspace.run.record("fit", workspace.fit_parts)  # another was begun here and came to no epoch
-    history.rewrite(trainer.progress, writable=writable)
+    history.rewrite(trainer.progress)
 
 
 def _epochs(trainer: Trainer) -> str:

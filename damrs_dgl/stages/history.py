@@ -29,13 +29,13 @@ class History:
         """Note that the training is done, and the file's checksum."""
         self._run.record("history", self._parts, self._run.history)
 
-    def rewrite(self, progress: Progress, *, writable: bool) -> None:
+    def rewrite(self, progress: Progress) -> None:
         """Write a finished training's with the columns that the recipe asks for now: no training reads [evaluation].
 
-        Where the run is `writable` it is noted as done, if it had other columns or its training was killed before that.
+        It is noted as done, if it had other columns or its training was killed before that.
         """
         self._write(progress)
-        if writable and (self._run.recorded_parts("history") is None or self._run.damaged("history")):
+        if self._run.recorded_parts("history") is None or self._run.damaged("history"):
             self.record()
 
     def _write(self, progress: Progress) -> None:

@@ -124,6 +124,7 @@ def test_a_finished_run_on_a_read_only_disk_is_shown(fitted: CommandLine, reques
     assert written in result.out and "150" in result.out
     assert "describe: shown, not stored (" in result.err and "Read-only file system" in result.err
     assert "fit: up to date" in result.err
+    assert "fit: up to date" in fitted.ok("-o", "evaluation.ks=[5,20]", "fit").err  # history.csv has other columns
     for more in (("recommend",), ("stress",), ("fit", "--restart"), ("-o", "training.epochs=9", "fit")):
         fitted.refused(*more, saying=("cannot be written (Read-only file system)", "a copy of the folder"))
 
