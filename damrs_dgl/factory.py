@@ -21,7 +21,7 @@ from damrs_dgl.evaluation.lists import RankedLists
 from damrs_dgl.evaluation.metrics import ranked_lists, ranking_metrics
 from damrs_dgl.graphs.build import BuiltGraph, build_graph
 from damrs_dgl.models.base import ModelInputs, RankingModel
-from damrs_dgl.models.registry import find_model
+from damrs_dgl.models.registry import find_model, reads_content
 from damrs_dgl.models.specification.needs import unmet
 from damrs_dgl.recipe import Recipe
 from damrs_dgl.scoring import Scorer
@@ -189,8 +189,9 @@ def prepare_training(
 ) -> Trainer:
     """A trainer with a freshly initialised model, everything random drawn from the recipe's seed."""
     generator = torch.Generator().manual_seed(recipe.training.seed)
-    smoothing = content_smoothing(graph, recipe.training.start_content)
     model = build_model(recipe, dataset, graph, generator=generator, device=device)
+    smoothed = recipe.training.start == "spectral" and reads_content(recipe.model)
+    smoothing = content_smoothing(graph, recipe.training.start_content) if smoothed else None
     evaluator = SplitEvaluator(recipe, dataset, "validation")
     return make_trainer(
         model,
