@@ -227,6 +227,23 @@ def test_settings_that_are_set_back_before_an_epoch_was_full_keep_the_training(
     assert fitted.ok("verify").err == ""
 
 
+def test_a_restart_that_is_killed_before_it_trains_keeps_what_was_there(
+    fitted: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = fitted.folder / "run"
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    with monkeypatch.context() as patch:
+
+        def killed(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(Trainer, "__init__", killed)  # the data are read, the graph is there, the system is made
+        assert fitted("fit", "--restart").code == 130
+    after = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    assert after == before
+    assert "fit: up to date" in fitted.ok("fit").err
+
+
 def test_what_may_change_is_written_down(cli: CommandLine) -> None:
     text = " ".join(cli.ok("fit", "--help").out.split())
     assert "training.epochs, training.patience, [evaluation], [stress] and --device may change" in text
