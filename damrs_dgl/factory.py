@@ -82,8 +82,8 @@ def build_model(
 
     Raises RecipeError for what `check_data` finds.
     """
-    model = find_model(recipe.model.name)
     check_data(recipe, dataset)
+    model = find_model(recipe.model.name)
     return model(ModelInputs(dataset, graph, device, generator), recipe.model)
 
 

@@ -63,10 +63,14 @@ def check(values: Mapping[str, Any], *, reads_data: bool = False) -> tuple[AnyRe
     rest = recipe or _without(broken, table)
     found = list(conflicts(rest)) if rest else []
     if rest and (reads_data or not rest.data.modalities):
-        named, behavior = list(rest.data.modalities), rest.graphs.behavior
-        weighted = rest.data.click_weights is not None
-        where = "[data.modalities]"
-        found += unmet(rest.model, named, behavior=behavior, weighted=weighted, written=values, named_in=where)
+        found += unmet(
+            rest.model,
+            list(rest.data.modalities),
+            behavior=rest.graphs.behavior,
+            weighted=rest.data.click_weights is not None,
+            written=values,
+            named_in="[data.modalities]",
+        )
     mistakes += [conflict for conflict in found if not touches(conflict.keys, broken)]
     return (None if mistakes else recipe), mistakes
 

@@ -53,20 +53,20 @@ def fit(workspace: Workspace, tracking: Tracking, *, restart: bool = False) -> N
 def _take_up(workspace: Workspace, trainer: Trainer, *, restart: bool) -> None:
     """Put the trainer where an earlier call left off, and say what keeps it from going on there."""
     run, console, store = workspace.run, workspace.console, workspace.checkpoints
-    changed = None if restart else run.changes("fit", workspace.fit_parts, store.last_path)
     if not restart:
+        changed = run.changes("fit", workspace.fit_parts, store.last_path)
         try:
             trainer.resume()  # where the settings were changed and set back before an epoch was full, it is all there
         except RunError:
             if not changed:
                 raise  # one of other settings is in nobody's way
-    if changed and not trainer.progress.epoch:
-        anew = "weighing anew; members that are as before are kept" if trainer.members else "training anew"
-        console.notice(f"fit: {change_text(changed)}, {anew}")
+        if changed and not trainer.progress.epoch:
+            anew = "weighing anew; members that are as before are kept" if trainer.members else "training anew"
+            console.notice(f"fit: {change_text(changed)}, {anew}")
+        elif not trainer.progress.epoch and store.last_path.exists():
+            console.notice(f"fit: {store.last_path} is of other settings, training anew")
     if workspace.recipe.training.start == "spectral" and not _starts_from_spectrum(trainer):
         console.notice(f'fit: {workspace.recipe.model.name} has no tables that training.start = "spectral" could fill')
-    if not (restart or changed or trainer.progress.epoch) and store.last_path.exists():
-        console.notice(f"fit: {store.last_path} is of other settings, training anew")
 
 
 def _starts_from_spectrum(trainer: Trainer) -> bool:

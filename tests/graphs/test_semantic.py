@@ -89,20 +89,24 @@ def test_equals_the_slow_reference(features: Features, k: int, consistency: bool
     }
 
 
-def crowded_features() -> Features:
+def crowded_features(groups: int = 20) -> Features:
     """Groups of vectors that float32 similarities cannot tell apart, a shared placeholder, and ordinary ones."""
     random = np.random.default_rng(3)
-    values = np.repeat(random.normal(size=(20, 96)), 16, axis=0) + random.normal(scale=3e-4, size=(320, 96))
+    size = 16 * groups
+    values = np.repeat(random.normal(size=(groups, 96)), 16, axis=0) + random.normal(scale=3e-4, size=(size, 96))
     values[::9] = values[0]
     values[5] = np.nan
-    return {"visual": as_features(values), "textual": as_features(random.normal(0.1, 1, (320, 40)).astype(np.float16))}
+    return {"visual": as_features(values), "textual": as_features(random.normal(0.1, 1, (size, 40)).astype(np.float16))}
 
 
 @pytest.mark.parametrize("consistency", [True, False])
-def test_same_edges_for_any_block_size_and_number_of_threads(consistency: bool) -> None:
-    features = crowded_features()
+@pytest.mark.parametrize(("groups", "sizes"), [(20, (7, 64, 320, 5000)), (4, (1, 3))])  # of one item: slow
+def test_same_edges_for_any_block_size_and_number_of_threads(
+    consistency: bool, groups: int, sizes: tuple[int, ...]
+) -> None:
+    features = crowded_features(groups)
     found, mean, below, lost = reference(features, 10, consistency)
-    results = [semantic_neighbors(features, consistency=consistency, block_size=size) for size in (7, 64, 320, 5000)]
+    results = [semantic_neighbors(features, consistency=consistency, block_size=size) for size in sizes]
     torch.set_num_threads(2)
     try:
         results.append(semantic_neighbors(features, consistency=consistency))
