@@ -81,7 +81,7 @@ def recall(found: Edges, exact: Edges, num_items: int) -> dict[str, float]:
 def write_features(folder: Path, items: int, dims: Mapping[str, int]) -> None:
     """Write synthetic features as .npy, one modality at a time."""
     for name, width in dims.items():
-        dataset = synthetic_shop(users=2000, items=items, dims={name: width}, seed=0).dataset
+        dataset = synthetic_shop(users=100, items=items, dims={name: width}, seed=0).dataset
         np.save(folder / f"{name}.npy", dataset.features[name].values)
 
 
@@ -126,7 +126,7 @@ def measure(ways: list[str], items: int, dims: Mapping[str, int], *, k: int = 10
     settings = ["--items", str(items), "--dims", ",".join(f"{name}={width}" for name, width in dims.items())]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        in_its_own_process("--step", "write", "--folder", name, *settings)
+        write_features(folder, items, dims)
         runs: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
         for _ in range(repeats):
             for way in ways:
@@ -190,13 +190,10 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--json", type=Path, default=Path("runs/semantic_graphs.json"), help="[%(default)s]")
-    parser.add_argument("--step", choices=("write", *WAYS), help=argparse.SUPPRESS)
+    parser.add_argument("--step", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.step == "write":
-        write_features(options.folder, options.items, options.dims)
-        print("{}")
-    elif options.step:
+    if options.step:
         print(json.dumps(run(options.step, options.folder, options.dims, options.k)))
     else:
         ways = options.ways.split(",")

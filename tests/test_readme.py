@@ -67,9 +67,10 @@ def test_stages_write_what_the_table_says(shop: Path) -> None:
     }
     options |= {"compare": ["--models", "mf"], "tune": ["--trials", "1"]}
     run = shop / "runs" / "shop"
+    short = ["--recipe", "shop.toml", "-o", "training.epochs=2"]
     for name, written in rows:
         shutil.rmtree(run / "cells", ignore_errors=True)
-        cli.main(["--recipe", "shop.toml", name, *options.get(name, [])], standalone_mode=False)
+        cli.main([*short, name, *options.get(name, [])], standalone_mode=False)
         for pattern in re.findall(r"`([^`]+)`", written):
             assert list(run.glob(pattern.rstrip("/"))), f"{name} did not write {pattern}"
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_runs_that_are_killed_end_as_one_that_is_not() -> None:
-    command = [sys.executable, "-m", "tests.end_to_end.kill_loop", "--kills", "20", "--seconds", "40"]
+    command = [sys.executable, "-m", "tests.end_to_end.kill_loop", "--kills", "12", "--seconds", "20"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300

@@ -20,7 +20,7 @@ import pytest
 from damrs_dgl.training.trainer import Trainer
 from tests.cli_runner import CommandLine, history_without_times, tiny_options, without_times
 
-TOTAL = 120  # enough that a signal after the second epoch comes before the last, however quick the machine is
+TOTAL = 60  # enough that a signal after the second epoch comes before the last, however quick the machine is
 EPOCHS = ("-o", f"training.epochs={TOTAL}", "-o", f"training.patience={TOTAL}")
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli_runner import CommandLine, tiny_options
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -42,12 +44,11 @@ def test_an_error_that_nobody_hears_has_its_code(tmp_path: Path, command: str) -
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
-def test_a_closed_stream_is_no_file_of_the_run(tmp_path: Path, closed: str) -> None:
+def test_a_closed_stream_is_no_file_of_the_run(cli: CommandLine, closed: str) -> None:
     """The first file that is opened takes the number of a stream that is closed, and libraries write into it."""
-    values = ("data.users=60", "data.items=40", "data.styles=4", "model.dim=4", "training.epochs=1")
-    tiny = " ".join(f"-o {value}" for value in values)
-    result = _shell(f"$DAMRS {tiny} fit recommend --top 2 {closed}", tmp_path)
+    options = tiny_options(Path("run"), epochs=1)
+    result = _shell(f"$DAMRS {' '.join(options)} fit recommend --top 2 {closed}", cli.folder)
     assert result.returncode == 0, result.stderr
-    assert (tmp_path / "run" / "recommendations.parquet").stat().st_size
-    again = _shell(f"$DAMRS {tiny} fit", tmp_path)
-    assert "fit: up to date" in again.stderr and "damaged" not in again.stderr
+    assert (cli.folder / "run" / "recommendations.parquet").stat().st_size
+    again = cli.ok(*options, "fit").err
+    assert "fit: up to date" in again and "damaged" not in again
