@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -46,8 +47,9 @@ class Section(BaseModel):
         return value
 
 
+@functools.cache
 def schema_of(kind: type[Section]) -> Schema:
-    """The JSON schema of a table's keys, each reference in it replaced by what it refers to."""
+    """The JSON schema of a table's keys, each reference in it replaced by what it refers to; not to be changed."""
     schema = kind.model_json_schema()
     definitions = schema.pop("$defs", {})
 

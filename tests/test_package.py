@@ -19,7 +19,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "dgl", "numpy", "scipy", "sklearn", "pyarrow", "pydantic", "matplotlib")
+HEAVY = ("torch", "dgl", "numpy", "scipy", "scipy.stats", "sklearn", "pyarrow", "pydantic", "matplotlib")
 
 HELP = """
 from damrs_dgl.cli import main
@@ -57,6 +57,11 @@ def test_a_recipe_needs_no_figures_and_no_estimators() -> None:
     """It does need the systems, whose keys stand in their own files beside what they compute."""
     loaded = loaded_after("from damrs_dgl.recipe import load_recipe\nload_recipe('demo')")
     assert "pydantic" in loaded and not loaded & {"matplotlib", "sklearn"}
+
+
+def test_the_stages_need_no_statistics_and_no_figures_yet() -> None:
+    loaded = loaded_after("import damrs_dgl.stages")
+    assert {"torch", "dgl"} <= loaded and not loaded & {"scipy.stats", "matplotlib", "sklearn"}
 
 
 @pytest.mark.parametrize("name", damrs_dgl.__all__)

@@ -9,7 +9,6 @@ from typing import Final
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from damrs_dgl.audit.model_view import ModelView
@@ -66,6 +65,8 @@ def rank_share(values: np.ndarray) -> np.ndarray:
     """The share of the others that are lower, ties counting half; in [0, 1], 0.5 for one alone."""
     if len(values) < 2:
         return np.full(len(values), 0.5)
+    from scipy.stats import rankdata  # other stages do without it
+
     shares: np.ndarray = (rankdata(values) - 1) / (len(values) - 1)
     return shares
 

@@ -35,7 +35,7 @@ def explain(
     of_data: Schema = {}  # the keys of its format; where it names none, those of all
     for data in named or FORMATS.values():
         of_data |= schema_of(data)["properties"]
-    schema["properties"]["data"] = {"properties": {**of_data, "format": _FORMAT}}
+    schema = {**schema, "properties": {**schema["properties"], "data": {"properties": {**of_data, "format": _FORMAT}}}}
     found: dict[KeyPath, Mistake] = {}
     for detail in error.errors(include_url=False):
         path = _path(detail["type"], detail["loc"], table)

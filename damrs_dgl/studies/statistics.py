@@ -15,7 +15,6 @@ from itertools import combinations
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata, wilcoxon
 
 from damrs_dgl.errors import DataError
 from damrs_dgl.evaluation.spread import SIGNIFICANT, standard_error
@@ -218,6 +217,8 @@ def _signed_rank(difference: NDArray[np.float64]) -> tuple[float, int]:
     largest = float(np.abs(difference).max())
     if largest == 0:
         return 1.0, 0
+    from scipy.stats import rankdata, wilcoxon  # other stages do without it
+
     scaled = np.round(difference / largest, _DIGITS)
     p_value = float(wilcoxon(scaled, zero_method="pratt").pvalue)
     balance = float((np.sign(scaled) * rankdata(np.abs(scaled))).sum())

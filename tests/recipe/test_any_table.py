@@ -71,7 +71,7 @@ def as_toml(value: Any) -> str:
     return toml_value(value)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(recipe=RECIPES, overrides=OVERRIDES)
 def test_no_table_and_no_override_ends_in_a_trace(recipe: dict[str, Any], overrides: list[str], tmp_path: Path) -> None:
     path = tmp_path / "any.toml"
